@@ -1,0 +1,37 @@
+"""EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
+
+from keras_encnet import backbones, layers, optimizers
+from keras_encnet.inference import decode_predictions
+from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
+from keras_encnet.metrics import SegmentationMetrics
+from keras_encnet.models import (
+    FCN,
+    FCN50,
+    FCN101,
+    EncNet,
+    EncNet50,
+    EncNet101,
+    SegmentationModel,
+)
+from keras_encnet.preprocessing import preprocess_input
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FCN",
+    "FCN50",
+    "FCN101",
+    "EncNet",
+    "EncNet50",
+    "EncNet101",
+    "PixelCrossEntropy",
+    "SELoss",
+    "SegmentationMetrics",
+    "SegmentationModel",
+    "backbones",
+    "decode_predictions",
+    "layers",
+    "objectives",
+    "optimizers",
+    "preprocess_input",
+]

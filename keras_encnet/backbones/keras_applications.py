@@ -1,0 +1,64 @@
+"""ImageNet weights of Keras Applications' ResNets, put into the dilated ones."""
+
+import os
+
+import keras
+
+# Blocks per stage: the network of Keras Applications that has weights for them.
+NETWORKS = {
+    (3, 4, 6, 3): keras.applications.ResNet50,
+    (3, 4, 23, 3): keras.applications.ResNet101,
+    (3, 8, 36, 3): keras.applications.ResNet152,
+}
+
+
+def check(weights, blocks, bottleneck, input_shape, stem, stride_on, width_multiplier):
+    """Raises ValueError unless such weights exist for a ResNet of this structure."""
+    exists = (
+        bottleneck
+        and blocks in NETWORKS
+        and tuple(input_shape[2:]) == (3,)
+        and (stem, stride_on, width_multiplier) == ("plain", "1x1", 1)
+    )
+    if not exists:
+        raise ValueError(
+            "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
+            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`; for any other "
+            "structure pass None (random initialisation). Received: "
+            f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
+            f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
+            f"width_multiplier={width_multiplier}"
+        )
+    if weights != "imagenet" and not os.path.exists(weights):
+        raise ValueError(
+            "Backbone weights should be None (random initialisation), 'imagenet' (downloads), or "
+            "the path of a `.weights.h5` file saved by `keras.applications.ResNetXX("
+            f"include_top=False)`. Received: weights={weights!r}"
+        )
+
+
+def load_weights(model, weights, blocks):
+    """Copies Keras Applications' weights into `model`, by layer name.
+
+    Their convolutions have biases and their batch normalisation adds 1.001e-5
+    to the variance. With moving statistics, both are the same as another mean
+    and variance: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
+    """
+    try:
+        source = NETWORKS[blocks](include_top=False, weights=weights)
+    except Exception as error:
+        raise ValueError(
+            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights. "
+            f"Received: weights={weights!r}"
+        ) from error
+    source = {layer.name: layer for layer in source.layers}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(source[layer.name].kernel)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            norm = source[layer.name]
+            bias = source[layer.name.removesuffix("_bn") + "_conv"].bias
+            layer.gamma.assign(norm.gamma)
+            layer.beta.assign(norm.beta)
+            layer.moving_mean.assign(norm.moving_mean - bias)
+            layer.moving_variance.assign(norm.moving_variance + (norm.epsilon - layer.epsilon))

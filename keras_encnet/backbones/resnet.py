@@ -1,0 +1,214 @@
+"""Dilated ResNets, from images to the features of four stages.
+
+One network serves both families of published weights. They differ in the
+stem, in where a stage's stride is (on the first 1x1 convolution in Keras
+Applications, on the 3x3 in PyTorch) and in what batch normalisation can
+absorb: Keras Applications has biases before it and another epsilon, which
+`keras_applications.load_weights` folds into the moving statistics.
+"""
+
+import keras
+from keras import layers
+
+from keras_encnet.backbones import keras_applications
+
+# First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
+STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
+STRIDES_ON = ("1x1", "3x3")
+
+# Per output stride, each stage's (stride, dilation of its first block, of the others). A stage that
+# gives up its stride dilates instead; its first block still sees the grid of the stage before.
+STAGES = {
+    8: ((1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)),
+    16: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)),
+    32: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1)),
+}
+
+
+def ResNet(
+    blocks,
+    bottleneck=True,
+    input_shape=(None, None, 3),
+    output_stride=8,
+    stem="plain",
+    stride_on="1x1",
+    width_multiplier=1.0,
+    weights=None,
+    name="resnet",
+):
+    """Builds a dilated ResNet that returns its four stages.
+
+    Layers have the names of Keras Applications' ResNets.
+
+    Example:
+
+    >>> tiny = ResNet(blocks=(1, 1, 1, 1), bottleneck=False, width_multiplier=0.25)
+    >>> {stage: features.shape[-1] for stage, features in tiny.output.items()}
+    {'stage1': 16, 'stage2': 32, 'stage3': 64, 'stage4': 128}
+
+    Args:
+        blocks: four positive integers, the number of blocks per stage.
+        bottleneck: 1x1-3x3-1x1 blocks if true (ResNet-50 and deeper), 3x3-3x3
+            blocks otherwise (ResNet-18 and 34).
+        input_shape: `(height, width, channels)`; height and width may be None.
+        output_stride: 8, 16 or 32: input size over the size of `stage4`.
+            The strides given up become dilation, of which the first block of a
+            stage takes half, as in the released code.
+        stem: `"plain"` (7x7, 64 wide), `"deep_32"` (three 3x3, 32-32-64,
+            mmsegmentation's V1c) or `"deep_64"` (64-64-128, the released
+            code's ResNet-50s).
+        stride_on: which convolution of a bottleneck has the stride: `"1x1"`
+            (the first; Keras Applications) or `"3x3"` (PyTorch).
+        width_multiplier: scales every width, rounded to at least 1.
+        weights: None (random), `"imagenet"` (downloads those of Keras
+            Applications) or the path of a `.weights.h5` file that was saved by
+            `keras.applications.ResNetXX(include_top=False)`. These exist for
+            the unchanged ResNet-50, 101 and 152 with a plain stem and the
+            stride on the 1x1, at any output stride.
+        name: name of the model.
+
+    Returns:
+        A `keras.Model` from `(batch, height, width, channels)`, normalised, to
+        `{"stage1": ..., "stage4": ...}`, each `(batch, height, width, channels)`.
+
+    Raises:
+        ValueError: for an argument outside the above.
+
+    References:
+        - [Deep Residual Learning](https://arxiv.org/abs/1512.03385)
+        - Dilation: [Dilated Residual Networks](https://arxiv.org/abs/1705.09914)
+    """
+    if len(blocks) != 4 or any(int(b) != b or b < 1 for b in blocks):
+        raise ValueError(f"`blocks` must be four positive integers. Received: blocks={blocks}")
+    for argument, value, allowed in (
+        ("output_stride", output_stride, tuple(STAGES)),
+        ("stem", stem, tuple(STEMS)),
+        ("stride_on", stride_on, STRIDES_ON),
+    ):
+        if value not in allowed:
+            raise ValueError(
+                f"`{argument}` must be one of {allowed}. Received: {argument}={value!r}"
+            )
+    if width_multiplier <= 0:
+        raise ValueError(
+            f"`width_multiplier` must be positive. Received: width_multiplier={width_multiplier}"
+        )
+    if weights is not None:
+        keras_applications.check(
+            weights, tuple(blocks), bottleneck, input_shape, stem, stride_on, width_multiplier
+        )
+
+    def width(channels):
+        return max(1, round(channels * width_multiplier))
+
+    images = keras.Input(input_shape, name="images")
+    x = _stem(images, [width(w) for w in STEMS[stem]])
+    outputs = {}
+    for i, (stride, first_dilation, dilation) in enumerate(STAGES[output_stride]):
+        for j in range(blocks[i]):
+            x = _block(
+                x,
+                width(64 * 2**i),
+                bottleneck=bottleneck,
+                stride=stride if j == 0 else 1,
+                dilation=first_dilation if j == 0 else dilation,
+                stride_on=stride_on,
+                name=f"conv{i + 2}_block{j + 1}",
+            )
+        outputs[f"stage{i + 1}"] = x
+    model = keras.Model(images, outputs, name=name)
+    if weights is not None:
+        keras_applications.load_weights(model, weights, tuple(blocks))
+    return model
+
+
+def preprocessing_of(stride_on):
+    """Returns the mode of `preprocess_input` that weights of that family were trained with."""
+    return "caffe" if stride_on == "1x1" else "torch"
+
+
+def _stem(x, widths):
+    if len(widths) == 1:
+        x = _conv_norm(x, widths[0], 7, stride=2, name="conv1")
+        x = layers.ReLU(name="conv1_relu")(x)
+    else:
+        for i, width in enumerate(widths, start=1):
+            x = _conv_norm(x, width, 3, stride=2 if i == 1 else 1, name=f"conv1_{i}")
+            x = layers.ReLU(name=f"conv1_{i}_relu")(x)
+    # Zero padding is right for a maximum, too: the input is past a ReLU.
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+
+
+def _block(x, width, bottleneck, stride, dilation, stride_on, name):
+    out = 4 * width if bottleneck else width
+    shortcut = x
+    if stride > 1 or x.shape[-1] != out:
+        shortcut = _conv_norm(x, out, 1, stride=stride, name=f"{name}_0")
+    if bottleneck:
+        on_first = stride_on == "1x1"
+        x = _conv_norm(x, width, 1, stride=stride if on_first else 1, name=f"{name}_1")
+        x = layers.ReLU(name=f"{name}_1_relu")(x)
+        x = _conv_norm(x, width, 3, 1 if on_first else stride, dilation, name=f"{name}_2")
+        x = layers.ReLU(name=f"{name}_2_relu")(x)
+        x = _conv_norm(x, out, 1, name=f"{name}_3")
+    else:
+        x = _conv_norm(x, width, 3, stride, dilation, name=f"{name}_1")
+        x = layers.ReLU(name=f"{name}_1_relu")(x)
+        x = _conv_norm(x, out, 3, 1, dilation, name=f"{name}_2")
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return layers.ReLU(name=f"{name}_out")(x)
+
+
+def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
+    if stride > 1 and kernel_size > 1:
+        # "same" pads a strided convolution unevenly; PyTorch and Keras Applications evenly.
+        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    x = layers.Conv2D(
+        width,
+        kernel_size,
+        strides=stride,
+        dilation_rate=dilation,
+        padding="valid" if stride > 1 else "same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+
+
+def _named(depth, blocks, bottleneck):
+    def build(
+        input_shape=(None, None, 3),
+        output_stride=8,
+        stem="plain",
+        stride_on="1x1",
+        width_multiplier=1.0,
+        blocks=blocks,
+        weights=None,
+        name=f"resnet{depth}",
+    ):
+        return ResNet(
+            blocks,
+            bottleneck,
+            input_shape=input_shape,
+            output_stride=output_stride,
+            stem=stem,
+            stride_on=stride_on,
+            width_multiplier=width_multiplier,
+            weights=weights,
+            name=name,
+        )
+
+    build.__name__ = build.__qualname__ = f"ResNet{depth}"
+    build.__doc__ = (
+        f"Builds ResNet-{depth}, dilated to `output_stride`. Arguments, returns, errors: `ResNet`."
+    )
+    return build
+
+
+ResNet18 = _named(18, (2, 2, 2, 2), bottleneck=False)
+ResNet34 = _named(34, (3, 4, 6, 3), bottleneck=False)
+ResNet50 = _named(50, (3, 4, 6, 3), bottleneck=True)
+ResNet101 = _named(101, (3, 4, 23, 3), bottleneck=True)
+ResNet152 = _named(152, (3, 8, 36, 3), bottleneck=True)

@@ -1,0 +1,24 @@
+"""Checks of arguments that several builders share."""
+
+
+def is_count(value, least):
+    """Tells whether `value` is an integer, not a boolean, of at least `least`."""
+    return not isinstance(value, bool) and int(value) == value and value >= least
+
+
+def check_classes(classes):
+    """Raises ValueError unless `classes` is an integer of at least 2."""
+    if not is_count(classes, least=2):
+        raise ValueError(
+            "`classes` must be an integer of at least 2: for one kind of object, count the "
+            f"background as a class of its own. Received: classes={classes}"
+        )
+
+
+def check_stages(backbone):
+    """Raises ValueError unless `backbone` returns a dict of its stages."""
+    if not isinstance(backbone.output, dict) or not {"stage3", "stage4"} <= set(backbone.output):
+        raise ValueError(
+            "`backbone` must be a model from images to a dict with the keys `stage1` to `stage4`, "
+            f"such as `keras_encnet.backbones.ResNet50()`. Received: output={backbone.output}"
+        )

@@ -1,0 +1,7 @@
+"""The layers that EncNet adds to Keras."""
+
+from keras_encnet.layers.bilinear_upsampling import BilinearUpsampling
+from keras_encnet.layers.encoding import Encoding
+from keras_encnet.layers.feature_map_attention import FeatureMapAttention
+
+__all__ = ["BilinearUpsampling", "Encoding", "FeatureMapAttention"]

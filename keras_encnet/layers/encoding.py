@@ -1,0 +1,156 @@
+"""The Encoding layer of Deep TEN and EncNet."""
+
+import keras
+from keras import ops
+
+from keras_encnet.checks import is_count
+from keras_encnet.layers.precision import at_least_float32
+
+
+@keras.saving.register_keras_serializable(package="keras_encnet")
+class Encoding(keras.layers.Layer):
+    """Sums the residuals of all pixels to a learned codebook.
+
+    With pixels `x_i`, codewords `d_k` and smoothing factors `s_k`:
+
+        a_ik = softmax over k of (scale_k * |x_i - d_k|^2)      assignment
+        e_k  = sum over i of a_ik * (x_i - d_k)                 code
+
+    `scale` is stored as in the released code: it stands for `-s_k`, starts in
+    -1 to 0, and nothing keeps it negative. Distances and sums are matrix
+    products, `|x|^2 - 2 x.d + |d|^2` and `A'X - (sum_i a_ik) d_k`; the tensor
+    of all residuals, `(batch, pixels, codewords, channels)`, is never built.
+
+    The layer computes in float32 (float64 under that policy) and returns it,
+    also under mixed precision: a sum over pixels passes float16's range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> Encoding(num_codewords=32)(np.ones((2, 60, 60, 512))).shape
+    TensorShape([2, 32, 512])
+
+    Args:
+        num_codewords: number of codewords, K, at least 1.
+        stochastic_scale: if true, training draws all smoothing factors afresh
+            from U(-1, 0), one draw a batch, and inference uses -0.5, whatever
+            is stored (the CIFAR-10 experiment's regularisation,
+            `EncodingDrop` in the released code).
+        codewords_initializer: default U(-1, 1) / sqrt(K * channels).
+        scale_initializer: default U(-1, 0).
+        seed: seed of the stochastic scale.
+
+    Input shape:
+        `(batch, height, width, channels)` or `(batch, pixels, channels)`.
+        `channels` must be known; the other sizes need not be.
+
+    Output shape:
+        `(batch, num_codewords, channels)`.
+
+    Raises:
+        ValueError: for a `num_codewords` below 1, or an input of other rank or
+            unknown channels.
+
+    References:
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
+        - [Deep TEN: Texture Encoding Network](https://arxiv.org/abs/1612.02844)
+    """
+
+    def __init__(
+        self,
+        num_codewords,
+        stochastic_scale=False,
+        codewords_initializer=None,
+        scale_initializer=None,
+        seed=None,
+        **kwargs,
+    ):
+        if not is_count(num_codewords, least=1):
+            raise ValueError(
+                "Expected a positive integer for `num_codewords`. "
+                f"Received: num_codewords={num_codewords}"
+            )
+        # Without autocast the input arrives as it is: casting it down first
+        # would lose what the float32 arithmetic below is there to keep.
+        super().__init__(autocast=False, **kwargs)
+        self.num_codewords = int(num_codewords)
+        self.stochastic_scale = stochastic_scale
+        self.codewords_initializer = keras.initializers.get(codewords_initializer)
+        self.scale_initializer = keras.initializers.get(scale_initializer)
+        self.seed = seed
+        if stochastic_scale:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        if len(input_shape) not in (3, 4) or input_shape[-1] is None:
+            raise ValueError(
+                "Expected `(batch, height, width, channels)` or `(batch, pixels, channels)` "
+                f"with known channels. Received: input_shape={tuple(input_shape)}"
+            )
+        channels = input_shape[-1]
+        bound = (self.num_codewords * channels) ** -0.5
+        self.codewords = self.add_weight(
+            name="codewords",
+            shape=(self.num_codewords, channels),
+            initializer=self.codewords_initializer
+            or keras.initializers.RandomUniform(-bound, bound),
+            autocast=False,
+        )
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(self.num_codewords,),
+            initializer=self.scale_initializer or keras.initializers.RandomUniform(-1.0, 0.0),
+            autocast=False,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: channels})
+
+    def call(self, x, training=False):
+        x, codewords, scale = self._pixels(x, training)
+        assignment = self._assign(x, codewords, scale)
+        mass = ops.expand_dims(ops.sum(assignment, axis=1), -1)
+        return ops.matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
+
+    def assignment(self, x):
+        """Returns to which codeword each pixel goes: `(batch, pixels, codewords)`, sums to 1."""
+        return self._assign(*self._pixels(x, training=False))
+
+    def _pixels(self, x, training):
+        dtype = at_least_float32(self.compute_dtype)
+        x = ops.cast(x, dtype)
+        x = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+        scale = ops.cast(self.scale, dtype)
+        if self.stochastic_scale:
+            if training:
+                scale = keras.random.uniform(
+                    (self.num_codewords,), -1.0, 0.0, dtype=dtype, seed=self.seed_generator
+                )
+            else:
+                scale = ops.full_like(scale, -0.5)
+        return x, ops.cast(self.codewords, dtype), scale
+
+    def _assign(self, x, codewords, scale):
+        distance = (
+            ops.sum(ops.square(x), axis=-1, keepdims=True)
+            - 2 * ops.matmul(x, ops.transpose(codewords))
+            + ops.sum(ops.square(codewords), axis=-1)
+        )
+        # Rounding can leave a distance just below zero.
+        return ops.softmax(scale * ops.maximum(distance, 0), axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.num_codewords, input_shape[-1])
+
+    def compute_output_spec(self, x, training=False):
+        return keras.KerasTensor(
+            self.compute_output_shape(x.shape), dtype=at_least_float32(self.compute_dtype)
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_codewords": self.num_codewords,
+            "stochastic_scale": self.stochastic_scale,
+            "codewords_initializer": keras.initializers.serialize(self.codewords_initializer),
+            "scale_initializer": keras.initializers.serialize(self.scale_initializer),
+            "seed": self.seed,
+        }

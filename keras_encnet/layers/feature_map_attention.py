@@ -1,0 +1,83 @@
+"""Channel attention from a code of the whole image."""
+
+import keras
+from keras import ops
+
+from keras_encnet.layers.precision import at_least_float32
+
+GATINGS = ("scale", "residual")
+
+
+@keras.saving.register_keras_serializable(package="keras_encnet")
+class FeatureMapAttention(keras.layers.Layer):
+    """Scales each feature map by a gate that a code predicts.
+
+    The gates are `g = sigmoid(W e + b)`, one a channel, in float32. The output
+    is `x * g` in the paper (`gating="scale"`) and `relu(x + x * g)` in the
+    released code (`gating="residual"`).
+
+    Example:
+
+    >>> import numpy as np
+    >>> features, code = np.ones((2, 60, 60, 512)), np.ones((2, 512))
+    >>> FeatureMapAttention()(features, code).shape
+    TensorShape([2, 60, 60, 512])
+
+    Args:
+        gating: `"scale"` or `"residual"`.
+
+    Call arguments:
+        features: `(batch, height, width, channels)`, channels known.
+        code: `(batch, code_channels)`, code_channels known.
+
+    Output shape:
+        That of `features`, in the layer's compute dtype.
+
+    Raises:
+        ValueError: for an unknown `gating`, or inputs of other ranks.
+
+    References:
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
+    """
+
+    def __init__(self, gating="scale", **kwargs):
+        if gating not in GATINGS:
+            raise ValueError(f"`gating` must be one of {GATINGS}. Received: gating={gating!r}")
+        super().__init__(autocast=False, **kwargs)
+        self.gating = gating
+
+    def build(self, features_shape, code_shape):
+        if len(features_shape) != 4 or len(code_shape) != 2:
+            raise ValueError(
+                "Expected features `(batch, height, width, channels)` and a code "
+                f"`(batch, code_channels)`. Received: features.shape={tuple(features_shape)}, "
+                f"code.shape={tuple(code_shape)}"
+            )
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(code_shape[-1], features_shape[-1]),
+            initializer="glorot_uniform",
+            autocast=False,
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(features_shape[-1],), initializer="zeros", autocast=False
+        )
+
+    def gates(self, code):
+        """Returns the gates for `code`: `(batch, channels)`, between 0 and 1."""
+        dtype = at_least_float32(self.compute_dtype)
+        kernel, bias = ops.cast(self.kernel, dtype), ops.cast(self.bias, dtype)
+        return ops.sigmoid(ops.matmul(ops.cast(code, dtype), kernel) + bias)
+
+    def call(self, features, code):
+        features = ops.cast(features, self.compute_dtype)
+        gates = ops.cast(self.gates(code), self.compute_dtype)[:, None, None, :]
+        if self.gating == "scale":
+            return features * gates
+        return ops.relu(features + features * gates)
+
+    def compute_output_shape(self, features_shape, code_shape):
+        return features_shape
+
+    def get_config(self):
+        return {**super().get_config(), "gating": self.gating}

@@ -1,0 +1,131 @@
+"""Pixel accuracy and mean IoU, from one confusion matrix."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ABSENT = ("exclude", "zero")
+
+
+def void_labels(void):
+    """Returns `void`, one label or several, as a tuple of integers."""
+    return (int(void),) if np.ndim(void) == 0 else tuple(int(label) for label in void)
+
+
+def labelled_pixels(mask, classes, void):
+    """Returns a mask's labels, 0 where void, and where it isn't void.
+
+    Raises:
+        InvalidArgumentError: for an id that is neither a class nor void.
+    """
+    labels = tf.cast(mask, tf.int32)
+    labelled = tf.ones_like(labels, tf.bool)
+    for label in void_labels(void):
+        labelled &= labels != label
+    labels = tf.where(labelled, labels, 0)
+    tf.debugging.Assert(
+        tf.reduce_all((labels >= 0) & (labels < classes)),
+        [
+            f"The mask has an id that is neither one of {classes} classes nor void "
+            f"{void_labels(void)}. Received: ids from",
+            tf.reduce_min(labels),
+            "to",
+            tf.reduce_max(labels),
+        ],
+    )
+    return labels, labelled
+
+
+@keras.saving.register_keras_serializable(package="keras_encnet")
+class SegmentationMetrics(keras.metrics.Metric):
+    """Pixel accuracy, mean IoU and the ADE20K score, from one confusion matrix.
+
+    The matrix is summed over all batches and replicas before anything is
+    divided, so the scores are those of the whole data set.
+
+    Example:
+
+    >>> metric = SegmentationMetrics(classes=3)
+    >>> metric.update_state([[[0, 1, 1, 255]]], [[[0, 1, 0, 2]]])
+    >>> {name: round(float(value), 3) for name, value in metric.result().items()}
+    {'pixel_accuracy': 0.667, 'mean_iou': 0.5, 'ade_score': 0.583}
+    >>> metric.per_class_iou().tolist()
+    [0.5, 0.5, nan]
+
+    Args:
+        classes: number of classes.
+        void: the label, or labels, that count nowhere.
+        absent: what a class scores that neither truth nor prediction has:
+            `"exclude"` leaves it out of the mean, `"zero"` counts it as 0 (the
+            released code).
+        name: name of the metric.
+
+    Call arguments:
+        y_true: integers `(batch, height, width)`.
+        y_pred: logits `(batch, height, width, classes)`, or class ids of the
+            mask's shape.
+
+    References:
+        - The ADE20K score is the mean of pixel accuracy and mean IoU
+          (sceneparsing's README).
+    """
+
+    def __init__(
+        self, classes, void=255, absent="exclude", name="segmentation_metrics", dtype=None
+    ):
+        if absent not in ABSENT:
+            raise ValueError(f"`absent` must be one of {ABSENT}. Received: absent={absent!r}")
+        super().__init__(name=name, dtype=dtype)
+        self.classes = classes
+        self.void = void_labels(void)
+        self.absent = absent
+        # Rows are the truth, columns the prediction. Integers count to 9e18 without loss.
+        self.confusion_matrix = self.add_variable(
+            (classes, classes), initializer="zeros", name="confusion_matrix", dtype="int64"
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+        if len(y_pred.shape) == len(y_true.shape) + 1:
+            y_pred = tf.argmax(y_pred, -1, tf.int32)
+        labels, labelled = labelled_pixels(y_true, self.classes, self.void)
+        # Predictions may be anything on void pixels; elsewhere they have no void.
+        predicted, _ = labelled_pixels(
+            tf.where(labelled, tf.cast(y_pred, tf.int32), 0), self.classes, ()
+        )
+        counts = tf.math.unsorted_segment_sum(
+            tf.cast(labelled, tf.int64),
+            labels * self.classes + predicted,
+            num_segments=self.classes**2,
+        )
+        self.confusion_matrix.assign_add(tf.reshape(counts, (self.classes, self.classes)))
+
+    def result(self):
+        matrix = tf.cast(self.confusion_matrix.value, self.dtype)
+        correct = tf.linalg.diag_part(matrix)
+        accuracy = tf.math.divide_no_nan(tf.reduce_sum(correct), tf.reduce_sum(matrix))
+        union = tf.reduce_sum(matrix, 0) + tf.reduce_sum(matrix, 1) - correct
+        iou = tf.math.divide_no_nan(correct, union)
+        counted = tf.cast(union > 0, self.dtype) if self.absent == "exclude" else tf.ones_like(iou)
+        mean_iou = tf.math.divide_no_nan(tf.reduce_sum(iou), tf.reduce_sum(counted))
+        return {
+            "pixel_accuracy": accuracy,
+            "mean_iou": mean_iou,
+            "ade_score": (accuracy + mean_iou) / 2,
+        }
+
+    def per_class_iou(self):
+        """Returns each class's IoU as a NumPy array, NaN where truth and prediction lack it."""
+        matrix = np.asarray(self.confusion_matrix, "float64")
+        correct = np.diag(matrix)
+        union = matrix.sum(0) + matrix.sum(1) - correct
+        return np.divide(correct, union, out=np.full(len(union), np.nan), where=union > 0)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "classes": self.classes,
+            "void": list(self.void),
+            "absent": self.absent,
+        }

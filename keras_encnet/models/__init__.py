@@ -1,0 +1,16 @@
+"""The networks: EncNet, its FCN baseline, and the model class they are."""
+
+from keras_encnet.models.encnet import EncNet, EncNet50, EncNet101, variant_parts
+from keras_encnet.models.fcn import FCN, FCN50, FCN101
+from keras_encnet.models.segmentation_model import SegmentationModel
+
+__all__ = [
+    "FCN",
+    "FCN50",
+    "FCN101",
+    "EncNet",
+    "EncNet50",
+    "EncNet101",
+    "SegmentationModel",
+    "variant_parts",
+]

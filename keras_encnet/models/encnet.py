@@ -1,0 +1,329 @@
+"""EncNet: the Context Encoding Module on a dilated ResNet."""
+
+from keras import layers
+
+from keras_encnet import backbones
+from keras_encnet.checks import check_classes, check_stages, is_count
+from keras_encnet.layers import Encoding, FeatureMapAttention
+from keras_encnet.layers.precision import at_least_float32
+from keras_encnet.models.heads import classify, conv_norm_relu, fcn_head
+from keras_encnet.models.segmentation_model import SegmentationModel
+
+# What separates the paper from the two implementations with published weights. `lateral` is on in
+# the released code for PASCAL data only.
+VARIANTS = {
+    "paper": {
+        "stem": "plain",
+        "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
+        "reduction": "sum",
+        "gating": "scale",
+        "auxiliary": "context",
+        "lateral": False,
+        "align_corners": False,
+        "dropout": 0.1,
+        "spatial_dropout": False,
+    },
+    "official": {
+        "stem": "deep_64",
+        "stride_on": "3x3",
+        "reduction": "mean",
+        "gating": "residual",
+        "auxiliary": "fcn",
+        "lateral": False,
+        "align_corners": True,
+        "dropout": 0.1,
+        "spatial_dropout": False,
+    },
+    "mmsegmentation": {
+        "stem": "deep_32",
+        "stride_on": "3x3",
+        "reduction": "mean",
+        "gating": "residual",
+        "auxiliary": "fcn",
+        "lateral": False,
+        "align_corners": False,
+        "dropout": 0.1,
+        "spatial_dropout": True,
+    },
+}
+ALLOWED = {"reduction": ("sum", "mean"), "auxiliary": ("context", "fcn", None)}
+
+
+def EncNet(
+    backbone,
+    classes=21,
+    weights=None,
+    variant="paper",
+    num_codewords=32,
+    channels=512,
+    reduction=None,
+    gating=None,
+    auxiliary="variant",
+    lateral=None,
+    align_corners=None,
+    dropout=None,
+    outputs=None,
+    preprocessing="torch",
+    name="encnet",
+):
+    """Builds EncNet on any backbone.
+
+    Example:
+
+    >>> from keras_encnet.backbones import ResNet18
+    >>> model = EncNet(ResNet18(), classes=21, channels=128)
+    >>> sorted(model.output)
+    ['presence', 'presence_stage3', 'segmentation']
+
+    Args:
+        backbone: a model from images to a dict of features, `stage1` to
+            `stage4`, such as those of `keras_encnet.backbones`.
+        classes: number of classes, at least 2; void isn't one.
+        weights: None, or the path of a `.weights.h5` file of the whole model
+            with all the outputs of its variant, as `save_weights` wrote it.
+        variant: `"paper"`, `"official"` (PyTorch-Encoding) or
+            `"mmsegmentation"`: what the arguments below are where they are
+            not given.
+        num_codewords: codewords of each Encoding layer; 0 puts global average
+            pooling in its place (the paper's ablation).
+        channels: width of the head.
+        reduction: how codes of all codewords become one: `"sum"` (the paper)
+            or `"mean"` (both implementations).
+        gating: `"scale"`, x * g, or `"residual"`, relu(x + x * g).
+        auxiliary: what stage 3 predicts in training: `"context"`, the classes
+            present, by a Context Encoding Module of its own (output
+            `presence_stage3`); `"fcn"`, the mask (`segmentation_stage3`);
+            None, nothing.
+        lateral: if true, stages 2 and 3 join the head's features. Needs
+            stages of one size, so output stride 8.
+        align_corners: how logits are upsampled, see `BilinearUpsampling`.
+        dropout: rate before each classifier.
+        outputs: names of the wanted outputs, all by default. The model
+            computes no more than they need.
+        preprocessing: mode of `preprocess_input` that the backbone expects.
+        name: name of the model.
+
+    Returns:
+        A `SegmentationModel` from `(batch, height, width, channels)`,
+        normalised, to a dict of float32 outputs: `segmentation`, logits
+        `(batch, height, width, classes)`; `presence`, logits `(batch,
+        classes)`; and the auxiliary's. The logits before upsampling are the
+        layer `segmentation_logits`.
+
+    Raises:
+        ValueError: for an argument outside the above.
+
+    References:
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3
+        - The 1x1 projection before the Encoding layer is not in the paper's
+          text; the released code has had it since June 2018.
+    """
+    check_classes(classes)
+    check_stages(backbone)
+    parts = variant_parts(
+        variant,
+        reduction=reduction,
+        gating=gating,
+        lateral=lateral,
+        align_corners=align_corners,
+        dropout=dropout,
+    )
+    auxiliary = parts["auxiliary"] if auxiliary == "variant" else auxiliary
+    for argument, value in (("reduction", parts["reduction"]), ("auxiliary", auxiliary)):
+        if value not in ALLOWED[argument]:
+            raise ValueError(
+                f"`{argument}` must be one of {ALLOWED[argument]}. Received: {argument}={value!r}"
+            )
+    if not is_count(num_codewords, least=0):
+        raise ValueError(
+            "`num_codewords` must be an integer, 0 (global average pooling) or more. "
+            f"Received: num_codewords={num_codewords}"
+        )
+    images, stages = backbone.input, backbone.output
+    classifier = {
+        "classes": classes,
+        "images": images,
+        **{key: parts[key] for key in ("dropout", "spatial_dropout", "align_corners")},
+    }
+
+    x = conv_norm_relu(stages["stage4"], channels, 3, name="head")
+    if parts["lateral"]:
+        x = _join_laterals(x, stages)
+    code = context_code(x, num_codewords, parts["reduction"], name="context")
+    x = FeatureMapAttention(parts["gating"], name="context_attention")(x, code)
+    tensors = {
+        "segmentation": classify(x, name="segmentation", **classifier),
+        "presence": _presence(code, classes, name="presence"),
+    }
+    if auxiliary == "context":
+        x = conv_norm_relu(stages["stage3"], channels, 3, name="stage3_head")
+        code = context_code(x, num_codewords, parts["reduction"], name="stage3_context")
+        tensors["presence_stage3"] = _presence(code, classes, name="presence_stage3")
+    elif auxiliary == "fcn":
+        tensors["segmentation_stage3"] = fcn_head(
+            stages["stage3"], name="segmentation_stage3", **classifier
+        )
+    model = SegmentationModel(
+        images,
+        tensors,
+        name=name,
+        preprocessing=preprocessing,
+        backbone_layers=[layer.name for layer in backbone.layers],
+    )
+    if weights is not None:
+        model.load_weights(weights)
+    return model if outputs is None else model.with_outputs(outputs)
+
+
+def context_code(x, num_codewords, reduction, name):
+    """The Context Encoding Module up to its code: `(batch, h, w, c)` to `(batch, c)`, float32."""
+    dtype = at_least_float32()
+    # A gate hangs on the difference of large sums: rounding their terms to float16 can flip it.
+    x = conv_norm_relu(x, x.shape[-1], 1, name=f"{name}_projection", dtype=dtype)
+    if num_codewords == 0:
+        return layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_pool")(x)
+    code = Encoding(num_codewords, name=f"{name}_encoding")(x)
+    # One mean and variance a codeword: the axis of codewords is the second.
+    code = layers.BatchNormalization(
+        axis=1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn"
+    )(code)
+    code = layers.ReLU(dtype=dtype, name=f"{name}_relu")(code)
+    code = layers.GlobalAveragePooling1D(dtype=dtype, name=f"{name}_mean")(code)
+    if reduction == "sum":
+        code = layers.Rescaling(float(num_codewords), dtype=dtype, name=f"{name}_sum")(code)
+    return code
+
+
+def _presence(code, classes, name):
+    return layers.Dense(classes, dtype=at_least_float32(), name=name)(code)
+
+
+def _join_laterals(x, stages):
+    laterals = [
+        conv_norm_relu(stages[stage], x.shape[-1], 1, name=f"lateral_{stage}")
+        for stage in ("stage2", "stage3")
+    ]
+    x_all = layers.Concatenate(name="fusion_concat")([x, *laterals])
+    return conv_norm_relu(x_all, x.shape[-1], 3, name="fusion")
+
+
+def variant_parts(variant, **overrides):
+    """Returns the parts of `variant`, with the overrides that aren't None in their place."""
+    if variant not in VARIANTS:
+        raise ValueError(
+            f"`variant` must be one of {sorted(VARIANTS)}. Received: variant={variant!r}"
+        )
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return {**VARIANTS[variant], **given}
+
+
+def EncNet50(
+    classes=21,
+    input_shape=(None, None, 3),
+    weights=None,
+    backbone_weights="imagenet",
+    variant="paper",
+    num_codewords=32,
+    name="encnet50",
+    **options,
+):
+    """Builds EncNet on a dilated ResNet-50.
+
+    Example:
+
+    >>> model = EncNet50(classes=21, backbone_weights=None, outputs=("segmentation",))
+    >>> model.output["segmentation"].shape
+    (None, None, None, 21)
+
+    Args:
+        classes: number of classes, at least 2; void isn't one.
+        input_shape: `(height, width, channels)`; height and width may be None.
+        weights: None, or the path of a `.weights.h5` file of the whole model.
+        backbone_weights: `"imagenet"` (downloads those of Keras Applications;
+            they fit `stem="plain"`, `stride_on="1x1"`), the path of a
+            `.weights.h5` file that `keras.applications.ResNet50(
+            include_top=False)` saved, or None. Unused when `weights` is given.
+        variant: `"paper"`, `"official"` or `"mmsegmentation"`, see `EncNet`.
+        num_codewords: codewords of each Encoding layer, 0 for the ablation.
+        name: name of the model.
+        **options: of the backbone `output_stride` (8, 16, 32), `stem` and
+            `stride_on` (see `backbones.ResNet`); of `EncNet` `channels`,
+            `reduction`, `gating`, `auxiliary`, `lateral`, `align_corners`,
+            `dropout`, `outputs` and `preprocessing`. The last defaults to what
+            the backbone's weights want: `"caffe"` for `stride_on="1x1"` (Keras
+            Applications), `"torch"` for `"3x3"`.
+
+    Returns:
+        A `SegmentationModel`, see `EncNet`.
+
+    Raises:
+        ValueError: for an argument outside the above.
+    """
+    return _on_resnet(
+        backbones.ResNet50,
+        classes,
+        input_shape,
+        weights,
+        backbone_weights,
+        variant,
+        num_codewords,
+        name=name,
+        **options,
+    )
+
+
+def EncNet101(
+    classes=21,
+    input_shape=(None, None, 3),
+    weights=None,
+    backbone_weights="imagenet",
+    variant="paper",
+    num_codewords=32,
+    name="encnet101",
+    **options,
+):
+    """Builds EncNet on a dilated ResNet-101. Arguments, returns, errors: `EncNet50`."""
+    return _on_resnet(
+        backbones.ResNet101,
+        classes,
+        input_shape,
+        weights,
+        backbone_weights,
+        variant,
+        num_codewords,
+        name=name,
+        **options,
+    )
+
+
+def _on_resnet(
+    build_backbone,
+    classes,
+    input_shape,
+    weights,
+    backbone_weights,
+    variant,
+    num_codewords,
+    output_stride=8,
+    stem=None,
+    stride_on=None,
+    preprocessing=None,
+    **options,
+):
+    parts = variant_parts(variant, stem=stem, stride_on=stride_on)
+    backbone = build_backbone(
+        input_shape=input_shape,
+        output_stride=output_stride,
+        stem=parts["stem"],
+        stride_on=parts["stride_on"],
+        weights=None if weights is not None else backbone_weights,
+    )
+    return EncNet(
+        backbone,
+        classes,
+        weights=weights,
+        variant=variant,
+        num_codewords=num_codewords,
+        preprocessing=preprocessing or backbones.preprocessing_of(parts["stride_on"]),
+        **options,
+    )

@@ -1,0 +1,282 @@
+"""The model class of EncNet and FCN: fits on (image, mask), segments raw images."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_encnet.metrics import labelled_pixels
+from keras_encnet.models.scalable_model import ScalableModel
+from keras_encnet.preprocessing import preprocess_input
+
+# Images of one size that `segment` runs through the network at a time, which bounds its memory.
+SEGMENT_BATCH = 8
+
+
+@keras.saving.register_keras_serializable(package="keras_encnet")
+class SegmentationModel(ScalableModel):
+    """A functional model from normalised images to a dict of named outputs.
+
+    What it adds to `keras.Model`: the target of `fit` and `evaluate` is the
+    bare mask, `(batch, height, width)` of integers, a trailing 1 allowed; and
+    it remembers which normalisation its images want, so `segment` takes raw
+    ones. It is what the builders return; `load_model` gives it back.
+
+    Args:
+        inputs: the input tensor, `(batch, height, width, channels)`.
+        outputs: dict of output tensors; `segmentation` holds the logits
+            `(batch, height, width, classes)` at input size.
+        name: name of the model.
+        preprocessing: mode of `keras_encnet.preprocess_input` for the images.
+        backbone_layers: names of the layers that belong to the backbone.
+        class_names: one name per class, for whoever shows or serves the
+            answers; may be set later.
+    """
+
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        name=None,
+        *,
+        preprocessing="torch",
+        backbone_layers=(),
+        class_names=None,
+        **kwargs,
+    ):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self.preprocessing = preprocessing
+        self.backbone_layers = tuple(backbone_layers)
+        self.class_names = class_names
+
+    @property
+    def classes(self):
+        """Number of classes."""
+        return self.output["segmentation"].shape[-1]
+
+    @property
+    def class_names(self):
+        """One name per class, as a tuple; numbers as text unless set. Saved with the model."""
+        return self._class_names or tuple(str(i) for i in range(self.classes))
+
+    @class_names.setter
+    def class_names(self, names):
+        if names is not None and "segmentation" in self.output and len(names) != self.classes:
+            raise ValueError(
+                f"`class_names` must hold one name for each of {self.classes} classes. "
+                f"Received: {len(names)} names"
+            )
+        self._class_names = None if names is None else tuple(names)
+
+    @property
+    def head_layers(self):
+        """Names of the layers with weights that don't belong to the backbone."""
+        backbone = set(self.backbone_layers)
+        return tuple(
+            layer.name for layer in self.layers if layer.weights and layer.name not in backbone
+        )
+
+    def with_outputs(self, outputs):
+        """Returns a model with these outputs alone, which computes no more than they need.
+
+        It shares layers and weights with this one.
+
+        Args:
+            outputs: names, such as `("segmentation",)`.
+
+        Raises:
+            ValueError: for a name that this model doesn't have.
+        """
+        outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        unknown = [name for name in outputs if name not in self.output]
+        if unknown or not outputs:
+            raise ValueError(
+                f"`outputs` must name some of {sorted(self.output)}. Received: outputs={outputs}"
+            )
+        return SegmentationModel(
+            self.input,
+            {name: self.output[name] for name in outputs},
+            name=self.name,
+            preprocessing=self.preprocessing,
+            backbone_layers=self.backbone_layers,
+            class_names=self._class_names,
+        )
+
+    def freeze_backbone_batch_normalization(self):
+        """Keeps the backbone's batch normalisation at its stored statistics and parameters.
+
+        For fine-tuning on batches too small to estimate statistics. Call it
+        before `compile`. It is saved with the model.
+        """
+        for name in self.backbone_layers:
+            layer = self.get_layer(name)
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+    def segment(self, images):
+        """Labels every pixel of raw images.
+
+        Args:
+            images: one image `(height, width, 3)`, a batch `(batch, height,
+                width, 3)`, or a list of images of any sizes. RGB, integers or
+                floats in 0 to 255; they are normalised here.
+
+        Returns:
+            Class ids as integers: `(height, width)`, `(batch, height, width)`
+            or a list of the former. uint8 up to 256 classes, int32 above.
+
+        Raises:
+            ValueError: for other shapes or values outside 0 to 255.
+        """
+        if isinstance(images, (list, tuple)):
+            return [self.segment(image) for image in images]
+        images = np.asarray(images)
+        _check_raw(images)
+        batch = images[None] if images.ndim == 3 else images
+        dtype = "uint8" if self.classes <= 256 else "int32"
+        masks = [
+            self._class_map(preprocess_input(batch[i : i + SEGMENT_BATCH], self.preprocessing))
+            for i in range(0, len(batch), SEGMENT_BATCH)
+        ]
+        masks = np.concatenate(masks).astype(dtype)
+        return masks[0] if images.ndim == 3 else masks
+
+    def _class_map(self, images):
+        # Kept outside of Keras's attribute tracking, which would take it for a layer to save.
+        if "_class_map_function" not in self.__dict__:
+            model = self.with_outputs("segmentation")
+
+            @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+            def class_map(images):
+                return tf.argmax(model(images, training=False)["segmentation"], -1, tf.int32)
+
+            self.__dict__["_class_map_function"] = class_map
+        return self.__dict__["_class_map_function"](images).numpy()
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        x = self._checked(x, y)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, tuple):
+            self._checked(*validation[:2])
+        elif validation is not None:
+            kwargs["validation_data"] = self._checked(validation)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        # Set where `fit` evaluates, epoch after epoch, what it has checked.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self._checked(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _checked(self, x, y=None):
+        """Returns `x`, with a check of its masks if it is a data set; checks `y` if an array.
+
+        The losses check ids, too, but XLA, with which Keras compiles steps on
+        a GPU, drops assertions: wrong ids would train the weights to NaN.
+        """
+        loss = self.loss.get("segmentation") if isinstance(self.loss, dict) else None
+        if not hasattr(loss, "void"):
+            return x
+        if isinstance(y, np.ndarray):
+            _check_mask(y)
+            _check_ids(y, self.classes, loss.void)
+        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
+            return x.map(functools.partial(_check_element, self.classes, loss.void))
+        return x
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        targets, weights = _per_output(y, y_pred, sample_weight)
+        return super().compute_loss(
+            x=x, y=targets, y_pred=y_pred, sample_weight=weights, training=training
+        )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        targets, weights = _per_output(y, y_pred, sample_weight)
+        return super().compute_metrics(x, targets, y_pred, sample_weight=weights)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "preprocessing": self.preprocessing,
+            "backbone_layers": list(self.backbone_layers),
+            "class_names": None if self._class_names is None else list(self._class_names),
+        }
+
+
+def _per_output(mask, y_pred, sample_weight):
+    """Hands the mask to every output: the losses derive what they need from it."""
+    if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
+        # One compiled step that has met masks with and without the trailing 1.
+        mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
+    _check_mask(mask)
+    if len(mask.shape) == 4:
+        mask = keras.ops.squeeze(mask, -1)
+    if sample_weight is not None:
+        sample_weight = {name: _weight_of(name, sample_weight) for name in y_pred}
+    return dict.fromkeys(y_pred, mask), sample_weight
+
+
+def _check_mask(mask):
+    shape = None if mask is None else tuple(mask.shape)
+    if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 1):
+        raise ValueError(
+            "The target must be a mask of class ids, `(batch, height, width)`, a trailing 1 "
+            f"allowed. Received: shape={shape}"
+        )
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if "int" not in dtype:
+        raise ValueError(
+            "The mask must hold integers, one class id a pixel; cast it, after making sure that "
+            f"it isn't scaled or interpolated. Received: dtype={dtype}"
+        )
+
+
+def _weight_of(output, sample_weight):
+    """Weights are per image, or per pixel; the latter mean nothing to an output per image."""
+    per_image = len(sample_weight.shape) == 1
+    if output.startswith("segmentation"):
+        return sample_weight[:, None, None] if per_image else sample_weight
+    return sample_weight if per_image else None
+
+
+def _check_ids(mask, classes, void):
+    ids = np.unique(mask)
+    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, void)]
+    if len(wrong):
+        raise ValueError(
+            f"The mask has ids beyond the model's {classes} classes: map them to 0 to "
+            f"{classes - 1}, or name them as void. Received: ids={wrong[:10].tolist()}, "
+            f"void={void}"
+        )
+
+
+def _check_element(classes, void, images, mask=None, *weights):
+    """Asserts, in the data set, that a batch's masks are masks and their ids classes or void."""
+    if mask is None:
+        return (images,)
+    if mask.shape.rank is not None:
+        _check_mask(mask)
+    labelled_pixels(mask, classes, void)
+    return images, mask, *weights
+
+
+def _check_raw(images):
+    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
+        raise ValueError(
+            "Expected RGB images, `(height, width, 3)` or `(batch, height, width, 3)`, or a list "
+            f"of the former. Received: shape={images.shape}"
+        )
+    if images.dtype.kind not in "uif":
+        raise ValueError(f"Images must be numbers. Received: dtype={images.dtype}")
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            "Images must be raw, in 0 to 255: `segment` normalises them itself. "
+            f"Received: values from {low} to {high}"
+        )
+    if images.dtype.kind == "f" and 0 < high <= 1:
+        raise ValueError(
+            "Images must be raw, in 0 to 255, and these seem scaled to 0 to 1: multiply by 255. "
+            f"Received: values from {low} to {high}"
+        )

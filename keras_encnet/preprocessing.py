@@ -1,0 +1,59 @@
+"""Normalisation of raw images, as the published weights expect it."""
+
+import keras
+import numpy as np
+
+# mode: (reverse RGB to BGR, mean, standard deviation), in units of raw pixels, 0 to 255.
+# The names are those of `keras.applications.imagenet_utils.preprocess_input`.
+MODES = {
+    "torch": (False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "caffe": (True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+    "tf": (False, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+}
+
+
+def preprocess_input(images, mode="torch"):
+    """Normalises raw RGB images for a network.
+
+    Example:
+
+    >>> import numpy as np
+    >>> preprocess_input(np.full((1, 1, 3), 255, "uint8"), mode="tf")
+    array([[[1., 1., 1.]]], dtype=float32)
+
+    Args:
+        images: array or tensor of shape `(..., 3)`, RGB, integers or floats in
+            0 to 255. It is not changed.
+        mode: `"torch"` (divide by 255, subtract the ImageNet mean, divide by
+            its standard deviation), `"caffe"` (to BGR, subtract the mean; what
+            the ResNets of Keras Applications expect) or `"tf"` (to -1 to 1).
+
+    Returns:
+        float32 array or tensor of the same shape and kind.
+
+    Raises:
+        ValueError: for an unknown mode or a last axis that isn't 3.
+    """
+    reverse, mean, std = _mode(mode)
+    if images.shape[-1] != 3:
+        raise ValueError(
+            "`images` must have three channels, RGB, as the last axis. "
+            f"Received: images.shape={tuple(images.shape)}"
+        )
+    if reverse:
+        images = images[..., ::-1]
+    mean, std = np.array(mean, "float32"), np.array(std, "float32")
+    if keras.ops.is_tensor(images):
+        return (keras.ops.cast(images, "float32") - mean) / std
+    return (np.asarray(images, "float32") - mean) / std
+
+
+def normalized_zero(mode="torch"):
+    """Returns what a black pixel becomes: three floats, the released code's padding."""
+    return tuple(float(v) for v in preprocess_input(np.zeros(3), mode))
+
+
+def _mode(mode):
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {sorted(MODES)}. Received: mode={mode!r}")
+    return MODES[mode]

@@ -1,0 +1,305 @@
+"""Encoding is the paper's equations: in value, in gradient, and without the residual tensor."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet.layers import Encoding
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "encoding_layer.npz"
+
+
+def encode(x, codewords, scale):
+    """The equations, residual by residual, in float64: codes and assignment."""
+    pixels = np.asarray(x, "float64").reshape(len(x), -1, 1, x.shape[-1])
+    residuals = pixels - codewords
+    logits = scale * (residuals**2).sum(-1)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    assignment = weights / weights.sum(-1, keepdims=True)
+    return (assignment[..., None] * residuals).sum(1), assignment
+
+
+def encoding_of(codewords, scale, ndim=4, **kwargs):
+    """A layer with these parameters."""
+    layer = Encoding(len(codewords), **kwargs)
+    layer.build((None,) * (ndim - 1) + (np.shape(codewords)[-1],))
+    layer.codewords.assign(codewords)
+    layer.scale.assign(scale)
+    return layer
+
+
+def parameters(rng, num_codewords, channels):
+    return rng.normal(size=(num_codewords, channels)), rng.uniform(-1, 0, num_codewords)
+
+
+def relative_error(actual, expected):
+    return np.abs(np.asarray(actual, "float64") - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_codes_assignment_and_gradients_equal_the_reference(dtype, tolerance):
+    golden = np.load(GOLDEN)
+    layer = encoding_of(golden["codewords"], golden["scale"], dtype=dtype)
+    x = tf.constant(golden["x"], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        encoded = layer(x)
+        loss = tf.reduce_sum(encoded * tf.constant(golden["upstream"], dtype))
+    gradients = tape.gradient(loss, [x, layer.codewords.value, layer.scale.value])
+    assert relative_error(encoded, golden["encoded"]) < tolerance
+    assert relative_error(layer.assignment(x), golden["assignment"]) < tolerance
+    for name, gradient in zip(("grad_x", "grad_codewords", "grad_scale"), gradients, strict=True):
+        assert relative_error(gradient, golden[name]) < tolerance, name
+
+
+def test_codes_equal_a_computation_by_hand():
+    # Two pixels, two codewords; squared distances are 1 and 1, 4 and 2.
+    layer = encoding_of([[0, 0], [1, 1]], [-1, -0.5], ndim=3)
+    x = np.array([[[1, 0], [0, 2]]], "float32")
+    np.testing.assert_allclose(
+        layer(x)[0], [[0.37754067, 0.09485175], [-0.95257413, 0.33011480]], atol=1e-6
+    )
+
+
+def test_each_pixel_is_shared_out_over_the_codewords(rng):
+    layer = encoding_of(*parameters(rng, 5, 3))
+    assignment = layer.assignment(rng.normal(size=(2, 4, 6, 3)).astype("float32"))
+    assert assignment.shape == (2, 24, 5)
+    np.testing.assert_allclose(np.sum(assignment, -1), 1, atol=1e-6)
+
+
+def test_a_grid_of_pixels_and_a_list_of_them_agree(rng):
+    codewords, scale = parameters(rng, 5, 7)
+    grid = rng.normal(size=(2, 3, 4, 7)).astype("float32")
+    np.testing.assert_array_equal(
+        encoding_of(codewords, scale)(grid),
+        encoding_of(codewords, scale, ndim=3)(grid.reshape(2, 12, 7)),
+    )
+
+
+def test_the_order_of_pixels_does_not_matter(rng):
+    layer = encoding_of(*parameters(rng, 4, 6), ndim=3)
+    x = rng.normal(size=(2, 30, 6)).astype("float32")
+    np.testing.assert_allclose(layer(x), layer(x[:, rng.permutation(30)]), rtol=1e-4, atol=1e-5)
+
+
+def test_codes_are_sums_over_pixels(rng):
+    # Twice the pixels, twice the code: no mean hides in the layer.
+    layer = encoding_of(*parameters(rng, 4, 6), ndim=3)
+    x = rng.normal(size=(2, 30, 6)).astype("float32")
+    np.testing.assert_allclose(layer(np.tile(x, (1, 2, 1))), 2 * layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_functional_model_takes_any_batch_and_size(rng):
+    inputs = keras.Input((None, None, 6))
+    layer = encoding_of(*parameters(rng, 4, 6))
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, 4, 6)
+    for shape in ((1, 1, 1, 6), (3, 5, 2, 6)):
+        x = rng.normal(size=shape).astype("float32")
+        expected, _ = encode(x, layer.codewords.numpy(), layer.scale.numpy())
+        assert relative_error(model(x), expected) < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 2, 6), (3, 10, 6)])
+def test_a_traced_function_takes_any_batch_and_size(rng, shape):
+    layer = encoding_of(*parameters(rng, 4, 6), ndim=len(shape))
+    unknown = tf.TensorSpec((None,) * (len(shape) - 1) + (6,), tf.float32)
+    traced = tf.function(layer, input_signature=[unknown])
+    x = rng.normal(size=shape).astype("float32")
+    expected, _ = encode(x, layer.codewords.numpy(), layer.scale.numpy())
+    assert relative_error(traced(x), expected) < 1e-5
+
+
+def tensor_sizes(encode, x, *variables):
+    """Numbers of elements of all tensors in a traced forward and backward pass."""
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(encode(x)))
+        return tape.gradient(loss, [x, *variables])
+
+    graph = step.get_concrete_function(tf.TensorSpec(x, tf.float32)).graph
+    graphs = [graph, *(function.graph for function in graph._functions.values())]
+    shapes = [out.shape for g in graphs for op in g.get_operations() for out in op.outputs]
+    # An unknown size would hide from the count.
+    assert all(shape.is_fully_defined() for shape in shapes)
+    return [shape.num_elements() for shape in shapes]
+
+
+def test_the_tensor_of_all_residuals_is_never_built(rng):
+    # Prime sizes, so no other tensor has as many elements by chance.
+    batch, height, width, num_codewords, channels = 3, 7, 11, 5, 13
+    residuals = batch * height * width * num_codewords * channels
+    layer = encoding_of(*parameters(rng, num_codewords, channels))
+
+    def by_residuals(x):
+        pixels = tf.reshape(x, (batch, -1, 1, channels)) - layer.codewords
+        assignment = tf.nn.softmax(layer.scale * tf.reduce_sum(pixels**2, -1))
+        return tf.reduce_sum(assignment[..., None] * pixels, 1)
+
+    variables = [layer.codewords.value, layer.scale.value]
+    shape = (batch, height, width, channels)
+    assert residuals in tensor_sizes(by_residuals, shape, *variables)
+    assert max(tensor_sizes(layer, shape, *variables)) < residuals
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_codes_beyond_float16_are_computed_in_float32(policy):
+    # 64 * 64 pixels of 100 sum to 409,600; float16 ends at 65,504.
+    codewords, scale = np.array([[0.5] * 8, [-0.5] * 8]), np.array([-0.9, -0.1])
+    layer = encoding_of(codewords, scale, dtype=policy)
+    x = np.full((2, 64, 64, 8), 100, "float16")
+    x[:, ::2, :, ::3] = 0
+    encoded = layer(tf.cast(x, layer.compute_dtype))
+    assert encoded.dtype == "float32"
+    assert relative_error(encoded, encode(x, codewords, scale)[0]) < 1e-5
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_float32_features_are_not_rounded_under_mixed_precision(rng, policy):
+    codewords, scale = parameters(rng, 4, 6)
+    layer = encoding_of(codewords, scale, dtype=policy)
+    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
+    assert relative_error(layer(x), encode(x, codewords, scale)[0]) < 1e-5
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (1,)])
+def test_float16_features_are_encoded_in_float32_under_the_default_policy(rng, sizes):
+    codewords, scale = parameters(rng, 4, 6)
+    layer = encoding_of(codewords, scale, ndim=2 + len(sizes))
+    x = (300 * rng.normal(size=(2, *sizes, 6))).astype("float16")
+    assert layer(x).dtype == "float32"
+    assert relative_error(layer(x), encode(x, codewords, scale)[0]) < 1e-5
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
+def test_the_symbolic_dtype_is_the_real_one(policy):
+    layer = Encoding(2, dtype=policy)
+    x = keras.ops.ones((1, 2, 2, 3), layer.compute_dtype)
+    symbolic = layer(keras.KerasTensor((None, None, None, 3), layer.compute_dtype))
+    assert symbolic.dtype == keras.backend.standardize_dtype(layer(x).dtype)
+
+
+def test_gradients_are_finite_where_a_pixel_is_a_codeword(rng):
+    codewords, scale = parameters(rng, 4, 6)
+    layer = encoding_of(codewords, scale, ndim=3)
+    x = tf.constant(codewords[None], "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) ** 2)
+    for gradient in tape.gradient(loss, [x, layer.codewords.value, layer.scale.value]):
+        assert np.isfinite(gradient).all()
+
+
+def test_parameters_start_in_the_ranges_of_the_released_code():
+    layer = Encoding(32)
+    layer.build((None, None, None, 512))
+    codewords, scale = layer.codewords.numpy(), layer.scale.numpy()
+    bound = (32 * 512) ** -0.5
+    assert 0.99 * bound < np.abs(codewords).max() <= bound
+    assert -1 <= scale.min() < -0.8 < -0.2 < scale.max() <= 0
+
+
+def test_training_draws_the_stochastic_scale_afresh_each_batch(rng):
+    layer = Encoding(4, stochastic_scale=True, seed=7)
+    x = np.repeat(rng.normal(size=(1, 3, 3, 6)), 2, 0).astype("float32")
+    first, second = layer(x, training=True), layer(x, training=True)
+    assert relative_error(first, second.numpy()) > 1e-2
+    # One draw a batch: equal images have equal codes.
+    np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
+
+
+def test_equal_seeds_draw_equal_stochastic_scales(rng):
+    parameters_ = parameters(rng, 4, 6)
+    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
+
+    def draws(seed):
+        layer = encoding_of(*parameters_, stochastic_scale=True, seed=seed)
+        return np.stack([layer(x, training=True) for _ in range(2)])
+
+    np.testing.assert_array_equal(draws(7), draws(7))
+    assert not np.allclose(draws(7), draws(8))
+
+
+@pytest.mark.parametrize("stored", [-0.9, 0.0, 3.0])
+def test_inference_with_stochastic_scale_uses_one_half_whatever_is_stored(rng, stored):
+    codewords, _ = parameters(rng, 4, 6)
+    layer = encoding_of(codewords, np.full(4, stored), stochastic_scale=True)
+    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
+    expected, assignment = encode(x, codewords, -0.5)
+    assert relative_error(layer(x), expected) < 1e-5
+    assert relative_error(layer.assignment(x), assignment) < 1e-5
+
+
+def test_training_without_stochastic_scale_uses_the_stored_one(rng):
+    codewords, scale = parameters(rng, 4, 6)
+    layer = encoding_of(codewords, scale)
+    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
+    assert relative_error(layer(x, training=True), encode(x, codewords, scale)[0]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {
+            "stochastic_scale": True,
+            "seed": 3,
+            "codewords_initializer": "ones",
+            "scale_initializer": keras.initializers.Constant(-0.25),
+            "dtype": "float64",
+        },
+    ],
+)
+def test_the_configuration_makes_the_same_layer(arguments):
+    layer = Encoding(np.int64(4), name="codes", **arguments)
+    config = layer.get_config()
+    again = keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    )
+    assert type(again) is Encoding
+    assert again.get_config() == config
+    for argument in ("num_codewords", "stochastic_scale", "seed", "name"):
+        assert getattr(again, argument) == getattr(layer, argument)
+    for one in (layer, again):
+        one.build((None, None, 6))
+    if arguments:
+        np.testing.assert_array_equal(again.codewords, layer.codewords)
+        np.testing.assert_array_equal(again.scale, np.full(4, -0.25))
+
+
+@pytest.mark.parametrize("stochastic_scale", [False, True])
+def test_a_saved_model_encodes_as_before(rng, tmp_path, stochastic_scale):
+    inputs = keras.Input((None, None, 6))
+    layer = encoding_of(*parameters(rng, 4, 6), stochastic_scale=stochastic_scale)
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
+    np.testing.assert_array_equal(loaded(x), model(x))
+
+
+@pytest.mark.parametrize("num_codewords", [0, -1, 1.5, True])
+def test_num_codewords_must_be_a_positive_integer(num_codewords):
+    with pytest.raises(ValueError, match=f"num_codewords={num_codewords}"):
+        Encoding(num_codewords)
+
+
+@pytest.mark.parametrize("shape", [(None, None, None, None), (2, 6), (1, 2, 2, 2, 6)])
+def test_an_input_of_other_rank_or_unknown_channels_is_refused(shape):
+    with pytest.raises(ValueError, match="with known channels. Received: input_shape="):
+        Encoding(4).build(shape)
+
+
+def test_an_input_with_other_channels_than_before_is_refused():
+    layer = Encoding(4)
+    layer(np.ones((1, 2, 2, 6)))
+    with pytest.raises(ValueError, match="axis -1"):
+        layer(np.ones((1, 2, 2, 7)))

@@ -1,0 +1,362 @@
+"""EncNet is the Context Encoding Module on a backbone, in each of its published variants."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from keras_encnet import EncNet, EncNet50, EncNet101, SegmentationModel
+from keras_encnet.layers import Encoding, FeatureMapAttention
+from keras_encnet.models.encnet import context_code
+
+VARIANTS = ("paper", "official", "mmsegmentation")
+AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, None: set()}
+
+
+@pytest.fixture
+def tiny(tiny_backbone):
+    """Builds EncNet on the smallest backbone."""
+
+    def build(variant="paper", num_codewords=4, **options):
+        options = {"classes": 5, "channels": 8, **options}
+        return EncNet(tiny_backbone(), variant=variant, num_codewords=num_codewords, **options)
+
+    return build
+
+
+def image(*shape):
+    return np.random.default_rng(3).normal(size=(*shape, 3)).astype("float32")
+
+
+def names(model):
+    return {layer.name for layer in model.layers}
+
+
+@pytest.mark.parametrize(
+    ("build", "classes", "options", "parameters"),
+    [
+        (EncNet50, 150, {"variant": "official"}, 36_164_578),
+        (EncNet50, 59, {"variant": "official", "lateral": True}, 43_915_217),
+        (EncNet50, 150, {"variant": "mmsegmentation"}, 36_060_034),
+        (EncNet101, 150, {"variant": "mmsegmentation"}, 55_052_162),
+    ],
+)
+def test_trainable_parameters_are_as_many_as_published(build, classes, options, parameters):
+    model = build(classes, backbone_weights=None, **options)
+    assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == parameters
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("auxiliary", ["variant", *AUXILIARIES])
+def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
+    model = tiny(variant, auxiliary=auxiliary)
+    if auxiliary == "variant":
+        auxiliary = "context" if variant == "paper" else "fcn"
+    outputs = model(image(2, 17, 23))
+    assert set(outputs) == {"segmentation", "presence"} | AUXILIARIES[auxiliary]
+    for name, output in outputs.items():
+        assert output.shape == ((2, 17, 23, 5) if name.startswith("segmentation") else (2, 5))
+        assert output.dtype == "float32"
+        assert model.output[name].dtype == "float32"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (31, 2)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_odd_and_tiny_images_are_taken(tiny, variant, size):
+    outputs = tiny(variant, outputs=("segmentation", "presence"))(image(1, *size))
+    assert outputs["segmentation"].shape == (1, *size, 5)
+    assert all(np.isfinite(output).all() for output in outputs.values())
+
+
+def normalize(x, layer, axis):
+    """Batch normalisation at inference, in float64."""
+    shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+    mean, variance, gamma, beta = (
+        np.asarray(value, "float64").reshape(shape)
+        for value in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
+    )
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("gating", ["scale", "residual"])
+def test_the_context_encoding_module_is_the_equations(rng, randomize, reduction, gating):
+    inputs = keras.Input((None, None, 6))
+    code = context_code(inputs, 4, reduction, name="context")
+    attention = FeatureMapAttention(gating, name="attention")
+    model = randomize(keras.Model(inputs, [code, attention(inputs, code)]))
+    model.get_layer("context_encoding").scale.assign(rng.uniform(-1, 0, 4))
+    x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
+
+    kernel = model.get_layer("context_projection_conv").kernel.numpy()[0, 0]
+    projected = normalize(x @ kernel, model.get_layer("context_projection_bn"), axis=-1)
+    pixels = np.maximum(projected, 0).reshape(2, 35, 1, 6)
+    encoding = model.get_layer("context_encoding")
+    residuals = pixels - encoding.codewords.numpy()
+    weights = np.exp(encoding.scale.numpy() * (residuals**2).sum(-1))
+    weights /= weights.sum(-1, keepdims=True)
+    codes = (weights[..., None] * residuals).sum(1)
+    # One mean and variance a codeword, not a channel.
+    codes = np.maximum(normalize(codes, model.get_layer("context_bn"), axis=1), 0)
+    expected_code = codes.sum(1) if reduction == "sum" else codes.mean(1)
+    gates = expected_code @ attention.kernel.numpy() + attention.bias.numpy()
+    gated = x * (1 / (1 + np.exp(-gates)))[:, None, None]
+    expected = gated if gating == "scale" else np.maximum(x + gated, 0)
+
+    actual_code, actual = model(x)
+    np.testing.assert_allclose(actual_code, expected_code, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("gating", "reduction"), [("scale", "sum"), ("residual", "mean"), ("residual", "sum")]
+)
+def test_the_context_encoding_module_survives_float16(gating, reduction, training):
+    # Codes are sums over 4096 pixels of 100, far beyond float16, and saturate the gates: those near
+    # the middle show any rounding of the sums' terms.
+    def build(policy):
+        keras.config.set_dtype_policy(policy)
+        inputs = keras.Input((None, None, 512))
+        code = context_code(inputs, 32, reduction, name="context")
+        features = FeatureMapAttention(gating, name="attention")(inputs, code)
+        return keras.Model(inputs, {"code": code, "features": features})
+
+    exact, mixed = build("float32"), build("mixed_float16")
+    mixed.set_weights(exact.get_weights())
+    x = np.random.default_rng(0).uniform(0, 100, (2, 64, 64, 512)).astype("float16")
+    expected = exact(x.astype("float32"), training=training)
+    actual = mixed(x, training=training)
+    assert actual["code"].dtype == "float32"
+    assert actual["features"].dtype == "float16"
+    for name, value in actual.items():
+        value, wanted = np.asarray(value, "float32"), np.asarray(expected[name])
+        assert np.isfinite(value).all(), name
+        assert np.abs(value - wanted).max() <= 2e-3 * np.abs(wanted).max(), name
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
+    keras.config.set_dtype_policy(policy)
+    model = tiny(variant)
+    assert model.get_layer("head_conv").compute_dtype == policy.removeprefix("mixed_")
+    for name, output in model(image(2, 17, 23)).items():
+        assert output.dtype == "float32", name
+        assert model.output[name].dtype == "float32", name
+        assert np.isfinite(output).all(), name
+        if name.startswith("segmentation"):
+            # Not rounded on the way, either.
+            assert model.get_layer(f"{name}_logits").output.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("variant", "reduction", "gating", "auxiliary", "align_corners", "dropout"),
+    [
+        ("paper", "sum", "scale", "presence_stage3", False, keras.layers.Dropout),
+        ("official", "mean", "residual", "segmentation_stage3", True, keras.layers.Dropout),
+        (
+            *("mmsegmentation", "mean", "residual", "segmentation_stage3", False),
+            keras.layers.SpatialDropout2D,
+        ),
+    ],
+)
+def test_each_variant_has_its_parts(
+    tiny, variant, reduction, gating, auxiliary, align_corners, dropout
+):
+    model = tiny(variant)
+    assert ("context_sum" in names(model)) == (reduction == "sum")
+    assert model.get_layer("context_attention").gating == gating
+    assert set(model.output) == {"segmentation", "presence", auxiliary}
+    assert model.get_layer("segmentation").align_corners == align_corners
+    assert type(model.get_layer("segmentation_dropout")) is dropout
+    assert model.get_layer("segmentation_dropout").rate == 0.1
+    assert "fusion_conv" not in names(model)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("override", "described"),
+    [
+        ({"reduction": "sum"}, lambda m: "context_sum" in names(m)),
+        ({"reduction": "mean"}, lambda m: "context_sum" not in names(m)),
+        ({"gating": "scale"}, lambda m: m.get_layer("context_attention").gating == "scale"),
+        ({"gating": "residual"}, lambda m: m.get_layer("context_attention").gating == "residual"),
+        ({"auxiliary": "context"}, lambda m: "presence_stage3" in m.output),
+        ({"auxiliary": "fcn"}, lambda m: "segmentation_stage3" in m.output),
+        ({"auxiliary": None}, lambda m: len(m.output) == 2),
+        ({"lateral": True}, lambda m: m.get_layer("fusion_concat").output.shape[-1] == 24),
+        ({"lateral": False}, lambda m: "fusion_concat" not in names(m)),
+        ({"align_corners": True}, lambda m: m.get_layer("segmentation").align_corners),
+        ({"align_corners": False}, lambda m: not m.get_layer("segmentation").align_corners),
+        ({"dropout": 0.5}, lambda m: m.get_layer("segmentation_dropout").rate == 0.5),
+        ({"dropout": 0}, lambda m: "segmentation_dropout" not in names(m)),
+        ({"num_codewords": 7}, lambda m: m.get_layer("context_encoding").num_codewords == 7),
+        ({"channels": 16}, lambda m: m.get_layer("head_conv").filters == 16),
+        ({"classes": 2}, lambda m: m.classes == 2),
+        ({"preprocessing": "tf"}, lambda m: m.preprocessing == "tf"),
+        ({"outputs": "presence"}, lambda m: set(m.output) == {"presence"}),
+        ({"name": "mine"}, lambda m: m.name == "mine"),
+    ],
+)
+def test_an_argument_overrides_the_variant(tiny, variant, override, described):
+    assert described(tiny(variant, **override))
+
+
+def test_the_lateral_connection_joins_the_head_with_stages_2_and_3(tiny):
+    model = tiny("official", lateral=True)
+    joined = model.get_layer("fusion_concat")
+    sources = [tensor._keras_history.operation.name for tensor in joined.input]
+    assert sources == ["head_relu", "lateral_stage2_relu", "lateral_stage3_relu"]
+    assert np.isfinite(model(image(1, 17, 23))["segmentation"]).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_of_fewer_outputs_computes_less_and_the_same(tiny, randomize, tmp_path, variant):
+    full = randomize(tiny(variant))
+    path = str(tmp_path / "full.weights.h5")
+    full.save_weights(path)
+    one = tiny(variant, weights=path, outputs=("segmentation",))
+    assert set(one.output) == {"segmentation"}
+    assert names(one) < names(full)
+    assert not any("presence" in name or "stage3_" in name for name in names(one) - {"stage3_conv"})
+    x = image(2, 17, 23)
+    np.testing.assert_array_equal(one(x)["segmentation"], full(x)["segmentation"])
+
+
+def test_without_codewords_the_code_is_the_average_feature(tiny, randomize):
+    model = randomize(tiny(num_codewords=0))
+    assert not any(isinstance(layer, Encoding) for layer in model.layers)
+    assert model.get_layer("context_pool").output.dtype == "float32"
+    features = model.get_layer("context_projection_relu").output
+    inner = keras.Model(model.input, [features, model.get_layer("context_pool").output])
+    features, code = inner(image(2, 17, 23))
+    np.testing.assert_allclose(code, np.mean(features, (1, 2)), rtol=1e-5)
+    assert set(model.output) == {"segmentation", "presence", "presence_stage3"}
+
+
+def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
+    inputs = keras.Input((None, None, 6))
+    x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
+    summed, mean = (
+        randomize(keras.Model(inputs, context_code(inputs, 4, reduction, reduction)))(x)
+        for reduction in ("sum", "mean")
+    )
+    assert np.max(mean) > 0
+    np.testing.assert_allclose(summed, 4 * mean, rtol=1e-5)
+
+
+def test_batch_normalisation_has_the_constants_of_the_released_code(tiny):
+    model = tiny("official", lateral=True)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(norms) == 7
+    assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"classes": classes} for classes in (1, 0, 2.5, True)]
+    + [{"num_codewords": num_codewords} for num_codewords in (-1, 1.5, True)]
+    + [{"variant": "torch"}, {"reduction": "max"}, {"gating": "relu"}, {"auxiliary": "aux"}],
+)
+def test_a_wrong_argument_is_named_with_its_value(tiny, options):
+    ((argument, value),) = options.items()
+    with pytest.raises(ValueError, match=f"Received: {argument}={value!r}"):
+        tiny(**options)
+
+
+@pytest.mark.parametrize("build", [EncNet50, EncNet101])
+def test_a_misspelt_option_is_refused(recorded_backbone, build):
+    with pytest.raises(TypeError, match="num_codeword"):
+        build(5, num_codeword=4)
+
+
+@pytest.mark.parametrize("stages", [None, ("stage4",), ("stage3",)])
+def test_a_backbone_without_the_stages_is_refused(tiny_backbone, stages):
+    backbone = tiny_backbone()
+    outputs = {name: backbone.output[name] for name in stages} if stages else backbone.outputs[-1]
+    with pytest.raises(ValueError, match="keys `stage1` to `stage4`.*Received: output="):
+        EncNet(keras.Model(backbone.input, outputs))
+
+
+@pytest.mark.parametrize(("build", "depth"), [(EncNet50, 50), (EncNet101, 101)])
+@pytest.mark.parametrize(
+    ("variant", "stem", "stride_on", "preprocessing"),
+    [
+        ("paper", "plain", "1x1", "caffe"),
+        ("official", "deep_64", "3x3", "torch"),
+        ("mmsegmentation", "deep_32", "3x3", "torch"),
+    ],
+)
+def test_the_backbone_is_that_of_the_variant(
+    recorded_backbone, build, depth, variant, stem, stride_on, preprocessing
+):
+    model = build(5, variant=variant, num_codewords=4, channels=8)
+    assert recorded_backbone == [
+        {
+            "depth": depth,
+            "input_shape": (None, None, 3),
+            "output_stride": 8,
+            "stem": stem,
+            "stride_on": stride_on,
+            "weights": "imagenet",
+        }
+    ]
+    assert model.preprocessing == preprocessing
+    assert model.name == f"encnet{depth}"
+
+
+def test_options_of_the_backbone_override_the_variant(recorded_backbone):
+    model = EncNet50(
+        5, (64, 64, 3), None, None, output_stride=16, stem="deep_32", stride_on="3x3", channels=8
+    )
+    (call,) = recorded_backbone
+    assert (call["input_shape"], call["output_stride"]) == ((64, 64, 3), 16)
+    assert (call["stem"], call["stride_on"], call["weights"]) == ("deep_32", "3x3", None)
+    assert model.preprocessing == "torch"
+
+
+def test_weights_of_the_model_spare_those_of_the_backbone(
+    recorded_backbone, tiny, randomize, tmp_path
+):
+    full = randomize(tiny())
+    path = str(tmp_path / "encnet.weights.h5")
+    full.save_weights(path)
+    model = EncNet50(5, weights=path, num_codewords=4, channels=8)
+    assert recorded_backbone[0]["weights"] is None
+    x = image(1, 9, 9)
+    np.testing.assert_array_equal(model(x)["segmentation"], full(x)["segmentation"])
+
+
+@pytest.mark.parametrize("variant", ["official", "mmsegmentation"])
+def test_imagenet_weights_are_refused_where_they_do_not_fit(variant):
+    with pytest.raises(ValueError, match="`stem='plain'`, `stride_on='1x1'`"):
+        EncNet50(variant=variant)
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [*itertools.product(VARIANTS, [{}]), ("paper", {"num_codewords": 0, "lateral": True})],
+)
+def test_a_saved_model_answers_as_before(tiny, randomize, tmp_path, variant, options):
+    model = randomize(tiny(variant, **options))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is SegmentationModel
+    assert loaded.name == model.name
+    x = image(2, 17, 23)
+    expected = model(x)
+    for name, output in loaded(x).items():
+        np.testing.assert_array_equal(output, expected[name])
+
+
+def test_a_model_saved_under_mixed_precision_answers_as_before(tiny, randomize, tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = randomize(tiny())
+    model.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("float32")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = image(2, 17, 23)
+    for name, output in loaded(x).items():
+        np.testing.assert_array_equal(output, model(x)[name])

@@ -1,0 +1,114 @@
+"""FCN is a 3x3 convolution and a classifier on a backbone."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_encnet import FCN, FCN50, FCN101, SegmentationModel
+
+
+def image(*shape):
+    return np.random.default_rng(3).normal(size=(*shape, 3)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("auxiliary", "outputs"),
+    [(None, {"segmentation"}), ("fcn", {"segmentation", "segmentation_stage3"})],
+)
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_outputs_are_float32_logits_at_input_size(tiny_backbone, auxiliary, outputs, policy):
+    keras.config.set_dtype_policy(policy)
+    model = FCN(tiny_backbone(), classes=5, auxiliary=auxiliary)
+    assert set(model.output) == outputs
+    for size in ((1, 1), (17, 23)):
+        for output in model(image(2, *size)).values():
+            assert output.shape == (2, *size, 5)
+            assert output.dtype == "float32"
+            assert np.isfinite(output).all()
+
+
+def test_a_head_has_a_quarter_of_the_features_channels(tiny_backbone):
+    backbone = tiny_backbone(widths=(4, 4, 8, 20))
+    model = FCN(backbone, classes=7, auxiliary="fcn")
+
+    def head(channels):
+        inner = channels // 4
+        return 9 * channels * inner + 2 * inner + inner * 7 + 7
+
+    parameters = sum(
+        np.prod(weight.shape)
+        for name in model.head_layers
+        for weight in model.get_layer(name).trainable_weights
+    )
+    assert parameters == head(20) + head(8)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_corners_are_aligned_on_request(tiny_backbone, align_corners):
+    model = FCN(tiny_backbone(), align_corners=align_corners)
+    assert model.get_layer("segmentation").align_corners == align_corners
+
+
+def test_dropout_is_what_was_asked_for(tiny_backbone):
+    assert FCN(tiny_backbone(), dropout=0.3).get_layer("segmentation_dropout").rate == 0.3
+    without = FCN(tiny_backbone(), dropout=0)
+    assert "segmentation_dropout" not in {layer.name for layer in without.layers}
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("auxiliary", "context"), ("classes", 1), ("classes", 2.5)]
+)
+def test_a_wrong_argument_is_named_with_its_value(tiny_backbone, argument, value):
+    with pytest.raises(ValueError, match=f"Received: {argument}={value!r}"):
+        FCN(tiny_backbone(), **{argument: value})
+
+
+def test_a_backbone_without_stages_is_refused():
+    images = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match="keys `stage1` to `stage4`"):
+        FCN(keras.Model(images, keras.layers.Conv2D(4, 3)(images)))
+
+
+@pytest.mark.parametrize(("build", "depth"), [(FCN50, 50), (FCN101, 101)])
+def test_the_backbone_is_the_resnet_that_imagenet_weights_fit(recorded_backbone, build, depth):
+    model = build(5)
+    assert recorded_backbone == [
+        {
+            "depth": depth,
+            "input_shape": (None, None, 3),
+            "output_stride": 8,
+            "stem": "plain",
+            "stride_on": "1x1",
+            "weights": "imagenet",
+        }
+    ]
+    assert (model.name, model.preprocessing) == (f"fcn{depth}", "caffe")
+    assert build(5, stem="deep_64", stride_on="3x3").preprocessing == "torch"
+
+
+def test_a_misspelt_option_is_refused(recorded_backbone):
+    with pytest.raises(TypeError, match="auxilliary"):
+        FCN50(5, auxilliary="fcn")
+
+
+def test_weights_of_the_model_spare_those_of_the_backbone(
+    recorded_backbone, tiny_backbone, randomize, tmp_path
+):
+    full = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn"))
+    path = str(tmp_path / "fcn.weights.h5")
+    full.save_weights(path)
+    model = FCN50(5, weights=path, auxiliary="fcn")
+    assert recorded_backbone[0]["weights"] is None
+    x = image(1, 9, 9)
+    for name, output in model(x).items():
+        np.testing.assert_array_equal(output, full(x)[name])
+
+
+def test_a_saved_model_answers_as_before(tiny_backbone, randomize, tmp_path):
+    model = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn", align_corners=True))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is SegmentationModel
+    x = image(2, 17, 23)
+    for name, output in loaded(x).items():
+        np.testing.assert_array_equal(output, model(x)[name])

@@ -1,0 +1,176 @@
+"""The scores are those of one confusion matrix over all the data."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet import SegmentationMetrics
+
+CLASSES = 5
+
+
+def confusion(truth, predicted, void):
+    matrix = np.zeros((CLASSES, CLASSES), int)
+    labelled = ~np.isin(truth, void)
+    np.add.at(matrix, (truth[labelled], predicted[labelled]), 1)
+    return matrix
+
+
+def scores(matrix, absent):
+    """In float64; a class that is nowhere is left out or counts as 0."""
+    correct = np.diag(matrix)
+    union = matrix.sum(0) + matrix.sum(1) - correct
+    iou = [c / u if u else np.nan for c, u in zip(correct, union, strict=True)]
+    iou = np.nan_to_num(iou) if absent == "zero" else iou
+    accuracy, mean_iou = correct.sum() / matrix.sum(), np.nanmean(iou)
+    return {
+        "pixel_accuracy": accuracy,
+        "mean_iou": mean_iou,
+        "ade_score": (accuracy + mean_iou) / 2,
+    }
+
+
+def batches(rng, void, count=3):
+    """Masks and class maps that agree in part; class 3 is in neither."""
+    for _ in range(count):
+        truth = rng.integers(0, CLASSES - 1, (2, 6, 7))
+        truth[truth == 3] = 4
+        predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 3, truth.shape))
+        truth[:, 0] = void[0]
+        truth[1, 4] = void[-1]
+        yield truth, predicted
+
+
+@pytest.mark.parametrize("void", [(255,), (-1,), (254, 255), (3, 65535)])
+@pytest.mark.parametrize("absent", ["exclude", "zero"])
+def test_the_scores_are_those_of_all_batches_together(rng, void, absent):
+    metric = SegmentationMetrics(CLASSES, void, absent)
+    matrix = np.zeros((CLASSES, CLASSES), int)
+    for truth, predicted in batches(rng, void):
+        metric.update_state(truth, predicted)
+        matrix += confusion(truth, predicted, void)
+    assert matrix[3].sum() == matrix[:, 3].sum() == 0
+    np.testing.assert_array_equal(metric.confusion_matrix, matrix)
+    result = metric.result()
+    assert set(result) == {"pixel_accuracy", "mean_iou", "ade_score"}
+    for name, value in scores(matrix, absent).items():
+        assert float(result[name]) == pytest.approx(value, rel=1e-6), name
+
+
+def test_absent_classes_lower_the_mean_only_as_zeros(rng):
+    result = {}
+    for absent in ("exclude", "zero"):
+        metric = SegmentationMetrics(CLASSES, absent=absent)
+        metric.update_state([[[0, 1]]], [[[0, 1]]])
+        result[absent] = float(metric.result()["mean_iou"])
+    assert result == pytest.approx({"exclude": 1, "zero": 2 / CLASSES})
+
+
+def test_a_class_that_is_only_predicted_counts_as_wrong():
+    metric = SegmentationMetrics(CLASSES)
+    metric.update_state([[[0, 0]]], [[[0, 4]]])
+    assert float(metric.result()["mean_iou"]) == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_logits_and_class_maps_score_the_same(rng):
+    from_logits, from_labels = SegmentationMetrics(CLASSES), SegmentationMetrics(CLASSES)
+    truth = rng.integers(0, CLASSES, (2, 6, 7)).astype("uint8")
+    logits = rng.normal(size=(2, 6, 7, CLASSES)).astype("float32")
+    from_logits.update_state(truth, logits)
+    from_labels.update_state(truth, logits.argmax(-1))
+    np.testing.assert_array_equal(from_logits.confusion_matrix, from_labels.confusion_matrix)
+    assert int(np.sum(from_logits.confusion_matrix)) == truth.size
+
+
+def test_predictions_on_void_pixels_may_be_anything():
+    metric = SegmentationMetrics(CLASSES)
+    metric.update_state([[[255, 255, 1]]], [[[255, -7, 1]]])
+    assert int(np.sum(metric.confusion_matrix)) == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted"), [(CLASSES, 0), (-1, 0), (254, 0), (0, CLASSES), (1, -1), (1, 255)]
+)
+def test_an_id_out_of_range_is_refused(truth, predicted):
+    metric = SegmentationMetrics(CLASSES)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 5 classes nor void"):
+        metric.update_state([[[truth, 0]]], [[[predicted, 0]]])
+    assert np.sum(metric.confusion_matrix) == 0
+
+
+def test_counts_stay_exact_beyond_what_float32_holds():
+    # 2 ** 24 + 1 is the first integer that float32 lacks; 2 ** 53 + 1 the first of float64.
+    metric = SegmentationMetrics(CLASSES)
+    matrix = np.full((CLASSES, CLASSES), 2**24)
+    matrix[0, 0] = 2**53
+    metric.confusion_matrix.assign(matrix)
+    metric.update_state([[[0, 1, 2]]], [[[0, 1, 1]]])
+    matrix[0, 0] += 1
+    matrix[1, 1] += 1
+    matrix[2, 1] += 1
+    np.testing.assert_array_equal(metric.confusion_matrix, matrix)
+    for name, value in scores(matrix, "exclude").items():
+        assert float(metric.result()[name]) == pytest.approx(value, rel=1e-6)
+
+
+def test_reset_starts_afresh(rng):
+    metric = SegmentationMetrics(CLASSES)
+    for truth, predicted in batches(rng, (255,)):
+        metric.reset_state()
+        metric.update_state(truth, predicted)
+    np.testing.assert_array_equal(metric.confusion_matrix, confusion(truth, predicted, (255,)))
+
+
+@pytest.mark.parametrize("absent", ["exclude", "zero"])
+@pytest.mark.parametrize("update", [False, True])
+def test_without_a_labelled_pixel_the_scores_are_zero(absent, update):
+    metric = SegmentationMetrics(CLASSES, absent=absent)
+    if update:
+        metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2), int))
+    assert {name: float(value) for name, value in metric.result().items()} == {
+        "pixel_accuracy": 0,
+        "mean_iou": 0,
+        "ade_score": 0,
+    }
+
+
+def test_the_iou_per_class_is_nan_where_a_class_is_nowhere(rng):
+    metric = SegmentationMetrics(CLASSES)
+    (truth, predicted), *_ = batches(rng, (255,))
+    metric.update_state(truth, predicted)
+    iou = metric.per_class_iou()
+    matrix = confusion(truth, predicted, (255,))
+    for label in (0, 1, 2, 4):
+        union = matrix[label].sum() + matrix[:, label].sum() - matrix[label, label]
+        assert iou[label] == matrix[label, label] / union
+    assert np.isnan(iou[3])
+    assert np.nanmean(iou) == pytest.approx(float(metric.result()["mean_iou"]), rel=1e-6)
+
+
+def test_a_traced_update_counts_batches_of_any_size(rng):
+    metric = SegmentationMetrics(CLASSES)
+    spec = tf.TensorSpec((None, None, None), tf.uint8)
+    update = tf.function(metric.update_state, input_signature=[spec, spec])
+    matrix = np.zeros((CLASSES, CLASSES), int)
+    for shape in ((1, 2, 3), (4, 5, 6)):
+        truth, predicted = rng.integers(0, CLASSES, (2, *shape)).astype("uint8")
+        update(truth, predicted)
+        matrix += confusion(truth, predicted, ())
+    np.testing.assert_array_equal(metric.confusion_matrix, matrix)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"void": (-1, 255), "absent": "zero", "name": "mine", "dtype": "float64"}]
+)
+def test_the_configuration_makes_the_same_metric(arguments):
+    metric = SegmentationMetrics(CLASSES, **arguments)
+    again = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert type(again) is SegmentationMetrics
+    assert again.get_config() == metric.get_config()
+    assert (again.classes, again.void, again.absent) == (CLASSES, metric.void, metric.absent)
+
+
+def test_an_unknown_way_with_absent_classes_is_refused():
+    with pytest.raises(ValueError, match="Received: absent='nan'"):
+        SegmentationMetrics(CLASSES, absent="nan")

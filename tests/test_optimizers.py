@@ -1,0 +1,167 @@
+"""SGD is PyTorch's, and the schedule the paper's."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet import EncNet
+from keras_encnet.optimizers import SGD, PolySchedule
+
+
+def poly(step, initial, steps, power, warmup_steps=0):
+    rate = initial * max(1 - step / steps, 0) ** power
+    return rate * min((step + 1) / warmup_steps, 1) if warmup_steps else rate
+
+
+@pytest.fixture
+def network():
+    """Two layers with weights of random values."""
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, name="body")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(hidden))
+
+
+def gradients_of(model, rng):
+    return [rng.normal(size=weight.shape).astype("float32") for weight in model.weights]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_steps_are_those_of_pytorch(rng, network, momentum, l2):
+    optimizer = SGD(PolySchedule(0.5, steps=8), momentum, l2, multipliers={"head": 10})
+    expected = [weight.numpy().astype("float64") for weight in network.weights]
+    velocities = [np.zeros_like(value) for value in expected]
+    for step in range(6):
+        gradients = gradients_of(network, rng)
+        optimizer.apply(gradients, network.trainable_variables)
+        for i, (weight, gradient) in enumerate(zip(network.weights, gradients, strict=True)):
+            rate = poly(step, 0.5, 8, 0.9) * (10 if weight.path.startswith("head") else 1)
+            # As in torch.optim.SGD: decay joins the gradient, the rate stays outside the velocity.
+            velocities[i] = momentum * velocities[i] + gradient + l2 * expected[i]
+            expected[i] -= rate * velocities[i]
+    for weight, value in zip(network.weights, expected, strict=True):
+        np.testing.assert_allclose(weight, value, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_at_a_constant_rate_without_decay_it_is_the_sgd_of_keras(rng, network, momentum):
+    initial = network.get_weights()
+    ends = []
+    for optimizer in (SGD(0.1, momentum), keras.optimizers.SGD(0.1, momentum)):
+        network.set_weights(initial)
+        draw = np.random.default_rng(1)
+        for _ in range(5):
+            optimizer.apply(gradients_of(network, draw), network.trainable_variables)
+        ends.append(network.get_weights())
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_multiplier_reaches_every_variable_of_its_layers(tiny_backbone):
+    model = EncNet(tiny_backbone(), classes=3, num_codewords=4, channels=8)
+    optimizer = SGD(1.0, momentum=0, multipliers=dict.fromkeys(model.head_layers, 10))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    optimizer.apply([np.ones(value.shape) for value in before], model.trainable_weights)
+    for weight, value in zip(model.trainable_weights, before, strict=True):
+        backbone = weight.path.split("/")[0] in model.backbone_layers
+        np.testing.assert_allclose(value - weight, 1 if backbone else 10, rtol=1e-5)
+
+
+def test_a_compiled_step_follows_the_schedule(network, rng):
+    # Rates of 1, 0.5, and 0 from then on.
+    network.compile(SGD(PolySchedule(1.0, steps=2, power=1.0), momentum=0), "mse")
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    network.fit(x, y, batch_size=4, verbose=0)
+    trained = network.get_weights()
+    network.fit(x, y, batch_size=4, verbose=0)
+    for weight, value in zip(network.weights, trained, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_a_saved_model_goes_on_with_its_velocities(network, rng, tmp_path):
+    x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    optimizer = SGD(PolySchedule(0.1, steps=10), l2=0.1, multipliers={"head": 10})
+    network.compile(optimizer, "mse", run_eagerly=True)
+    network.fit(x, y, epochs=2, verbose=0)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for model in (network, loaded):
+        model.run_eagerly = True
+        model.fit(x, y, epochs=2, verbose=0)
+    for one, other in zip(network.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1),
+        SGD(
+            PolySchedule(0.1, 10, warmup_steps=2),
+            momentum=0.5,
+            l2=0.01,
+            multipliers={"head": 10.0},
+            name="mine",
+            clipnorm=1.0,
+        ),
+    ],
+)
+def test_the_configuration_makes_the_same_optimizer(optimizer):
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(again) is SGD
+    assert again.get_config() == optimizer.get_config()
+    assert (again.momentum, again.l2) == (optimizer.momentum, optimizer.l2)
+    assert again.multipliers == optimizer.multipliers
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("momentum", 1.0), ("momentum", -0.1), ("l2", -1e-4)]
+)
+def test_sgd_refuses_values_that_diverge(argument, value):
+    with pytest.raises(ValueError, match=f"Received: {argument}={value}"):
+        SGD(**{argument: value})
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 20])
+@pytest.mark.parametrize("power", [0.9, 1.0, 2.0])
+def test_the_schedule_decays_to_zero_and_stays_there(power, warmup_steps):
+    schedule = PolySchedule(0.01, 100, power, warmup_steps)
+    for step in (0, 1, 10, 19, 20, 50, 99, 100, 101, 10**6):
+        expected = poly(step, 0.01, 100, power, warmup_steps)
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    assert float(schedule(99)) > 0
+    assert float(schedule(100)) == float(schedule(101)) == 0
+
+
+def test_the_rate_starts_at_the_initial_one_with_the_power_of_the_paper():
+    schedule = PolySchedule(0.01, 100)
+    assert float(schedule(0)) == pytest.approx(0.01)
+    assert float(schedule(50)) == pytest.approx(0.01 * 0.5**0.9)
+
+
+def test_the_rate_rises_during_warm_up():
+    schedule = PolySchedule(0.01, 1000, warmup_steps=10)
+    rates = [float(schedule(step)) for step in range(12)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[0] == pytest.approx(0.001)
+    assert rates[10] > rates[11]
+
+
+def test_the_schedule_takes_the_step_counter_of_a_graph():
+    schedule = PolySchedule(0.01, 100)
+    traced = tf.function(schedule, input_signature=[tf.TensorSpec((), tf.int64)])
+    assert float(traced(tf.constant(50, tf.int64))) == pytest.approx(0.01 * 0.5**0.9)
+
+
+def test_the_configuration_makes_the_same_schedule():
+    schedule = PolySchedule(0.01, 100, 0.8, 5)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
+    assert type(again) is PolySchedule
+    assert [float(again(s)) for s in range(9)] == [float(schedule(s)) for s in range(9)]
+
+
+@pytest.mark.parametrize(("steps", "warmup_steps"), [(0, 0), (-1, 0), (10, 10), (10, -1)])
+def test_the_schedule_refuses_impossible_lengths(steps, warmup_steps):
+    with pytest.raises(ValueError, match=f"steps={steps}, warmup_steps={warmup_steps}"):
+        PolySchedule(0.01, steps, warmup_steps=warmup_steps)

@@ -1,0 +1,86 @@
+"""preprocess_input is that of Keras Applications, without its side effects."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet import preprocess_input
+from keras_encnet.preprocessing import normalized_zero
+
+MODES = ("torch", "caffe", "tf")
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (2, 5, 7, 3)).astype("uint8")
+
+
+def expected(images, mode):
+    images = np.array(images, "float32")
+    return keras.applications.imagenet_utils.preprocess_input(images, "channels_last", mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+def test_arrays_become_what_keras_applications_makes_of_them(images, mode, dtype):
+    out = preprocess_input(images.astype(dtype), mode)
+    assert isinstance(out, np.ndarray)
+    assert out.dtype == "float32"
+    np.testing.assert_allclose(out, expected(images, mode), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tensors_become_tensors(images, mode):
+    out = preprocess_input(tf.constant(images), mode)
+    assert tf.is_tensor(out)
+    assert out.dtype == "float32"
+    np.testing.assert_allclose(out, expected(images, mode), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_single_image_is_taken(images, mode):
+    np.testing.assert_array_equal(
+        preprocess_input(images[0], mode), preprocess_input(images, mode)[0]
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_input_is_not_changed(images, mode, dtype):
+    given = images.astype(dtype)
+    preprocess_input(given, mode)
+    np.testing.assert_array_equal(given, images)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_data_set_of_images_of_unknown_size_is_taken(images, mode):
+    signature = tf.TensorSpec((None, None, 3), tf.uint8)
+    dataset = tf.data.Dataset.from_generator(lambda: iter(images), output_signature=signature)
+    (first, second) = dataset.map(lambda image: preprocess_input(image, mode))
+    np.testing.assert_allclose(first, expected(images, mode)[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(second, expected(images, mode)[1], rtol=1e-5, atol=1e-5)
+
+
+def test_the_default_is_the_normalisation_of_pytorch(images):
+    np.testing.assert_array_equal(preprocess_input(images), preprocess_input(images, "torch"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_black_pixel_is_what_the_released_code_pads_with(mode):
+    padding = normalized_zero(mode)
+    assert all(type(value) is float for value in padding)
+    np.testing.assert_allclose(padding, expected(np.zeros((1, 1, 3)), mode)[0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 4), (5, 7, 1), (5, 7)])
+@pytest.mark.parametrize("kind", [np.zeros, tf.zeros])
+def test_images_without_three_channels_are_refused(shape, kind):
+    with pytest.raises(ValueError, match=r"three channels.*Received: images.shape=\(5, 7"):
+        preprocess_input(kind(shape))
+
+
+@pytest.mark.parametrize("mode", ["pytorch", None])
+def test_an_unknown_mode_is_refused(images, mode):
+    with pytest.raises(ValueError, match=f"Received: mode={mode!r}"):
+        preprocess_input(images, mode)

@@ -1,0 +1,234 @@
+"""From a recipe to a run folder, its scores and its predictions."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_encnet
+from training import cli, evaluate, input_pipeline, predict, records, train
+from training.configs import RECIPES, ScenesEncNet, ScenesFCN
+from training.datasets import folder, scenes
+
+TINY = {"width_multiplier": 0.125, "channels": 8, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=8, val=3, test=4)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    model, history = train.train(ScenesEncNet(data=str(data), **TINY), run_dir)
+    return run_dir, model, history
+
+
+def test_a_run_leaves_its_whole_record(run):
+    run_dir, _, history = run
+    config = json.loads((run_dir / "config.json").read_text())
+    assert config["recipe"] == "ScenesEncNet"
+    assert config["width_multiplier"] == 0.125
+    assert json.loads((run_dir / "environment.json").read_text())["packages"]["keras"]
+    written = json.loads((run_dir / "history.json").read_text())
+    assert written["val_mean_iou"] == pytest.approx(history["val_mean_iou"])
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics["val_mean_iou"] == pytest.approx(max(history["val_mean_iou"]))
+    assert Image.open(run_dir / "curves.png").size[0] > 100
+    assert list((run_dir / "tensorboard").rglob("events*"))
+    assert not list(run_dir.glob(".*"))  # nothing half-written is left
+
+
+def test_the_saved_model_answers_as_the_trained_one(run):
+    run_dir, model, _ = run
+    loaded = keras.models.load_model(run_dir / "last.keras")
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), "uint8")
+    np.testing.assert_array_equal(loaded.segment(image), model.segment(image))
+    assert loaded.class_names == scenes.CLASSES
+
+
+def test_the_same_seed_trains_the_same_weights(run, data, tmp_path):
+    _, model, _ = run
+    again, _ = train.train(ScenesEncNet(data=str(data), **TINY), tmp_path / "again")
+    for first, second in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_folder_is_not_written_over_unasked(run, data):
+    run_dir, *_ = run
+    config = ScenesEncNet(data=str(data), **TINY)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        train.train(config, run_dir)
+
+
+def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
+    run_dir, *_ = run
+    evaluate.main(run_dir, data=str(data), split="test")
+    assert "mean IoU" in capsys.readouterr().out
+    scores = json.loads((run_dir / "evaluation-test" / "scores.json").read_text())
+
+    split = folder.read_split(data, "test")
+    model = keras.models.load_model(run_dir / "best.keras")
+    truth = np.concatenate([folder.read_mask(p).ravel() for p in split.mask_paths])
+    images = [input_pipeline.decode_image(str(p)).numpy() for p in split.image_paths]
+    answer = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
+    truth = truth[truth != 255]
+    assert scores["pixel_accuracy"] == pytest.approx((truth == answer).mean(), abs=1e-4)
+    ground = scenes.CLASSES.index("ground")
+    both = (truth == ground) & (answer == ground)
+    either = (truth == ground) | (answer == ground)
+    assert scores["iou"]["ground"] == pytest.approx(both.sum() / either.sum(), abs=1e-4)
+    for picture in ("confusion_matrix.png", "predictions.png"):
+        assert Image.open(run_dir / "evaluation-test" / picture).size[0] > 100
+
+
+def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
+    run_dir, *_ = run
+    other = scenes.write(tmp_path / "other", train=4, val=1, test=1)
+    (other / "classes.txt").write_text("ground\nbox\n")
+    with pytest.raises(ValueError, match="11 classes and the data has 2"):
+        evaluate.main(run_dir, data=str(other))
+
+
+def test_evaluation_of_nothing_says_what_it_wants(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"\.keras"):
+        evaluate.main(tmp_path)
+
+
+def test_predicted_masks_hold_class_ids_with_a_palette(run, data, tmp_path):
+    run_dir, *_ = run
+    image = folder.read_split(data, "test").image_paths[0]
+    predict.main(run_dir, (image,), tmp_path)
+    picture = Image.open(tmp_path / f"{image.stem}.png")
+    assert picture.mode == "P"
+    model = keras.models.load_model(run_dir / "best.keras")
+    expected = model.segment(predict.read_image(image))
+    np.testing.assert_array_equal(np.asarray(picture), expected)
+    answer = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
+    assert sum(answer["shares"].values()) == pytest.approx(1)
+    assert set(answer["present"]) <= set(scenes.CLASSES)
+    assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
+
+
+def test_prediction_checks_all_images_before_it_writes(run, data, tmp_path):
+    run_dir, *_ = run
+    image = folder.read_split(data, "test").image_paths[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no image")
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        predict.main(run_dir, (image, broken), tmp_path / "out")
+    with pytest.raises(ValueError, match="one name"):
+        predict.main(run_dir, (image, image), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _spoil_ids(root):
+    mask = np.array(Image.open(root / "labels" / "train_00002.png"))
+    mask[0, 0] = 77
+    Image.fromarray(mask).save(root / "labels" / "train_00002.png")
+
+
+def _spoil_missing(root):
+    (root / "labels" / "train_00002.png").unlink()
+
+
+def _spoil_truncated(root):
+    path = root / "images" / "train_00002.png"
+    Image.open(path).save(path.with_suffix(".jpg"))
+    path.unlink()
+    whole = path.with_suffix(".jpg").read_bytes()
+    path.with_suffix(".jpg").write_bytes(whole[: len(whole) // 2])
+
+
+def _spoil_size(root):
+    Image.new("L", (5, 5)).save(root / "labels" / "train_00002.png")
+
+
+def _spoil_all(root):
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_spoil_ids, "77"),
+        (_spoil_missing, "train_00002"),
+        (_spoil_truncated, "train_00002"),
+        (_spoil_size, "train_00002"),
+        (_spoil_all, "classes.txt"),
+    ],
+)
+def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
+    root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
+    spoil(root)
+    with pytest.raises((ValueError, OSError), match=message):
+        train.train(ScenesFCN(data=str(root), **TINY), tmp_path / "run")
+    assert not (tmp_path / "run" / "last.keras").exists()
+
+
+def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
+    root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
+    _spoil_ids(root)
+    config = ScenesFCN(data=str(root), skip_bad=True, **TINY)
+    split = train.open_checked(config, "train")
+    assert len(split) == 4
+    assert "train_00002" in capsys.readouterr().err
+
+
+def test_every_recipe_builds_its_network():
+    for recipe in RECIPES.values():
+        needed = {"data": "x"} if recipe.data is dataclasses.MISSING else {}
+        config = recipe(backbone_weights=None, **needed)
+        model = train.build_model(config, ["a", "b", "c"])
+        assert model.output["segmentation"].shape[-1] == 3
+
+
+def test_the_heads_rate_is_multiplied_and_the_backbones_is_not():
+    config = ScenesEncNet(head_multiplier=10.0, **TINY)
+    model = train.build_model(config, ["a", "b"])
+    optimizer = train.optimizer(config, model, steps=10)
+    assert "conv1_conv" not in optimizer.multipliers
+    assert optimizer.multipliers["segmentation_logits"] == 10.0
+    assert optimizer.multipliers["context_encoding"] == 10.0
+
+
+def test_a_misspelt_option_is_refused_with_what_was_meant(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["scenes_fcn", "--epocs", "3"])
+    assert stop.value.code == 2
+    assert "--epochs" in capsys.readouterr().err
+
+
+def test_options_and_names_arrive():
+    name, config = cli.choose(RECIPES, ["scenes_encnet", "--epochs", "3", "--gating", "residual"])
+    assert (name, config.epochs, config.gating) == ("scenes_encnet", 3, "residual")
+
+
+def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "scores.json"
+    records.write_json(path, {"a": 1})
+
+    def fail(place):
+        place.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        records.write_whole(path, fail)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_a_float_mask_or_a_model_of_other_classes_is_refused_by_fit():
+    model = train.build_model(ScenesFCN(**TINY), ["a", "b"])
+    model.compile("sgd", **keras_encnet.objectives(model))
+    images = np.zeros((2, 16, 16, 3), "float32")
+    with pytest.raises(ValueError, match="integers"):
+        model.fit(images, np.zeros((2, 16, 16)), verbose=0)
+    with pytest.raises(ValueError, match="beyond the model's 2 classes"):
+        model.fit(images, np.full((2, 16, 16), 2), verbose=0)

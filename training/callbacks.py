@@ -1,0 +1,78 @@
+"""What happens beside training: models saved, scores recorded, pictures drawn."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training import pictures, records
+from training.datasets.folder import read_mask
+from training.input_pipeline import decode_image
+
+# Validation images shown in TensorBoard.
+SHOWN = 4
+
+
+def of_run(run_dir, model, split, void):
+    """Returns the callbacks of a run that is recorded in `run_dir`."""
+    return [
+        SaveModels(run_dir),
+        RecordHistory(run_dir),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
+        ShowPredictions(run_dir / "tensorboard" / "pictures", split, void),
+    ]
+
+
+class SaveModels(keras.callbacks.Callback):
+    """Saves the last model, and the best by validation mean IoU, whole or not at all."""
+
+    def __init__(self, run_dir):
+        super().__init__()
+        self.run_dir = run_dir
+        self.best = -np.inf
+
+    def on_epoch_end(self, epoch, logs=None):
+        records.write_whole(self.run_dir / "last.keras", self.model.save)
+        if logs["val_mean_iou"] > self.best:
+            self.best = logs["val_mean_iou"]
+            records.write_whole(self.run_dir / "best.keras", self.model.save)
+            scores = {name: value for name, value in logs.items() if name.startswith("val_")}
+            records.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
+
+
+class RecordHistory(keras.callbacks.Callback):
+    """Writes each epoch's numbers as JSON, and their course as a picture."""
+
+    def __init__(self, run_dir):
+        super().__init__()
+        self.run_dir = run_dir
+        self.history = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {**logs, "learning_rate": float(self.model.optimizer.learning_rate)}
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        records.write_json(self.run_dir / "history.json", self.history)
+        pictures.save_curves(self.run_dir / "curves.png", self.history)
+
+
+class ShowPredictions(keras.callbacks.Callback):
+    """Shows TensorBoard some validation images: image, truth and prediction side by side."""
+
+    def __init__(self, log_dir, split, void):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(log_dir))
+        self.void = void
+        count = min(SHOWN, len(split))
+        self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
+        self.masks = [read_mask(path) for path in split.mask_paths[:count]]
+
+    def on_epoch_end(self, epoch, logs=None):
+        classes = self.model.classes
+        with self.writer.as_default(step=epoch):
+            predictions = self.model.segment(self.images)
+            for i, row in enumerate(zip(self.images, self.masks, predictions, strict=True)):
+                image, truth, prediction = row
+                painted = [pictures.colour(mask, classes) for mask in (truth, prediction)]
+                tf.summary.image(f"image_{i}", np.concatenate([image, *painted], axis=1)[None])
+        self.writer.flush()

@@ -1,0 +1,136 @@
+"""Masks, overlays, curves and tables as pictures."""
+
+import colorcet
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from training.records import write_whole
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.patches import Patch
+
+VOID_COLOUR = (255, 255, 255)
+
+
+def palette(classes):
+    """Returns `classes` colours that are easy to tell apart: uint8 `(classes, 3)`."""
+    colours = np.array(colorcet.glasbey_hv) * 255
+    return np.resize(colours.round(), (classes, 3)).astype("uint8")
+
+
+def colour(mask, classes):
+    """Paints a mask `(height, width)`; ids that are no class turn white."""
+    colours = np.vstack([palette(classes), VOID_COLOUR]).astype("uint8")
+    return colours[np.where((mask >= 0) & (mask < classes), mask, classes)]
+
+
+def overlay(image, mask, classes, opacity=0.55):
+    """Lays the painted mask over its image; both `(height, width)`, the image uint8 RGB."""
+    mixed = (1 - opacity) * image + opacity * colour(mask, classes)
+    return mixed.round().astype("uint8")
+
+
+def save_indexed(path, mask, classes):
+    """Writes a mask as PNG whose pixels are the class ids, coloured by a palette.
+
+    Above 256 classes, where PNG has no palettes, as 16-bit grey.
+    """
+    if classes <= 256:
+        picture = Image.fromarray(mask.astype("uint8"), "P")
+        picture.putpalette(palette(classes).tobytes())
+    else:
+        picture = Image.fromarray(mask.astype("uint16"))
+    write_whole(path, picture.save)
+
+
+def save_overlay(path, image, mask, class_names):
+    """Writes the overlay of one image with a legend of the classes in it."""
+    height, width = mask.shape
+    size = (max(width, 120) / 100 + 1.8, max(height, 120) / 100 + 0.2)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.imshow(overlay(image, mask, len(class_names)))
+    axis.axis("off")
+    _legend(axis, np.unique(mask), class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
+def save_comparison(path, rows, columns, class_names):
+    """Writes a page: a row an image, beside it its truth and the predictions.
+
+    Args:
+        path: of the PNG.
+        rows: list of tuples: the image, uint8 RGB, then masks of its size.
+        columns: titles, one for each part of a row.
+        class_names: one name per class.
+    """
+    height, width = rows[0][0].shape[:2]
+    scale = 2.6 / max(width, 1) if width >= height else 2.0 / height
+    figure, axes = plt.subplots(
+        len(rows),
+        len(columns),
+        figsize=(len(columns) * width * scale, len(rows) * height * scale + 0.9),
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, row in zip(axes, rows, strict=True):
+        for axis, part in zip(line, row, strict=True):
+            axis.imshow(part if part.ndim == 3 else colour(part, len(class_names)))
+            axis.axis("off")
+    for axis, title in zip(axes[0], columns, strict=True):
+        axis.set_title(title, fontsize=9)
+    shown = np.unique(np.concatenate([mask.ravel() for row in rows for mask in row[1:]]))
+    _legend(figure, shown, class_names, loc="outside lower center", ncols=8)
+    _save(figure, path)
+
+
+def save_curves(path, history):
+    """Writes the course of a run: losses on the left, scores on the right.
+
+    Args:
+        path: of the PNG.
+        history: dict of lists, one value an epoch, as `fit` returns it.
+    """
+    figure, (losses, scores) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name, values in history.items():
+        if name == "learning_rate":
+            continue
+        axis = losses if "loss" in name else scores
+        epochs = range(1, len(values) + 1)
+        axis.plot(epochs, values, "--" if name.startswith("val_") else "-", label=name, marker=".")
+    for axis, title in ((losses, "loss"), (scores, "score")):
+        axis.set(xlabel="epoch", title=title)
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize=7)
+    scores.set_ylim(0, 1)
+    _save(figure, path)
+
+
+def save_confusion_matrix(path, matrix, class_names):
+    """Writes a confusion matrix, each row (the truth) as shares of its sum."""
+    matrix = np.asarray(matrix, "float64")
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    side = max(4, 0.32 * len(class_names) + 2)
+    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    picture = axis.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+    ticks = range(len(class_names))
+    axis.set_xticks(ticks, class_names, rotation=90, fontsize=8)
+    axis.set_yticks(ticks, class_names, fontsize=8)
+    axis.set(xlabel="prediction", ylabel="truth")
+    figure.colorbar(picture, ax=axis, label="share of the truth")
+    _save(figure, path)
+
+
+def _legend(place, ids, class_names, **options):
+    colours = palette(len(class_names)) / 255
+    patches = [
+        Patch(facecolor=colours[i], label=class_names[i]) for i in ids if 0 <= i < len(class_names)
+    ]
+    place.legend(handles=patches, fontsize=8, frameon=False, **options)
+
+
+def _save(figure, path):
+    write_whole(path, lambda place: figure.savefig(place, dpi=120))
+    plt.close(figure)

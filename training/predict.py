@@ -1,0 +1,82 @@
+"""Segments images: masks, overlays, and the classes the model believes present.
+
+python -m training.predict MODEL IMAGE... --output DIR
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from keras_encnet import preprocess_input
+from training import cli, pictures, records
+from training.evaluate import find_model
+
+
+def main(model: Path, images: tuple[Path, ...], output: Path = Path("predictions")):
+    """Segments images: masks, overlays, and the classes the model believes present.
+
+    For `photo.jpg` it writes `photo.png` (pixels are class ids, with a
+    palette), `photo_overlay.png` (with a legend), and an entry in
+    `predictions.json`.
+
+    Args:
+        model: a run folder, whose best model is meant, or a `.keras` file.
+        images: the files.
+        output: folder of the results.
+    """
+    stems = [path.stem for path in images]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise ValueError(
+            f"Images of one name would overwrite each other's masks. Received: {twice[:10]}"
+        )
+    for path in images:
+        read_image(path)  # a file that can't be read stops us here, before any output
+    network = keras.models.load_model(find_model(model))
+    answers = {}
+    for path in tqdm(images, unit="image"):
+        image = read_image(path)
+        mask = network.segment(image)
+        pictures.save_indexed(output / f"{path.stem}.png", mask, network.classes)
+        pictures.save_overlay(output / f"{path.stem}_overlay.png", image, mask, network.class_names)
+        answers[str(path)] = describe(network, image, mask)
+    records.write_json(output / "predictions.json", answers)
+    for path, answer in answers.items():
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in answer["shares"].items())
+        print(f"{path}: {shares}")
+        if "present" in answer:
+            print(f"  believed present: {', '.join(answer['present']) or 'none'}")
+    print(f"written to {output}")
+
+
+def read_image(path):
+    """Reads an image as uint8 RGB."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"Can't read this image: {error}. Received: {str(path)!r}") from error
+
+
+def describe(network, image, mask):
+    """Returns the share of each class in the mask and, where the network says it, the presence."""
+    counts = np.bincount(mask.ravel(), minlength=network.classes)
+    order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
+    answer = {"shares": {network.class_names[i]: counts[i] / mask.size for i in order}}
+    if "presence" in network.output:
+        batch = preprocess_input(image[None], network.preprocessing)
+        logits = np.asarray(network.with_outputs("presence")(batch, training=False)["presence"])[0]
+        probabilities = 1 / (1 + np.exp(-logits.astype("float64")))
+        answer["present"] = {
+            network.class_names[i]: float(probabilities[i])
+            for i in np.argsort(-probabilities)
+            if probabilities[i] > 0.5
+        }
+    return answer
+
+
+if __name__ == "__main__":
+    cli.run(main)
