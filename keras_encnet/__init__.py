@@ -1,7 +1,7 @@
 """EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
 
 from keras_encnet import backbones, layers, optimizers
-from keras_encnet.inference import decode_predictions
+from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
 from keras_encnet.metrics import SegmentationMetrics
 from keras_encnet.models import (
@@ -24,6 +24,7 @@ __all__ = [
     "EncNet",
     "EncNet50",
     "EncNet101",
+    "MultiScaleSegmenter",
     "PixelCrossEntropy",
     "SELoss",
     "SegmentationMetrics",

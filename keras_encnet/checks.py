@@ -1,5 +1,7 @@
 """Checks of arguments that several builders share."""
 
+import inspect
+
 
 def is_count(value, least):
     """Tells whether `value` is an integer, not a boolean, of at least `least`."""
@@ -21,4 +23,26 @@ def check_stages(backbone):
         raise ValueError(
             "`backbone` must be a model from images to a dict with the keys `stage1` to `stage4`, "
             f"such as `keras_encnet.backbones.ResNet50()`. Received: output={backbone.output}"
+        )
+
+
+def check_one_size(backbone, stages):
+    """Raises ValueError unless `stages` have one height and width."""
+    shapes = backbone.compute_output_shape((1, 64, 64, backbone.input.shape[-1]))
+    sizes = {stage: tuple(shapes[stage][1:3]) for stage in stages}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            "`lateral=True` joins stages of one size: build the backbone with `output_stride=8`. "
+            f"Received, for an image of 64 x 64: {sizes}"
+        )
+
+
+def check_options(function, options):
+    """Raises TypeError for an option that `function` doesn't have."""
+    known = set(inspect.signature(function).parameters)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise TypeError(
+            f"{function.__name__} has no such options, only {sorted(known)}. "
+            f"Received: {', '.join(unknown)}"
         )

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from keras_encnet.multi_scale import MultiScaleSegmenter
+
+__all__ = ["MultiScaleSegmenter", "decode_predictions"]
+
 
 def decode_predictions(logits, top=5, class_names=None):
     """Names the classes that cover most of each image.

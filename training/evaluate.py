@@ -1,13 +1,16 @@
 """Scores a model on whole images at their native size.
 
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
+python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
 import tabulate
+from tqdm import tqdm
 
 import keras_encnet
 from training import cli, input_pipeline, pictures, records
@@ -24,6 +27,10 @@ def main(
     split: str = "test",
     void: tuple[int, ...] = (255,),
     absent: str = "exclude",
+    multi_scale: bool = False,
+    base_size: int = 520,
+    crop_size: int = 480,
+    protocol: Literal["official", "mmsegmentation"] = "official",
     output: Path | None = None,
 ):
     """Scores a model on whole images at their native size.
@@ -35,8 +42,13 @@ def main(
         void: the labels that count nowhere.
         absent: what a class scores that neither truth nor prediction has:
             `exclude` (left out of the mean) or `zero` (the released code).
+        multi_scale: six scales and their mirror images, as published scores
+            were measured. The page of predictions stays single-scale.
+        base_size: long side of the images at scale 1, in multi-scale.
+        crop_size: side of its windows.
+        protocol: its arithmetic, see `keras_encnet.MultiScaleSegmenter`.
         output: folder of the results; `evaluation-<split>` in the run folder,
-            or beside the model, by default.
+            or beside the model, by default, with `-multi-scale` if it is.
     """
     path = find_model(model)
     images = open_split(data, split)
@@ -46,12 +58,18 @@ def main(
             f"The model knows {network.classes} classes and the data has "
             f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
         )
-    metric = evaluate(network, images, void, absent)
+    how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
+    if multi_scale:
+        segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
+        metric = evaluate_multi_scale(segmenter, images, void, absent)
+    else:
+        metric = evaluate(network, images, void, absent)
     scores = report(metric, images.class_names)
     print(table(scores))
-    output = output or path.parent / f"evaluation-{split}"
-    result = {"model": str(path), "data": data, "split": split, "images": len(images), **scores}
-    records.write_json(output / "scores.json", result)
+    output = output or path.parent / f"evaluation-{split}{'-multi-scale' if multi_scale else ''}"
+    result = {"model": str(path), "data": data, "split": split, "images": len(images)}
+    result["multi_scale"] = how if multi_scale else None
+    records.write_json(output / "scores.json", {**result, **scores})
     pictures.save_confusion_matrix(
         output / "confusion_matrix.png", metric.confusion_matrix, images.class_names
     )
@@ -82,6 +100,20 @@ def evaluate(model, split, void=(255,), absent="exclude"):
     scorer.compile(**objectives)
     scorer.evaluate(input_pipeline.whole_images(split, mode=model.preprocessing))
     return objectives["metrics"]["segmentation"]
+
+
+def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude"):
+    """Runs a `MultiScaleSegmenter` over every image of `split`.
+
+    Returns:
+        A `SegmentationMetrics` that has seen them all.
+    """
+    model = segmenter.model
+    metric = keras_encnet.SegmentationMetrics(model.classes, void=void, absent=absent)
+    images = input_pipeline.whole_images(split, mode=model.preprocessing)
+    for image, mask in tqdm(images, unit="image"):
+        metric.update_state(mask, segmenter(image[0]).argmax(-1)[None])
+    return metric
 
 
 def save_page(path, model, split, shown=SHOWN):

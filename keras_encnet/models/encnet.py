@@ -3,49 +3,13 @@
 from keras import layers
 
 from keras_encnet import backbones
-from keras_encnet.checks import check_classes, check_stages, is_count
+from keras_encnet.checks import check_classes, check_one_size, check_options, check_stages, is_count
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.layers.precision import at_least_float32
 from keras_encnet.models.heads import classify, conv_norm_relu, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
+from keras_encnet.models.variants import variant_parts
 
-# What separates the paper from the two implementations with published weights. `lateral` is on in
-# the released code for PASCAL data only.
-VARIANTS = {
-    "paper": {
-        "stem": "plain",
-        "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
-        "reduction": "sum",
-        "gating": "scale",
-        "auxiliary": "context",
-        "lateral": False,
-        "align_corners": False,
-        "dropout": 0.1,
-        "spatial_dropout": False,
-    },
-    "official": {
-        "stem": "deep_64",
-        "stride_on": "3x3",
-        "reduction": "mean",
-        "gating": "residual",
-        "auxiliary": "fcn",
-        "lateral": False,
-        "align_corners": True,
-        "dropout": 0.1,
-        "spatial_dropout": False,
-    },
-    "mmsegmentation": {
-        "stem": "deep_32",
-        "stride_on": "3x3",
-        "reduction": "mean",
-        "gating": "residual",
-        "auxiliary": "fcn",
-        "lateral": False,
-        "align_corners": False,
-        "dropout": 0.1,
-        "spatial_dropout": True,
-    },
-}
 ALLOWED = {"reduction": ("sum", "mean"), "auxiliary": ("context", "fcn", None)}
 
 
@@ -148,6 +112,7 @@ def EncNet(
 
     x = conv_norm_relu(stages["stage4"], channels, 3, name="head")
     if parts["lateral"]:
+        check_one_size(backbone, ("stage2", "stage3", "stage4"))
         x = _join_laterals(x, stages)
     code = context_code(x, num_codewords, parts["reduction"], name="context")
     x = FeatureMapAttention(parts["gating"], name="context_attention")(x, code)
@@ -205,16 +170,6 @@ def _join_laterals(x, stages):
     ]
     x_all = layers.Concatenate(name="fusion_concat")([x, *laterals])
     return conv_norm_relu(x_all, x.shape[-1], 3, name="fusion")
-
-
-def variant_parts(variant, **overrides):
-    """Returns the parts of `variant`, with the overrides that aren't None in their place."""
-    if variant not in VARIANTS:
-        raise ValueError(
-            f"`variant` must be one of {sorted(VARIANTS)}. Received: variant={variant!r}"
-        )
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return {**VARIANTS[variant], **given}
 
 
 def EncNet50(
@@ -310,7 +265,10 @@ def _on_resnet(
     preprocessing=None,
     **options,
 ):
+    # Whatever is wrong is said before anything is downloaded.
+    check_classes(classes)
     parts = variant_parts(variant, stem=stem, stride_on=stride_on)
+    check_options(EncNet, options)
     backbone = build_backbone(
         input_shape=input_shape,
         output_stride=output_stride,

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.metrics import labelled_pixels
 from keras_encnet.models.scalable_model import ScalableModel
+from keras_encnet.models.targets import check_element, check_ids, check_mask, per_output
 from keras_encnet.preprocessing import preprocess_input
 
+# How the outputs begin whose last axis is the classes.
+CLASS_OUTPUTS = ("segmentation", "presence")
 # Images of one size that `segment` runs through the network at a time, which bounds its memory.
 SEGMENT_BATCH = 8
 
@@ -53,7 +55,8 @@ class SegmentationModel(ScalableModel):
     @property
     def classes(self):
         """Number of classes."""
-        return self.output["segmentation"].shape[-1]
+        per_class = [t for name, t in self.output.items() if name.split("_")[0] in CLASS_OUTPUTS]
+        return per_class[0].shape[-1]
 
     @property
     def class_names(self):
@@ -62,7 +65,7 @@ class SegmentationModel(ScalableModel):
 
     @class_names.setter
     def class_names(self, names):
-        if names is not None and "segmentation" in self.output and len(names) != self.classes:
+        if names is not None and len(names) != self.classes:
             raise ValueError(
                 f"`class_names` must hold one name for each of {self.classes} classes. "
                 f"Received: {len(names)} names"
@@ -179,20 +182,20 @@ class SegmentationModel(ScalableModel):
         if not hasattr(loss, "void"):
             return x
         if isinstance(y, np.ndarray):
-            _check_mask(y)
-            _check_ids(y, self.classes, loss.void)
+            check_mask(y)
+            check_ids(y, self.classes, loss.void)
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
-            return x.map(functools.partial(_check_element, self.classes, loss.void))
+            return x.map(functools.partial(check_element, self.classes, loss.void))
         return x
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        targets, weights = _per_output(y, y_pred, sample_weight)
+        targets, weights = per_output(y, y_pred, sample_weight)
         return super().compute_loss(
             x=x, y=targets, y_pred=y_pred, sample_weight=weights, training=training
         )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        targets, weights = _per_output(y, y_pred, sample_weight)
+        targets, weights = per_output(y, y_pred, sample_weight)
         return super().compute_metrics(x, targets, y_pred, sample_weight=weights)
 
     def get_config(self):
@@ -202,63 +205,6 @@ class SegmentationModel(ScalableModel):
             "backbone_layers": list(self.backbone_layers),
             "class_names": None if self._class_names is None else list(self._class_names),
         }
-
-
-def _per_output(mask, y_pred, sample_weight):
-    """Hands the mask to every output: the losses derive what they need from it."""
-    if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
-        # One compiled step that has met masks with and without the trailing 1.
-        mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
-    _check_mask(mask)
-    if len(mask.shape) == 4:
-        mask = keras.ops.squeeze(mask, -1)
-    if sample_weight is not None:
-        sample_weight = {name: _weight_of(name, sample_weight) for name in y_pred}
-    return dict.fromkeys(y_pred, mask), sample_weight
-
-
-def _check_mask(mask):
-    shape = None if mask is None else tuple(mask.shape)
-    if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 1):
-        raise ValueError(
-            "The target must be a mask of class ids, `(batch, height, width)`, a trailing 1 "
-            f"allowed. Received: shape={shape}"
-        )
-    dtype = keras.backend.standardize_dtype(mask.dtype)
-    if "int" not in dtype:
-        raise ValueError(
-            "The mask must hold integers, one class id a pixel; cast it, after making sure that "
-            f"it isn't scaled or interpolated. Received: dtype={dtype}"
-        )
-
-
-def _weight_of(output, sample_weight):
-    """Weights are per image, or per pixel; the latter mean nothing to an output per image."""
-    per_image = len(sample_weight.shape) == 1
-    if output.startswith("segmentation"):
-        return sample_weight[:, None, None] if per_image else sample_weight
-    return sample_weight if per_image else None
-
-
-def _check_ids(mask, classes, void):
-    ids = np.unique(mask)
-    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, void)]
-    if len(wrong):
-        raise ValueError(
-            f"The mask has ids beyond the model's {classes} classes: map them to 0 to "
-            f"{classes - 1}, or name them as void. Received: ids={wrong[:10].tolist()}, "
-            f"void={void}"
-        )
-
-
-def _check_element(classes, void, images, mask=None, *weights):
-    """Asserts, in the data set, that a batch's masks are masks and their ids classes or void."""
-    if mask is None:
-        return (images,)
-    if mask.shape.rank is not None:
-        _check_mask(mask)
-    labelled_pixels(mask, classes, void)
-    return images, mask, *weights
 
 
 def _check_raw(images):

@@ -94,7 +94,9 @@ def build():
         stages[f"stage{i}"] = keras.layers.ReLU(name=f"stage{i}_relu")(x)
     backbone = keras.Model(images, stages)
     # Replicas draw dropout of their own.
-    model = keras_encnet.EncNet(backbone, classes=3, num_codewords=4, channels=8, dropout=0)
+    model = keras_encnet.EncNet(
+        backbone, classes=3, num_codewords=4, channels=8, auxiliary=None, dropout=0
+    )
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

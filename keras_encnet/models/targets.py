@@ -1,0 +1,66 @@
+"""The one target of all outputs: a batch of masks."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_encnet.metrics import labelled_pixels
+
+
+def per_output(mask, y_pred, sample_weight):
+    """Hands the mask to every output: the losses derive what they need from it."""
+    if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
+        # One compiled step that has met masks with and without the trailing 1.
+        mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
+    check_mask(mask)
+    if len(mask.shape) == 4:
+        mask = keras.ops.squeeze(mask, -1)
+    if sample_weight is not None:
+        sample_weight = {name: _weight_of(name, sample_weight) for name in y_pred}
+    return dict.fromkeys(y_pred, mask), sample_weight
+
+
+def check_mask(mask):
+    """Raises ValueError unless `mask` has the shape and the dtype of a batch of masks."""
+    shape = None if mask is None else tuple(mask.shape)
+    if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 1):
+        raise ValueError(
+            "The target must be a mask of class ids, `(batch, height, width)`, a trailing 1 "
+            f"allowed. Received: shape={shape}"
+        )
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if "int" not in dtype:
+        raise ValueError(
+            "The mask must hold integers, one class id a pixel; cast it, after making sure that "
+            f"it isn't scaled or interpolated. Received: dtype={dtype}"
+        )
+
+
+def _weight_of(output, sample_weight):
+    """Weights are per image, or per pixel; the latter mean nothing to an output per image."""
+    per_image = len(sample_weight.shape) == 1
+    if output.startswith("segmentation"):
+        return sample_weight[:, None, None] if per_image else sample_weight
+    return sample_weight if per_image else None
+
+
+def check_ids(mask, classes, void):
+    """Raises ValueError unless every id of an array is a class or void."""
+    ids = np.unique(mask)
+    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, void)]
+    if len(wrong):
+        raise ValueError(
+            f"The mask has ids beyond the model's {classes} classes: map them to 0 to "
+            f"{classes - 1}, or name them as void. Received: ids={wrong[:10].tolist()}, "
+            f"void={void}"
+        )
+
+
+def check_element(classes, void, images, mask=None, *weights):
+    """Asserts, in the data set, that a batch's masks are masks and their ids classes or void."""
+    if mask is None:
+        return (images,)
+    if mask.shape.rank is not None:
+        check_mask(mask)
+    labelled_pixels(mask, classes, void)
+    return images, mask, *weights

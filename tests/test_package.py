@@ -1,0 +1,42 @@
+"""What the package promises about itself."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_encnet
+
+ROOT = Path(__file__).parents[1]
+# What the scripts use and the library must do without.
+EXTRAS = ("PIL", "colorcet", "matplotlib", "tabulate", "torch", "tyro")
+
+
+def test_importing_needs_tensorflow_keras_and_numpy_alone():
+    block = "".join(f"sys.modules[{name!r}] = None\n" for name in EXTRAS)
+    code = f"import sys\n{block}import keras_encnet\nassert 'training' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in keras_encnet.__all__:
+        assert getattr(keras_encnet, name).__doc__, name
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    # ImageNet weights would be downloaded.
+    code = "\n".join(blocks).replace('"imagenet"', "None")
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "saved_models/street/1/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "saved_models/README.md"])
+def test_every_relative_link_leads_somewhere(page):
+    path = ROOT / page
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
