@@ -1,6 +1,6 @@
 """EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
 
-from keras_encnet import backbones, layers, optimizers
+from keras_encnet import backbones, layers, optimizers, pretrained
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
 from keras_encnet.metrics import SegmentationMetrics
@@ -14,6 +14,7 @@ from keras_encnet.models import (
     SegmentationModel,
 )
 from keras_encnet.preprocessing import preprocess_input
+from keras_encnet.pytorch import from_pytorch
 
 __version__ = "0.1.0"
 
@@ -31,8 +32,10 @@ __all__ = [
     "SegmentationModel",
     "backbones",
     "decode_predictions",
+    "from_pytorch",
     "layers",
     "objectives",
     "optimizers",
     "preprocess_input",
+    "pretrained",
 ]

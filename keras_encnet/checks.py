@@ -1,6 +1,7 @@
 """Checks of arguments that several builders share."""
 
 import inspect
+import os
 
 
 def is_count(value, least):
@@ -37,12 +38,22 @@ def check_one_size(backbone, stages):
         )
 
 
-def check_options(function, options):
-    """Raises TypeError for an option that `function` doesn't have."""
-    known = set(inspect.signature(function).parameters)
+def check_options(functions, options):
+    """Raises TypeError for an option that none of `functions` has."""
+    known = {name for function in functions for name in inspect.signature(function).parameters}
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(
-            f"{function.__name__} has no such options, only {sorted(known)}. "
-            f"Received: {', '.join(unknown)}"
+            f"There are no such options, only {sorted(known)}. Received: {', '.join(unknown)}"
+        )
+
+
+def check_weights(weights, names=()):
+    """Raises ValueError unless `weights` is None or a file that exists."""
+    if weights is not None and not os.path.isfile(weights):
+        raise ValueError(
+            "The `weights` argument should be None (random initialisation), the path of a "
+            "`.weights.h5` file, or the name of published weights"
+            f"{': ' + ', '.join(names) if names else ', which exist for EncNet50 and EncNet101'}. "
+            f"Received: weights={weights!r}"
         )

@@ -63,13 +63,14 @@ class MultiScaleSegmenter:
         pad_value: what the official windows are padded with: a number or one
             a channel. By default what the model's normalisation makes of
             black; of a plain model, that of `"torch"` is assumed.
-        window: for mmsegmentation `"whole"` (default) or `"slide"`.
+        window: for mmsegmentation `"whole"` (default) or `"slide"`. Memory
+            grows with a whole image: 4 GiB at 3584 x 1792 with EncNet50.
         stride: distance of windows, at most `crop_size`; `int(crop_size * 2 /
             3)` by default. For its `crop_size=769` mmsegmentation uses 513.
         align_corners: how images and logits are resized, by default true for
             official and false for mmsegmentation. The latter's networks for
             769 want True; it resizes images the other way all the same.
-        batch_size: windows run at a time. It bounds the memory: about 0.2 GiB
+        batch_size: windows run at a time. It bounds the memory: about 0.15 GiB
             a window of 480 with EncNet50.
 
     Call arguments:
@@ -170,10 +171,8 @@ class MultiScaleSegmenter:
                 [places[-1] + self.crop_size for places in starts],
                 self.pad_value,
             )
-            scores = average_of_windows(
-                run, padded, starts, (self.crop_size, self.crop_size), self.batch_size
-            )
-            scores = scores[: size[0], : size[1]]
+            crop = (self.crop_size, self.crop_size)
+            scores = average_of_windows(run, padded, starts, crop, self.batch_size, inside=size)
             total = _add(total, resize(scores, image.shape[:2], self.align_corners))
         return total, max(exponents)
 

@@ -28,7 +28,7 @@ def fitted_size(size, bounds):
 
 
 def window_starts(side, crop, stride):
-    """Returns where windows begin, `stride` apart, so that the last reaches the end or passes it."""
+    """Returns where windows begin, `stride` apart; the last reaches the end or passes it."""
     return [stride * i for i in range(-(-max(side - crop, 0) // stride) + 1)]
 
 
@@ -56,7 +56,7 @@ def resize(pixels, size, align_corners):
     return np.asarray(resized)[0]
 
 
-def average_of_windows(run, image, starts, size, batch_size):
+def average_of_windows(run, image, starts, size, batch_size, inside=None):
     """Runs windows of an image and averages what they say where they overlap.
 
     Args:
@@ -65,33 +65,44 @@ def average_of_windows(run, image, starts, size, batch_size):
         starts: two lists, where windows begin vertically and horizontally.
         size: height and width of the windows.
         batch_size: windows run at a time.
+        inside: height and width of what is wanted, from the image's top left;
+            all by default.
 
     Returns:
-        `(height, width, classes)`, float32.
+        `(*inside, classes)`, float32.
 
     Raises:
         ValueError: if `run` answers with another shape.
     """
+    inside = inside or image.shape[:2]
     corners = [(top, left) for top in starts[0] for left in starts[1]]
-    counts = np.zeros((*image.shape[:2], 1), "float32")
-    total = None
+    if len(corners) == 1:
+        # Without the copy: a whole image's scores may be large.
+        return _answers(run, image[None])[0][: inside[0], : inside[1]]
+    total, counts = None, np.zeros((*inside, 1), "float32")
     for i in range(0, len(corners), batch_size):
         areas = [
             np.s_[top : top + size[0], left : left + size[1]]
             for top, left in corners[i : i + batch_size]
         ]
-        answers = np.asarray(run(np.stack([image[area] for area in areas])))
-        if answers.ndim != 4 or answers.shape[:3] != (len(areas), *size):
-            raise ValueError(
-                "The model must answer with logits at input size, `(batch, height, width, "
-                f"classes)`. Received: {answers.shape} for images {(len(areas), *size, 3)}"
-            )
+        answers = _answers(run, np.stack([image[area] for area in areas]))
         if total is None:
-            total = np.zeros((*image.shape[:2], answers.shape[-1]), "float32")
+            total = np.zeros((*inside, answers.shape[-1]), "float32")
         for area, answer in zip(areas, answers, strict=True):
+            counts[area] += 1
+            height, width = counts[area].shape[:2]
             # Too large for float32 is told from the result.
             with np.errstate(over="ignore"):
-                total[area] += answer
-            counts[area] += 1
+                total[area] += answer[:height, :width]
     total /= counts
     return total
+
+
+def _answers(run, windows):
+    answers = np.asarray(run(windows))
+    if answers.ndim != 4 or answers.shape[:3] != windows.shape[:3]:
+        raise ValueError(
+            "The model must answer with logits at input size, `(batch, height, width, classes)`. "
+            f"Received: {answers.shape} for images {windows.shape}"
+        )
+    return answers

@@ -28,7 +28,7 @@ def main(
     void: tuple[int, ...] = (255,),
     absent: str = "exclude",
     multi_scale: bool = False,
-    base_size: int = 520,
+    base_size: int | tuple[int, int] = 520,
     crop_size: int = 480,
     protocol: Literal["official", "mmsegmentation"] = "official",
     output: Path | None = None,
@@ -44,7 +44,8 @@ def main(
             `exclude` (left out of the mean) or `zero` (the released code).
         multi_scale: six scales and their mirror images, as published scores
             were measured. The page of predictions stays single-scale.
-        base_size: long side of the images at scale 1, in multi-scale.
+        base_size: long side of the images at scale 1, in multi-scale; for
+            mmsegmentation also the bounds of both sides, such as 2048 512.
         crop_size: side of its windows.
         protocol: its arithmetic, see `keras_encnet.MultiScaleSegmenter`.
         output: folder of the results; `evaluation-<split>` in the run folder,

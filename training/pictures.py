@@ -93,12 +93,15 @@ def save_curves(path, history):
         history: dict of lists, one value an epoch, as `fit` returns it.
     """
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    names = sorted({name.removeprefix("val_") for name in history} - {"learning_rate"})
+    colours = {name: f"C{i}" for i, name in enumerate(names)}
     for name, values in history.items():
-        if name == "learning_rate":
+        base = name.removeprefix("val_")
+        if base not in colours:
             continue
-        axis = losses if "loss" in name else scores
-        epochs = range(1, len(values) + 1)
-        axis.plot(epochs, values, "--" if name.startswith("val_") else "-", label=name, marker=".")
+        axis = losses if "loss" in base else scores
+        line = "-" if base == name else "--"  # validation has its training's colour, dashed
+        axis.plot(range(1, len(values) + 1), values, line, color=colours[base], label=name)
     for axis, title in ((losses, "loss"), (scores, "score")):
         axis.set(xlabel="epoch", title=title)
         axis.grid(alpha=0.3)

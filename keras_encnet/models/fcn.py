@@ -1,7 +1,7 @@
 """FCN: the baseline that the paper measures EncNet against."""
 
 from keras_encnet import backbones
-from keras_encnet.checks import check_classes, check_options, check_stages
+from keras_encnet.checks import check_classes, check_options, check_stages, check_weights
 from keras_encnet.models.heads import fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 
@@ -116,7 +116,8 @@ def _on_resnet(
 ):
     # Whatever is wrong is said before anything is downloaded.
     check_classes(classes)
-    check_options(FCN, options)
+    check_options((FCN, _on_resnet), options)
+    check_weights(weights)
     backbone = build_backbone(
         input_shape=input_shape,
         output_stride=output_stride,

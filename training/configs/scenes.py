@@ -18,7 +18,7 @@ class ScenesEncNet(config.Config):
     data: str = "scenes"
     backbone: config.Backbone = "resnet18"
     blocks: config.Blocks = (1, 1, 1, 1)
-    width_multiplier: float = 0.5
+    width_multiplier: float = 0.375
     channels: int = 64
     backbone_weights: str | None = None
     stride_on: config.StrideOn = "3x3"

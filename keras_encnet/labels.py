@@ -1,0 +1,67 @@
+"""Class names and palettes of the data sets that published weights were trained on."""
+
+import numpy as np
+
+ADE20K = (
+    "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, "
+    "person, earth, door, table, mountain, plant, curtain, chair, car, water, painting, sofa, "
+    "shelf, house, sea, mirror, rug, field, armchair, seat, fence, desk, rock, wardrobe, lamp, "
+    "bathtub, railing, cushion, base, box, column, signboard, chest of drawers, counter, sand, "
+    "sink, skyscraper, fireplace, refrigerator, grandstand, path, stairs, runway, case, pool "
+    "table, pillow, screen door, stairway, river, bridge, bookcase, blind, coffee table, toilet, "
+    "flower, book, hill, bench, countertop, stove, palm, kitchen island, computer, swivel chair, "
+    "boat, bar, arcade machine, hovel, bus, towel, light, truck, tower, chandelier, awning, "
+    "streetlight, booth, television receiver, airplane, dirt track, apparel, pole, land, "
+    "bannister, escalator, ottoman, bottle, buffet, poster, stage, van, ship, fountain, conveyer "
+    "belt, canopy, washer, plaything, swimming pool, stool, barrel, basket, waterfall, tent, bag, "
+    "minibike, cradle, oven, ball, food, step, tank, trade name, microwave, pot, animal, bicycle, "
+    "lake, dishwasher, screen, blanket, sculpture, hood, sconce, vase, traffic light, tray, "
+    "ashcan, fan, pier, crt screen, plate, monitor, bulletin board, shower, radiator, glass, "
+    "clock, flag"
+).split(", ")
+
+# The 59 classes in the order of their ids in the 459-class labels, which is alphabetical.
+PASCAL_CONTEXT = (
+    "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, "
+    "cabinet, car, cat, ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, "
+    "floor, flower, food, grass, ground, horse, keyboard, light, motorbike, mountain, mouse, "
+    "person, plate, platform, pottedplant, road, rock, sheep, shelves, sidewalk, sign, sky, snow, "
+    "sofa, table, track, train, tree, truck, tvmonitor, wall, water, window, wood"
+).split(", ")
+
+CITYSCAPES = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+
+
+def voc_palette(classes):
+    """Returns the colour map of PASCAL VOC: uint8 `(classes, 3)`.
+
+    The bits of an id, three at a time from the lowest, become the bits of red,
+    green and blue, from the highest.
+
+    >>> voc_palette(3).tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    """
+    ids = np.arange(classes)[:, None]
+    channels = np.arange(3)
+    colours = sum(((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8))
+    return colours.astype("uint8")

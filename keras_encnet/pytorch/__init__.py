@@ -1,0 +1,5 @@
+"""Published PyTorch checkpoints become Keras models."""
+
+from keras_encnet.pytorch.conversion import from_pytorch
+
+__all__ = ["from_pytorch"]

@@ -1,0 +1,133 @@
+"""What the published networks call their parts: names of Keras layers to names of modules."""
+
+import re
+import statistics
+
+OFFICIAL_AUXILIARY = {
+    "segmentation_stage3_conv": "auxlayer.conv5.0",
+    "segmentation_stage3_bn": "auxlayer.conv5.1",
+    "segmentation_stage3_logits": "auxlayer.conv5.4",
+}
+OFFICIAL_ENCNET = {
+    "head_conv": "head.conv5.0",
+    "head_bn": "head.conv5.1",
+    "lateral_stage2_conv": "head.connect.0.0",
+    "lateral_stage2_bn": "head.connect.0.1",
+    "lateral_stage3_conv": "head.connect.1.0",
+    "lateral_stage3_bn": "head.connect.1.1",
+    "fusion_conv": "head.fusion.0",
+    "fusion_bn": "head.fusion.1",
+    "context_projection_conv": "head.encmodule.encoding.0",
+    "context_projection_bn": "head.encmodule.encoding.1",
+    "context_encoding": "head.encmodule.encoding.3",
+    "context_bn": "head.encmodule.encoding.4",
+    "context_attention": "head.encmodule.fc.0",
+    "presence": "head.encmodule.selayer",
+    "segmentation_logits": "head.conv6.1",
+    **OFFICIAL_AUXILIARY,
+}
+OFFICIAL_FCN = {
+    "segmentation_conv": "head.conv5.0",
+    "segmentation_bn": "head.conv5.1",
+    "segmentation_logits": "head.conv5.4",
+    **OFFICIAL_AUXILIARY,
+}
+MMSEGMENTATION_ENCNET = {
+    "head_conv": "decode_head.bottleneck.conv",
+    "head_bn": "decode_head.bottleneck.bn",
+    "lateral_stage2_conv": "decode_head.lateral_convs.0.conv",
+    "lateral_stage2_bn": "decode_head.lateral_convs.0.bn",
+    "lateral_stage3_conv": "decode_head.lateral_convs.1.conv",
+    "lateral_stage3_bn": "decode_head.lateral_convs.1.bn",
+    "fusion_conv": "decode_head.fusion.conv",
+    "fusion_bn": "decode_head.fusion.bn",
+    "context_projection_conv": "decode_head.enc_module.encoding_project.conv",
+    "context_projection_bn": "decode_head.enc_module.encoding_project.bn",
+    "context_encoding": "decode_head.enc_module.encoding.0",
+    "context_bn": "decode_head.enc_module.encoding.1",
+    "context_attention": "decode_head.enc_module.fc.0",
+    "presence": "decode_head.se_layer",
+    "segmentation_logits": "decode_head.conv_seg",
+    "segmentation_stage3_conv": "auxiliary_head.convs.0.conv",
+    "segmentation_stage3_bn": "auxiliary_head.convs.0.bn",
+    "segmentation_stage3_logits": "auxiliary_head.conv_seg",
+}
+
+# The stem's convolutions, each with its batch normalisation: torchvision's, the deep one of
+# PyTorch-Encoding and timm, mmsegmentation's.
+STEMS = (
+    (("conv1", "bn1"),),
+    (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),
+    (("stem.0", "stem.1"), ("stem.3", "stem.4"), ("stem.6", "stem.7")),
+)
+
+
+def holds(shapes, module):
+    """Tells whether any tensor belongs to `module`."""
+    return any(name.startswith(f"{module}.") for name in shapes)
+
+
+def size_of(shapes, *modules):
+    """Returns the first size that most tensors directly in `modules` have.
+
+    Most, and vectors before kernels, so that a single wrong tensor is found to
+    be wrong instead of giving its size to the network.
+
+    Raises:
+        ValueError: if there is no such tensor.
+    """
+    found = [
+        shape
+        for name, shape in shapes.items()
+        if shape and any(name.rpartition(".")[0] == module for module in modules)
+    ]
+    if not found:
+        raise ValueError(
+            "The checkpoint lacks all of the tensors of one part. Missing: "
+            + ", ".join(f"{module}.*" for module in modules)
+        )
+    return statistics.mode(shape[0] for shape in sorted(found, key=len))
+
+
+def resnet_structure(shapes, prefix):
+    """Reads from names and shapes which ResNet this is.
+
+    Args:
+        shapes: name to shape.
+        prefix: before each of the backbone's names, such as `"pretrained."`.
+
+    Returns:
+        The arguments `blocks`, `bottleneck` and `stem` of `backbones.ResNet`,
+        and the names of its layers to the names of their modules.
+    """
+    blocks = [[-1], [-1], [-1], [-1]]
+    pattern = re.compile(re.escape(prefix) + r"layer([1-4])\.(\d+)\.")
+    for match in filter(None, map(pattern.match, shapes)):
+        blocks[int(match[1]) - 1].append(int(match[2]))
+    blocks = tuple(max(1, max(numbers) + 1) for numbers in blocks)
+    bottleneck = any(
+        holds(shapes, f"{prefix}layer{stage + 1}.{block}.conv3")
+        for stage in range(4)
+        for block in range(blocks[stage])
+    )
+    own = [name.removeprefix(prefix).rpartition(".")[0] for name in shapes]
+    stem = max(STEMS, key=lambda stem: sum(name in pair for name in own for pair in stem))
+
+    layers = {}
+    for i, pair in enumerate(stem, start=1):
+        layer = "conv1" if len(stem) == 1 else f"conv1_{i}"
+        layers |= _conv_norm(layer, *(prefix + module for module in pair))
+    for stage in range(4):
+        for block in range(blocks[stage]):
+            layer, module = f"conv{stage + 2}_block{block + 1}", f"{prefix}layer{stage + 1}.{block}"
+            layers |= _conv_norm(f"{layer}_0", f"{module}.downsample.0", f"{module}.downsample.1")
+            for i in (1, 2, 3):
+                layers |= _conv_norm(f"{layer}_{i}", f"{module}.conv{i}", f"{module}.bn{i}")
+    structure = {"blocks": blocks, "bottleneck": bottleneck, "stem": "plain"}
+    if len(stem) > 1:
+        structure["stem"] = f"deep_{size_of(shapes, *(prefix + module for module in stem[0]))}"
+    return structure, layers
+
+
+def _conv_norm(layer, conv, norm):
+    return {f"{layer}_conv": conv, f"{layer}_bn": norm}

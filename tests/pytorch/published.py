@@ -1,0 +1,132 @@
+"""Names and shapes of the published networks' tensors, written down from their documentation."""
+
+R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
+
+
+def _conv(name, *shape):
+    return {f"{name}.weight": shape}
+
+
+def _norm(name, size):
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    return {f"{name}.{leaf}": (size,) for leaf in leaves}
+
+
+def _affine(name, *shape):
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
+def stem(kind):
+    """A stem's shapes: `plain`, or the widths of a deep one with a name of its layout."""
+    if kind == "plain":
+        return _conv("conv1", 64, 3, 7, 7) | _norm("bn1", 64)
+    layout, first, last = kind
+    norms = {"conv1": ("conv1.1", "conv1.4", "bn1"), "stem": ("stem.1", "stem.4", "stem.7")}[layout]
+    shapes = {}
+    sizes = (3, first, first, last)
+    for i, norm in enumerate(norms):
+        shapes |= _conv(f"{layout}.{3 * i}", sizes[i + 1], sizes[i], 3, 3)
+        shapes |= _norm(norm, sizes[i + 1])
+    return shapes
+
+
+def resnet(blocks=R50, bottleneck=True, stem_kind="plain", prefix=""):
+    shapes = stem(stem_kind)
+    before = 64 if stem_kind == "plain" else stem_kind[2]
+    for stage, count in enumerate(blocks, start=1):
+        width = 64 * 2 ** (stage - 1)
+        after = 4 * width if bottleneck else width
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            kernels = [(width, before, 3, 3), (width, width, 3, 3)]
+            if bottleneck:
+                kernels = [(width, before, 1, 1), (width, width, 3, 3), (after, width, 1, 1)]
+            for i, kernel in enumerate(kernels, start=1):
+                shapes |= _conv(f"{name}.conv{i}", *kernel) | _norm(f"{name}.bn{i}", kernel[0])
+            if block == 0 and (stage > 1 or before != after):
+                shapes |= _conv(f"{name}.downsample.0", after, before, 1, 1)
+                shapes |= _norm(f"{name}.downsample.1", after)
+            before = after
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def official(
+    classes=150,
+    lateral=False,
+    auxiliary=True,
+    presence=True,
+    channels=512,
+    codewords=32,
+    bottleneck=True,
+    blocks=R50,
+    stem_kind=("conv1", 64, 128),
+):
+    c2, c3, c4 = (128, 256, 512) if not bottleneck else (512, 1024, 2048)
+    shapes = resnet(blocks, bottleneck, stem_kind, prefix="pretrained.")
+    shapes |= _conv("head.conv5.0", channels, c4, 3, 3) | _norm("head.conv5.1", channels)
+    if lateral:
+        for i, size in enumerate((c2, c3)):
+            shapes |= _conv(f"head.connect.{i}.0", channels, size, 1, 1)
+            shapes |= _norm(f"head.connect.{i}.1", channels)
+        shapes |= _conv("head.fusion.0", channels, 3 * channels, 3, 3)
+        shapes |= _norm("head.fusion.1", channels)
+    encoding = "head.encmodule.encoding"
+    shapes |= _conv(f"{encoding}.0", channels, channels, 1, 1) | _norm(f"{encoding}.1", channels)
+    shapes |= {
+        f"{encoding}.3.codewords": (codewords, channels),
+        f"{encoding}.3.scale": (codewords,),
+    }
+    shapes |= _norm(f"{encoding}.4", codewords)
+    shapes |= _affine("head.encmodule.fc.0", channels, channels)
+    if presence:
+        shapes |= _affine("head.encmodule.selayer", classes, channels)
+    shapes |= _affine("head.conv6.1", classes, channels, 1, 1)
+    if auxiliary:
+        shapes |= _conv("auxlayer.conv5.0", c3 // 4, c3, 3, 3) | _norm("auxlayer.conv5.1", c3 // 4)
+        shapes |= _affine("auxlayer.conv5.4", classes, c3 // 4, 1, 1)
+    return shapes
+
+
+def official_fcn(classes=150, blocks=R50):
+    shapes = resnet(blocks, True, ("conv1", 64, 128), prefix="pretrained.")
+    for name, before in (("head", 2048), ("auxlayer", 1024)):
+        shapes |= _conv(f"{name}.conv5.0", before // 4, before, 3, 3)
+        shapes |= _norm(f"{name}.conv5.1", before // 4)
+        shapes |= _affine(f"{name}.conv5.4", classes, before // 4, 1, 1)
+    return shapes
+
+
+# Beginnings of PyTorch-Encoding's names to those of mmsegmentation's.
+RENAMED = {
+    "pretrained.": "backbone.",
+    "head.conv5.0": "decode_head.bottleneck.conv",
+    "head.conv5.1": "decode_head.bottleneck.bn",
+    "head.connect.0.0": "decode_head.lateral_convs.0.conv",
+    "head.connect.0.1": "decode_head.lateral_convs.0.bn",
+    "head.connect.1.0": "decode_head.lateral_convs.1.conv",
+    "head.connect.1.1": "decode_head.lateral_convs.1.bn",
+    "head.fusion.0": "decode_head.fusion.conv",
+    "head.fusion.1": "decode_head.fusion.bn",
+    "head.encmodule.encoding.0": "decode_head.enc_module.encoding_project.conv",
+    "head.encmodule.encoding.1": "decode_head.enc_module.encoding_project.bn",
+    "head.encmodule.encoding.3": "decode_head.enc_module.encoding.0",
+    "head.encmodule.encoding.4": "decode_head.enc_module.encoding.1",
+    "head.encmodule.fc.0": "decode_head.enc_module.fc.0",
+    "head.encmodule.selayer": "decode_head.se_layer",
+    "head.conv6.1": "decode_head.conv_seg",
+    "auxlayer.conv5.0": "auxiliary_head.convs.0.conv",
+    "auxlayer.conv5.1": "auxiliary_head.convs.0.bn",
+    "auxlayer.conv5.4": "auxiliary_head.conv_seg",
+}
+
+
+def mmsegmentation(stem_kind=("stem", 32, 64), **options):
+    """The shapes of `official` under mmsegmentation's names."""
+    return {rename(name): shape for name, shape in official(stem_kind=stem_kind, **options).items()}
+
+
+def rename(name):
+    for before, after in RENAMED.items():
+        if name.startswith(before):
+            return after + name.removeprefix(before)
+    return name

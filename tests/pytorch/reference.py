@@ -1,0 +1,109 @@
+"""The published networks at inference, stated again in a few PyTorch functions."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+# By output stride: each stage's stride, dilation of the first block, of the others.
+STAGES = {
+    8: [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)],
+    16: [(1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)],
+    32: [(1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1)],
+}
+
+
+class Reference:
+    """A state dict of arrays and the image, `(height, width, 3)`, that it is to see."""
+
+    def __init__(self, state, image, prefix="", stride=8):
+        self.state = {name: torch.from_numpy(array) for name, array in state.items()}
+        self.prefix, self.stride = prefix, stride
+        self.image = torch.from_numpy(image).permute(2, 0, 1)[None]
+
+    def conv(self, x, name, stride=1, dilation=1):
+        kernel = self.state[f"{name}.weight"]
+        padding = dilation * (kernel.shape[-1] // 2)
+        return F.conv2d(
+            x, kernel, self.state.get(f"{name}.bias"), stride, padding, dilation=dilation
+        )
+
+    def norm(self, x, name):
+        leaves = ("running_mean", "running_var", "weight", "bias")
+        return F.batch_norm(x, *(self.state[f"{name}.{leaf}"] for leaf in leaves), eps=1e-5)
+
+    def conv_norm(self, x, conv, norm, stride=1, dilation=1):
+        return self.norm(self.conv(x, conv, stride, dilation), norm)
+
+    def stem(self):
+        p = self.prefix
+        if f"{p}conv1.weight" in self.state:
+            return F.relu(self.conv_norm(self.image, f"{p}conv1", f"{p}bn1", 2))
+        layout = "stem" if f"{p}stem.0.weight" in self.state else "conv1"
+        last = f"{p}stem.7" if layout == "stem" else f"{p}bn1"
+        x = F.relu(self.conv_norm(self.image, f"{p}{layout}.0", f"{p}{layout}.1", 2))
+        x = F.relu(self.conv_norm(x, f"{p}{layout}.3", f"{p}{layout}.4"))
+        return F.relu(self.conv_norm(x, f"{p}{layout}.6", last))
+
+    def block(self, x, name, stride, dilation):
+        shortcut = x
+        if f"{name}.downsample.0.weight" in self.state:
+            shortcut = self.conv_norm(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+        if f"{name}.conv3.weight" in self.state:
+            x = F.relu(self.conv_norm(x, f"{name}.conv1", f"{name}.bn1"))
+            x = F.relu(self.conv_norm(x, f"{name}.conv2", f"{name}.bn2", stride, dilation))
+            x = self.conv_norm(x, f"{name}.conv3", f"{name}.bn3")
+        else:
+            x = F.relu(self.conv_norm(x, f"{name}.conv1", f"{name}.bn1", stride, dilation))
+            x = self.conv_norm(x, f"{name}.conv2", f"{name}.bn2", 1, dilation)
+        return F.relu(x + shortcut)
+
+    def stages(self):
+        x = F.max_pool2d(self.stem(), 3, 2, 1)
+        found = []
+        for i, (stride, first, others) in enumerate(STAGES[self.stride], start=1):
+            block = 0
+            while f"{self.prefix}layer{i}.{block}.conv1.weight" in self.state:
+                name = f"{self.prefix}layer{i}.{block}"
+                x = self.block(x, name, *((1, others) if block else (stride, first)))
+                block += 1
+            found.append(x)
+        return found
+
+    def encnet(self, align_corners):
+        """Of PyTorch-Encoding's names: logits, upsampled; presence; auxiliary, upsampled."""
+        _, c2, c3, c4 = self.stages()
+
+        def upsampled(x):
+            size = self.image.shape[2:]
+            return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+        x = F.relu(self.conv_norm(c4, "head.conv5.0", "head.conv5.1"))
+        if "head.fusion.0.weight" in self.state:
+            joined = [x]
+            for i, c in enumerate((c2, c3)):
+                side = self.conv_norm(c, f"head.connect.{i}.0", f"head.connect.{i}.1")
+                joined.append(F.relu(side))
+            x = F.relu(self.conv_norm(torch.cat(joined, 1), "head.fusion.0", "head.fusion.1"))
+        encoding = "head.encmodule.encoding"
+        pixels = F.relu(self.conv_norm(x, f"{encoding}.0", f"{encoding}.1")).flatten(2).mT
+        residuals = pixels[:, :, None] - self.state[f"{encoding}.3.codewords"]
+        distances = residuals.square().sum(-1) * self.state[f"{encoding}.3.scale"]
+        code = (distances.softmax(-1)[..., None] * residuals).sum(1)
+        code = F.relu(self.norm(code, f"{encoding}.4")).mean(1)
+
+        def linear(name):
+            return F.linear(code, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
+
+        gates = linear("head.encmodule.fc.0").sigmoid()[:, :, None, None]
+        answers = [upsampled(self.conv(F.relu(x + x * gates), "head.conv6.1"))]
+        if "head.encmodule.selayer.weight" in self.state:
+            answers.append(linear("head.encmodule.selayer"))
+        if "auxlayer.conv5.0.weight" in self.state:
+            x = F.relu(self.conv_norm(c3, "auxlayer.conv5.0", "auxlayer.conv5.1"))
+            answers.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
+        return [to_numpy(answer) for answer in answers]
+
+
+def to_numpy(x):
+    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).numpy()

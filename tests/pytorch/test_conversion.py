@@ -1,0 +1,351 @@
+"""Converted checkpoints compute what the published networks do, or are refused by name."""
+
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_encnet
+from tests import procedural
+from tests.pytorch import published
+from tests.pytorch.published import R50, R101
+
+ENDS = ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
+# The smallest networks of each kind.
+TINY = {"blocks": (1, 1, 1, 1), "bottleneck": False, "channels": 8, "codewords": 4, "classes": 5}
+
+
+def relative_error(actual, expected):
+    assert np.shape(actual) == np.shape(expected)
+    return np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max()
+
+
+def trainable_parameters(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def empty(shapes):
+    """Tensors of these shapes that take no memory."""
+    return {name: np.broadcast_to(np.float32(0.5), shape) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def tiny():
+    """A small official EncNet's tensors, lateral and with the auxiliary head."""
+    return procedural.weights(published.official(lateral=True, **TINY))
+
+
+@pytest.fixture(scope="module", params=["official_encnet50s_ade20k", "mmseg_encnet_r50-d8_ade20k"])
+def encnet(request):
+    """A reference, the model converted from its weights, and what this answers."""
+    description, expected = procedural.golden(request.param)
+    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    inner = {
+        "logits": model.get_layer("segmentation_logits").output,
+        "aux_logits": model.get_layer("segmentation_stage3_logits").output,
+        **{name: model.get_layer(name).output for name in ENDS},
+    }
+    image = procedural.image(request.param, description["height"], description["width"])
+    answers = keras.Model(model.input, {**model.output, **inner})(image[None])
+    return model, {name: np.asarray(answer) for name, answer in answers.items()}, expected
+
+
+def test_encnet_answers_as_the_published_network(encnet):
+    _, answers, expected = encnet
+    answers["se_logits"] = answers["presence"]
+    answers["logits_full_every_4th"] = answers["segmentation"][:, ::4, ::4]
+    for name in ("logits", "aux_logits", "se_logits", "logits_full_every_4th"):
+        assert relative_error(answers[name], expected[name]) < 1e-5, name
+    np.testing.assert_array_equal(answers["segmentation"].argmax(-1), expected["classes_full"])
+
+
+def test_the_stages_have_the_means_of_the_published_network(encnet):
+    _, answers, expected = encnet
+    for name, means in zip(ENDS, expected["feature_means"], strict=True):
+        channels = answers[name].shape[-1]
+        assert relative_error(answers[name].mean((0, 1, 2)), means[:channels]) < 1e-5, name
+        assert not means[channels:].any()
+
+
+def test_encnet_is_whole(encnet):
+    model, _, _ = encnet
+    assert isinstance(model, keras_encnet.SegmentationModel)
+    assert (model.name, model.preprocessing, model.classes) == ("encnet50", "torch", 150)
+    assert set(model.output) == {"segmentation", "presence", "segmentation_stage3"}
+    official = model.get_layer("segmentation").align_corners
+    assert trainable_parameters(model) == (36_164_578 if official else 36_060_034)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "parameters"),
+    [
+        (published.official(classes=59, lateral=True), 43_915_217),
+        (published.mmsegmentation(classes=19, blocks=R101), 54_884_089),
+    ],
+    ids=["official_pascal_context", "mmsegmentation_101_cityscapes"],
+)
+def test_trainable_parameters_are_as_many_as_published(shapes, parameters):
+    assert trainable_parameters(keras_encnet.from_pytorch(empty(shapes))) == parameters
+
+
+def test_a_resnet_has_the_stages_of_the_published_network():
+    name = "torchvision_style_resnet50"
+    description, expected = procedural.golden(name)
+    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    image = procedural.image(name, description["height"], description["width"])
+    stages = model(image[None])
+    assert set(stages) == set(expected)
+    for stage, features in stages.items():
+        assert relative_error(features[..., ::8], expected[stage]) < 1e-5, stage
+
+
+@pytest.mark.parametrize(
+    ("blocks", "bottleneck", "stem", "depth"),
+    [
+        ((2, 2, 2, 2), False, "plain", 18),
+        (R50, False, "plain", 34),
+        ((3, 8, 36, 3), True, "plain", 152),
+        # timm's resnet50s, and the stem of its resnet50c.
+        (R50, True, ("conv1", 64, 128), 50),
+        ((1, 1, 1, 1), True, ("conv1", 32, 64), 14),
+    ],
+)
+def test_resnets_of_every_depth_and_stem_are_known(blocks, bottleneck, stem, depth):
+    shapes = published.resnet(blocks, bottleneck, stem)
+    shapes |= {"fc.weight": (1000, 512), "fc.bias": (1000,), "bn1.num_batches_tracked": ()}
+    model = keras_encnet.from_pytorch(empty(shapes))
+    assert model.name == f"resnet{depth}"
+    assert list(model.output) == ["stage1", "stage2", "stage3", "stage4"]
+    assert model.count_params() == sum(
+        np.prod(shape) for name, shape in shapes.items() if not name.startswith("fc.") and shape
+    )
+
+
+@pytest.mark.parametrize(
+    ("variant", "align_corners", "size", "options"),
+    [
+        ("official", None, (57, 41), {"lateral": True}),
+        ("official", None, (48, 40), {"auxiliary": False, "presence": False}),
+        ("official", False, (33, 70), {"presence": False}),
+        ("official", None, (40, 40), {"stem_kind": "plain", "auxiliary": False}),
+        ("mmsegmentation", None, (33, 70), {"lateral": True, "auxiliary": False}),
+        ("mmsegmentation", True, (57, 41), {}),
+        # That of mmsegmentation's ResNet-50s.
+        ("mmsegmentation", None, (40, 48), {"stem_kind": ("stem", 64, 128)}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:This checkpoint has the plain stem")
+def test_each_part_computes_what_pytorch_does(variant, align_corners, size, options):
+    pytest.importorskip("torch")
+    from tests.pytorch.reference import Reference
+
+    options = {"blocks": (1, 1, 1, 1), "channels": 16, "codewords": 6, "classes": 7, **options}
+    if variant == "mmsegmentation":
+        options.setdefault("stem_kind", ("stem", 32, 64))
+    # Drawn, and computed with, under the official names.
+    state = procedural.weights(published.official(**options))
+    given = {published.rename(n): x for n, x in state.items()} if variant != "official" else state
+    model = keras_encnet.from_pytorch(given, align_corners=align_corners)
+    image = procedural.image(f"{variant} {size}", *size)
+    answers = model(image[None])
+    align_corners = variant == "official" if align_corners is None else align_corners
+    expected = Reference(state, image, prefix="pretrained.").encnet(align_corners)
+    names = ("segmentation", "presence", "segmentation_stage3")
+    held = (True, options.get("presence", True), options.get("auxiliary", True))
+    held = [name for name, holds in zip(names, held, strict=True) if holds]
+    assert set(answers) == set(held)
+    for name, answer in zip(held, expected, strict=True):
+        assert relative_error(answers[name], answer) < 1e-5, name
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "bottleneck"), [(8, True), (16, True), (32, True), (32, False)]
+)
+def test_a_resnet_computes_what_pytorch_does_at_each_output_stride(output_stride, bottleneck):
+    pytest.importorskip("torch")
+    from tests.pytorch.reference import Reference, to_numpy
+
+    state = procedural.weights(published.resnet((1, 1, 2, 2), bottleneck))
+    image = procedural.image("portrait", 71, 50)
+    stages = keras_encnet.from_pytorch(state, output_stride=output_stride)(image[None])
+    expected = Reference(state, image, stride=output_stride).stages()
+    for (name, features), answer in zip(stages.items(), expected, strict=True):
+        assert relative_error(features, to_numpy(answer)) < 1e-5, name
+
+
+def test_the_official_fcn_computes_what_pytorch_does():
+    pytest.importorskip("torch")
+    from tests.pytorch.reference import Reference
+
+    state = procedural.weights(published.official_fcn(classes=6, blocks=(1, 1, 1, 1)))
+    image = procedural.image("fcn", 41, 50)
+    model = keras_encnet.from_pytorch(state)
+    assert set(model.output) == {"segmentation", "segmentation_stage3"}
+    reference = Reference(state, image, prefix="pretrained.")
+    stages = reference.stages()
+    for name, head, stage in (
+        ("segmentation", "head", stages[3]),
+        ("segmentation_stage3", "auxlayer", stages[2]),
+    ):
+        x = reference.conv_norm(stage, f"{head}.conv5.0", f"{head}.conv5.1").relu()
+        expected = reference.conv(x, f"{head}.conv5.4").permute(0, 2, 3, 1).numpy()
+        inner = keras.Model(model.input, model.get_layer(f"{name}_logits").output)
+        assert relative_error(inner(image[None]), expected) < 1e-5
+        assert model.get_layer(name).align_corners
+
+
+def test_wrappers_prefixes_and_counters_change_nothing(tiny):
+    expected = keras_encnet.from_pytorch(tiny).get_weights()
+    odd = {f"module.{name}": tensor for name, tensor in tiny.items()}
+    odd["module.pretrained.bn1.num_batches_tracked"] = np.int64(7)
+    odd |= {"module.pretrained.fc.weight": np.ones((1000, 512)), "module.pretrained.fc.bias": 0}
+    model = keras_encnet.from_pytorch({"epoch": 3, "state_dict": odd, "best_pred": 0.4})
+    for actual, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def test_a_mapping_needs_no_torch_and_is_left_as_it_was(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    before = dict(tiny)
+    keras_encnet.from_pytorch(tiny)
+    assert tiny == before
+
+
+def test_tensors_of_lower_precision_are_taken():
+    torch = pytest.importorskip("torch")
+    shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
+    state = {name: torch.ones(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    state = {name: torch.nn.Parameter(tensor) for name, tensor in state.items()}
+    model = keras_encnet.from_pytorch(state)
+    assert all(weight.dtype == "float32" and np.all(weight == 1) for weight in model.weights)
+
+
+def test_the_old_stem_is_taken_with_a_warning():
+    shapes = published.official(stem_kind="plain", **TINY)
+    shapes |= {"pretrained.fc.weight": (1000, 512), "pretrained.fc.bias": (1000,)}
+    with pytest.warns(UserWarning, match="before September 2018.*softmax over pixels") as caught:
+        model = keras_encnet.from_pytorch(empty(shapes))
+    assert caught[0].filename == __file__
+    assert model.get_layer("conv1_conv").kernel.shape == (7, 7, 3, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("missing", "head.encmodule.encoding.3.codewords", None),
+        ("missing", "pretrained.conv1.6.weight", None),
+        ("missing", "pretrained.layer4.0.bn2.running_var", None),
+        ("missing", "head.connect.1.1.bias", None),
+        ("missing", "auxlayer.conv5.4.bias", None),
+        ("missing", "head.encmodule.selayer.weight", None),
+        ("unexpected", "head.extra.weight", (3, 4)),
+        ("unexpected", "pretrained.layer1.0.conv1.bias", (64,)),
+        ("unexpected", "epoch", ()),
+        ("misshapen", "head.conv6.1.weight", (8, 5, 1, 1)),
+        ("misshapen", "head.encmodule.encoding.3.codewords", (8, 4)),
+        ("misshapen", "head.conv5.0.weight", (512, 8, 3, 3)),
+        ("misshapen", "pretrained.conv1.0.weight", (3, 64, 3, 3)),
+        ("misshapen", "pretrained.bn1.weight", (64,)),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
+    wanted = tuple(tiny[name].shape) if name in tiny else None
+    if shape is None:
+        del tiny[name]
+    else:
+        tiny[name] = np.zeros(shape, "float32")
+    with pytest.raises(ValueError) as error:
+        keras_encnet.from_pytorch(tiny)
+    problem = {
+        "missing": f"\nMissing (1): {name} {wanted}\n",
+        "unexpected": f"\nUnexpected (1): {name} {shape}\n",
+        "misshapen": f"\nMisshapen (1): {name} {shape} instead of {wanted}\n",
+    }[kind]
+    assert problem in str(error.value)
+    assert str(error.value).count("(1)") == 1
+    assert "PyTorch-Encoding's EncNet" in str(error.value)
+
+
+def test_everything_that_does_not_fit_is_named_at_once_up_to_a_point(tiny):
+    del tiny["head.conv5.0.weight"], tiny["head.fusion.1.bias"]
+    tiny["head.conv6.1.weight"] = tiny["head.conv6.1.weight"][..., 0]
+    tiny |= {f"more.{i}.weight": np.zeros(1) for i in range(30)}
+    with pytest.raises(ValueError) as error:
+        keras_encnet.from_pytorch(tiny)
+    message = str(error.value)
+    assert "Missing (2): " in message
+    assert "head.conv5.0.weight (8, 512, 3, 3)" in message
+    assert "head.fusion.1.bias (8,)" in message
+    assert "Misshapen (1): head.conv6.1.weight (5, 8, 1) instead of (5, 8, 1, 1)" in message
+    assert "Unexpected (30): more.0.weight (1,)" in message
+    assert "more.19.weight (1,); ..." in message
+    assert "more.20.weight" not in message
+
+
+def test_another_number_of_classes_keeps_the_trunk_and_says_so(tiny):
+    layers = "segmentation_logits", "presence", "segmentation_stage3_logits"
+    full = keras_encnet.from_pytorch(tiny)
+    with pytest.warns(UserWarning, match="has 5 classes, not 7") as caught:
+        model = keras_encnet.from_pytorch(tiny, classes=7)
+    assert caught[0].filename == __file__
+    assert all(name in str(caught[0].message) for name in layers)
+    assert model.classes == 7
+    for layer in model.layers:
+        old = full.get_layer(layer.name)
+        for new_weight, old_weight in zip(layer.weights, old.weights, strict=True):
+            if layer.name in layers:
+                assert new_weight.shape[-1] == 7
+                assert np.std(new_weight) > 0 or new_weight.path.endswith("bias")
+            else:
+                np.testing.assert_array_equal(new_weight, old_weight)
+
+
+def test_the_checkpoints_own_number_of_classes_renews_nothing(tiny):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = keras_encnet.from_pytorch(tiny, classes=5)
+    expected = tiny["head.conv6.1.weight"][:, :, 0, 0].T
+    np.testing.assert_array_equal(
+        model.get_layer("segmentation_logits").kernel.numpy()[0, 0], expected
+    )
+
+
+def test_layers_that_are_renewed_are_checked_like_the_others(tiny):
+    del tiny["head.conv6.1.bias"]
+    with pytest.raises(ValueError, match=r"Missing \(1\): head.conv6.1.bias \(5,\)"):
+        keras_encnet.from_pytorch(tiny, classes=7)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "error", "message"),
+    [
+        ({}, ValueError, "PyTorch-Encoding's EncNet.*mmsegmentation.*torchvision"),
+        ({"features.0.weight": np.zeros(3)}, ValueError, "Received: names .*features.0.weight"),
+        ({3: np.zeros(3)}, ValueError, "names must be text. Received: .3."),
+        (None, TypeError, "Received: <class 'NoneType'>"),
+        ([np.zeros(3)], TypeError, "Received: <class 'list'>"),
+    ],
+)
+def test_what_is_no_known_checkpoint_is_refused(checkpoint, error, message):
+    with pytest.raises(error, match=message):
+        keras_encnet.from_pytorch(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"classes": 3}, {"align_corners": False}, {"stochastic_scale": True}],
+    ids=lambda option: next(iter(option)),
+)
+def test_an_option_that_means_nothing_is_refused(option):
+    shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
+    ((name, value),) = option.items()
+    with pytest.raises(ValueError, match=f"torchvision.*Received: {name}={value}"):
+        keras_encnet.from_pytorch(empty(shapes), **option)
+
+
+def test_the_input_can_have_a_fixed_size():
+    shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
+    model = keras_encnet.from_pytorch(empty(shapes), input_shape=(64, 96, 3), output_stride=32)
+    assert model.output["stage4"].shape == (None, 2, 3, 512)

@@ -1,0 +1,91 @@
+"""The command writes a `.keras` file, whole and always the same."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_encnet
+from keras_encnet.convert import main, save_reproducibly
+from tests import procedural
+from tests.pytorch import published
+
+SHAPES = published.official(
+    blocks=(1, 1, 1, 1), bottleneck=False, channels=8, codewords=4, classes=5
+)
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    return procedural.weights(SHAPES)
+
+
+@pytest.fixture
+def checkpoint(tmp_path, tensors):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "checkpoint.pth.tar"
+    state = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    torch.save({"state_dict": state, "best_pred": np.float64(0.4)}, path)
+    return path
+
+
+@pytest.mark.parametrize("classes", [None, 7])
+@pytest.mark.filterwarnings("ignore:The checkpoint has 5 classes")
+def test_converting_twice_gives_the_same_file(tmp_path, checkpoint, capsys, classes):
+    options = [] if classes is None else ["--classes", str(classes)]
+    first, second = tmp_path / "first.keras", tmp_path / "second.keras"
+    main([str(checkpoint), str(first), *options])
+    # Counters of names and seeds have moved on; the second is written over something.
+    keras.layers.Dense(3)
+    keras.utils.set_random_seed(5)
+    second.write_text("old")
+    main([str(checkpoint), str(second), *options])
+    assert first.read_bytes() == second.read_bytes()
+    assert f"{second}: encnet" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("checkpoint.pth.tar", "first.keras", "second.keras")
+    ]
+
+
+def test_the_file_loads_and_answers_as_what_was_converted(tmp_path, checkpoint, tensors):
+    main([str(checkpoint), str(tmp_path / "model.keras"), "--no-align-corners"])
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, keras_encnet.SegmentationModel)
+    image = procedural.image("converted", 40, 56)[None]
+    expected = keras_encnet.from_pytorch(tensors, align_corners=False)(image)
+    for name, answer in loaded(image).items():
+        np.testing.assert_array_equal(answer, expected[name])
+
+
+def test_a_model_is_saved_without_the_circumstances(tmp_path):
+    paths = [tmp_path / "0.keras", tmp_path / "1.keras"]
+    policies = []  # Both are kept, so that their addresses differ.
+    for path in paths:
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(0)
+        # Layers share such an object; its address is in what Keras writes.
+        policy = keras.DTypePolicy("mixed_bfloat16")
+        policies.append(policy)
+        inputs = x = keras.Input((4,), name="x")
+        for name in ("a", "b"):
+            x = keras.layers.Dense(3, dtype=policy, name=name)(x)
+        save_reproducibly(keras.Model(inputs, x, name="model"), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    a, b = keras.models.load_model(paths[0]).layers[1:]
+    assert a.dtype_policy == b.dtype_policy == policies[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none.pth", "none.pth"), ("text.pth", "Could not read.*text.pth")]
+)
+def test_an_error_is_one_line_and_leaves_no_file(tmp_path, name, message):
+    pytest.importorskip("torch")
+    (tmp_path / "text.pth").write_text("no checkpoint")
+    with pytest.raises(SystemExit, match=f"error: .*{message}"):
+        main([str(tmp_path / name), str(tmp_path / "model.keras")])
+    assert [path.name for path in tmp_path.iterdir()] == ["text.pth"]
+
+
+def test_another_suffix_is_refused_before_anything_is_read(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "none.pth"), str(tmp_path / "model.h5")])
+    assert "should end in .keras" in capsys.readouterr().err

@@ -1,0 +1,185 @@
+"""Checkpoint files are read in every published form, and nothing in them is run."""
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_encnet
+from keras_encnet.pytorch.reading import read_tensors, to_numpy
+from tests import procedural
+from tests.pytorch import published
+
+torch = pytest.importorskip("torch")
+
+OLD, NEW = False, True
+
+
+@pytest.fixture
+def tensors():
+    draw = np.random.default_rng(2)
+    shapes = {"a.weight": (5, 4, 3, 3), "a.bias": (5,)}
+    return {name: draw.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+
+def save(path, tensors, serialisation=NEW, wrap=lambda state: state):
+    state = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    torch.save(wrap(state), path, _use_new_zipfile_serialization=serialisation)
+    return path
+
+
+def assert_holds(path, tensors):
+    found = read_tensors(path)
+    assert list(found) == list(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(to_numpy(found[name]), array)
+
+
+@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".zip"])
+def test_both_serialisations_are_read_under_every_name(tmp_path, tensors, serialisation, suffix):
+    path = save(tmp_path / f"model{suffix}", tensors, serialisation)
+    assert_holds(path, tensors)
+    assert_holds(str(path), tensors)
+
+
+@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize(
+    "score",
+    [np.float64(0.41), np.float32(0.41), np.int64(3), np.bool_(True), 0.41, torch.tensor(0.41)],
+    ids=lambda score: type(score).__name__,
+)
+def test_what_training_wrote_beside_the_tensors_is_passed_over(
+    tmp_path, tensors, serialisation, score
+):
+    def wrap(state):
+        state = {f"module.{name}": tensor for name, tensor in state.items()}
+        optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 1}]}
+        return {"epoch": 3, "state_dict": state, "optimizer": optimizer, "best_pred": score}
+
+    assert_holds(save(tmp_path / "model.pth.tar", tensors, serialisation, wrap), tensors)
+
+
+def test_scalars_that_numpy_1_wrote_are_read(tmp_path, tensors):
+    path = save(
+        tmp_path / "model.pth",
+        tensors,
+        OLD,
+        lambda s: {"state_dict": s, "best_pred": np.float64(1)},
+    )
+    content = path.read_bytes()
+    assert b"numpy._core.multiarray" in content
+    path.write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert_holds(path, tensors)
+
+
+@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("member", ["folder/model.pth", "../../model.pth.tar", "/model.pth"])
+def test_an_archive_of_one_checkpoint_is_read_and_leaves_nothing(
+    tmp_path, tensors, serialisation, member, monkeypatch
+):
+    scratch = tmp_path / "a" / "b" / "scratch"
+    scratch.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    inner = save(tmp_path / "inner", tensors, serialisation)
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(inner, member)
+        archive.writestr("README.txt", "weights")
+        archive.writestr("__MACOSX/._model.pth", "resources")
+    assert_holds(path, tensors)
+    assert not list(scratch.iterdir())
+    assert not Path("/model.pth").exists()
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "a",
+        "b",
+        "inner",
+        "model.zip",
+        "scratch",
+    ]
+
+
+@pytest.mark.parametrize("members", [[], ["a.pth", "b.pth"], ["a.txt"]])
+def test_an_archive_of_none_or_several_is_refused(tmp_path, members):
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.writestr(member, "x")
+    with pytest.raises(ValueError, match=r"not of one checkpoint.*model\.zip"):
+        read_tensors(path)
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("serialisation", [OLD, NEW])
+def test_a_hostile_file_is_refused_and_not_run(tmp_path, tensors, serialisation):
+    def wrap(state):
+        return {"state_dict": state, "best_pred": Hostile(tmp_path / "run")}
+
+    path = save(tmp_path / "hostile.pth", tensors, serialisation, wrap)
+    with pytest.raises(ValueError, match=r"harmful, and was not run: \w+\.mkdir.*hostile\.pth"):
+        keras_encnet.from_pytorch(path)
+    assert not (tmp_path / "run").exists()
+    with zipfile.ZipFile(tmp_path / "hostile.zip", "w") as archive:
+        archive.write(path, "hostile.pth")
+    with pytest.raises(ValueError, match=r"not run.*hostile\.zip"):
+        keras_encnet.from_pytorch(tmp_path / "hostile.zip")
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_scalars_of_numpy_are_let_in(tmp_path, tensors):
+    path = save(tmp_path / "array.pth", tensors, wrap=lambda s: {"state_dict": s, "x": np.ones(3)})
+    before = torch.serialization.get_safe_globals()
+    with pytest.raises(ValueError, match="was not run: numpy"):
+        read_tensors(path)
+    # What reading allows is forgotten afterwards.
+    assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("kept", [0, 10, 0.5, -3])
+def test_a_truncated_file_is_an_error_that_names_it(tmp_path, tensors, serialisation, kept):
+    path = save(tmp_path / "whole.pth", tensors, serialisation)
+    content = path.read_bytes()
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else kept])
+    with pytest.raises(ValueError, match=r"truncated, damaged.*cut\.pth"):
+        read_tensors(cut)
+
+
+@pytest.mark.parametrize(
+    "content", [torch.zeros(3), [1, 2], "text"], ids=["tensor", "list", "text"]
+)
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"not a state dict.*other\.pth"):
+        read_tensors(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(("name", "error"), [("none.pth", FileNotFoundError), ("", OSError)])
+def test_a_path_without_a_file_is_an_error_that_names_it(tmp_path, name, error):
+    with pytest.raises(error, match=str(tmp_path)):
+        read_tensors(tmp_path / name)
+
+
+def test_a_file_without_torch_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"keras-encnet\[convert\].*model\.pth"):
+        read_tensors(tmp_path / "model.pth")
+
+
+def test_a_file_becomes_the_model_that_its_mapping_becomes(tmp_path):
+    tensors = procedural.weights(published.resnet((1, 1, 1, 1), bottleneck=False))
+    path = save(tmp_path / "resnet.pth", tensors)
+    model, expected = keras_encnet.from_pytorch(path), keras_encnet.from_pytorch(tensors)
+    for actual, wanted in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, wanted)

@@ -1,0 +1,47 @@
+"""`training.evaluate --multi-scale` scores what MultiScaleSegmenter says."""
+
+import json
+
+import numpy as np
+import pytest
+
+import keras_encnet
+from training import cli, evaluate, input_pipeline
+from training.datasets import folder, scenes
+
+
+def test_multi_scale_evaluation_counts_every_pixel_once(
+    tiny_backbone, randomize, tmp_path, monkeypatch, capsys
+):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
+    model = randomize(keras_encnet.EncNet(tiny_backbone(), len(scenes.CLASSES), channels=8))
+    model.save(tmp_path / "best.keras")
+    options = ["--multi-scale", "--base-size", "104", "--crop-size", "96"]
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), "--data", str(data), *options])
+    cli.run(evaluate.main)
+    assert "2/2" in capsys.readouterr().err  # the progress bar
+    scores = json.loads((tmp_path / "evaluation-test-multi-scale" / "scores.json").read_text())
+    assert scores["multi_scale"] == {"base_size": 104, "crop_size": 96, "protocol": "official"}
+
+    segmenter = keras_encnet.MultiScaleSegmenter(model, base_size=104, crop_size=96)
+    split = folder.read_split(data, "test")
+    right = total = 0
+    for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
+        raw = input_pipeline.decode_image(str(image_path)).numpy()
+        truth = folder.read_mask(mask_path)
+        image = keras_encnet.preprocess_input(raw, model.preprocessing)
+        right += np.sum((segmenter(image).argmax(-1) == truth) & (truth != 255))
+        total += np.sum(truth != 255)
+    assert scores["pixel_accuracy"] == pytest.approx(right / total, abs=1e-6)
+
+
+def test_bounds_of_both_sides_are_read_from_the_command_line(tiny_backbone, tmp_path, monkeypatch):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=1)
+    keras_encnet.EncNet(tiny_backbone(), len(scenes.CLASSES), channels=8).save(
+        tmp_path / "best.keras"
+    )
+    options = ["--multi-scale", "--base-size", "128", "64", "--protocol", "mmsegmentation"]
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), "--data", str(data), *options])
+    cli.run(evaluate.main)
+    scores = json.loads((tmp_path / "evaluation-test-multi-scale" / "scores.json").read_text())
+    assert scores["multi_scale"]["base_size"] == [128, 64]
