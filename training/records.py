@@ -10,17 +10,17 @@ from pathlib import Path
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
-def begin(run_dir, config):
-    """Opens the run folder and records the configuration and the environment.
-
-    Raises:
-        FileExistsError: if it holds a run already and `config.overwrite` is false.
-    """
-    if (run_dir / "config.json").exists() and not config.overwrite:
+def check_free(run_dir, overwrite):
+    """Raises FileExistsError if `run_dir` holds a run already and it may not be written over."""
+    if (run_dir / "config.json").exists() and not overwrite:
         raise FileExistsError(
             "The run folder holds a run already: choose another with --run-dir, or begin anew with "
             f"--overwrite. Received: run_dir={str(run_dir)!r}"
         )
+
+
+def begin(run_dir, config):
+    """Opens the run folder and records the configuration and the environment."""
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(run_dir / "config.json", {"recipe": type(config).__name__} | vars(config))
     write_json(run_dir / "environment.json", environment())

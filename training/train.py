@@ -29,7 +29,7 @@ def train(config, run_dir):
     Returns:
         The trained model and its history, a dict of lists, one value an epoch.
     """
-    records.begin(run_dir, config)
+    records.check_free(run_dir, config.overwrite)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(
         "float32" if config.precision == "float32" else f"mixed_{config.precision}"
@@ -49,6 +49,8 @@ def train(config, run_dir):
             class_weights=config.class_weights,
         ),
     )
+    # Only now, so that what was wrong up to here can be mended and tried again.
+    records.begin(run_dir, config)
     batches = input_pipeline.train_batches(
         splits["train"],
         crop_size=config.crop_size,
