@@ -49,8 +49,6 @@ def train(config, run_dir):
             class_weights=config.class_weights,
         ),
     )
-    # Only now, so that what was wrong up to here can be mended and tried again.
-    records.begin(run_dir, config)
     batches = input_pipeline.train_batches(
         splits["train"],
         crop_size=config.crop_size,
@@ -60,6 +58,8 @@ def train(config, run_dir):
         augmentation=input_pipeline.Augmentation(config.flip, config.scale, config.rotation),
         void=config.void,
     )
+    # Only now, so that what was wrong up to here can be mended and tried again.
+    records.begin(run_dir, config)
     history = model.fit(
         batches,
         epochs=config.epochs,

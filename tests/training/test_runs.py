@@ -172,6 +172,13 @@ def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
     assert not (tmp_path / "run").exists()  # so the mended data can be tried under the same name
 
 
+@pytest.mark.parametrize("option", [{"crop_size": (0, 5)}, {"scale": (2.0, 0.5)}])
+def test_a_wrong_option_leaves_no_run_behind(option, data, tmp_path):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        train.train(ScenesFCN(data=str(data), **TINY, **option), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
     root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
     _spoil_ids(root)
