@@ -4,11 +4,12 @@ import keras
 import numpy as np
 
 # mode: (reverse RGB to BGR, mean, standard deviation), in units of raw pixels, 0 to 255.
-# The names are those of `keras.applications.imagenet_utils.preprocess_input`.
+# The first three are named as in `keras.applications.imagenet_utils.preprocess_input`.
 MODES = {
     "torch": (False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": (True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     "tf": (False, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "cifar10": (False, (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)),
 }
 
 
@@ -26,7 +27,9 @@ def preprocess_input(images, mode="torch"):
             0 to 255. It is not changed.
         mode: `"torch"` (divide by 255, subtract the ImageNet mean, divide by
             its standard deviation), `"caffe"` (to BGR, subtract the mean; what
-            the ResNets of Keras Applications expect) or `"tf"` (to -1 to 1).
+            the ResNets of Keras Applications expect), `"tf"` (to -1 to 1) or
+            `"cifar10"` (as `"torch"`, with the mean and the standard deviation
+            that the CIFAR networks were published with).
 
     Returns:
         float32 array or tensor of the same shape and kind.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.models.scalable_model import ScalableModel
+from keras_encnet.models.image_model import ImageModel, check_raw
 from keras_encnet.models.targets import check_element, check_ids, check_mask, per_output
 from keras_encnet.preprocessing import preprocess_input
 
@@ -17,7 +17,7 @@ SEGMENT_BATCH = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
-class SegmentationModel(ScalableModel):
+class SegmentationModel(ImageModel):
     """A functional model from normalised images to a dict of named outputs.
 
     What it adds to `keras.Model`: the target of `fit` and `evaluate` is the
@@ -47,30 +47,21 @@ class SegmentationModel(ScalableModel):
         class_names=None,
         **kwargs,
     ):
-        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
-        self.preprocessing = preprocessing
+        super().__init__(
+            inputs,
+            outputs,
+            name,
+            preprocessing=preprocessing,
+            class_names=class_names,
+            **kwargs,
+        )
         self.backbone_layers = tuple(backbone_layers)
-        self.class_names = class_names
 
     @property
     def classes(self):
         """Number of classes."""
         per_class = [t for name, t in self.output.items() if name.split("_")[0] in CLASS_OUTPUTS]
         return per_class[0].shape[-1]
-
-    @property
-    def class_names(self):
-        """One name per class, as a tuple; numbers as text unless set. Saved with the model."""
-        return self._class_names or tuple(str(i) for i in range(self.classes))
-
-    @class_names.setter
-    def class_names(self, names):
-        if names is not None and len(names) != self.classes:
-            raise ValueError(
-                f"`class_names` must hold one name for each of {self.classes} classes. "
-                f"Received: {len(names)} names"
-            )
-        self._class_names = None if names is None else tuple(names)
 
     @property
     def head_layers(self):
@@ -135,7 +126,7 @@ class SegmentationModel(ScalableModel):
         if isinstance(images, (list, tuple)):
             return [self.segment(image) for image in images]
         images = np.asarray(images)
-        _check_raw(images)
+        check_raw(images)
         batch = images[None] if images.ndim == 3 else images
         dtype = "uint8" if self.classes <= 256 else "int32"
         masks = [
@@ -199,30 +190,4 @@ class SegmentationModel(ScalableModel):
         return super().compute_metrics(x, targets, y_pred, sample_weight=weights)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "preprocessing": self.preprocessing,
-            "backbone_layers": list(self.backbone_layers),
-            "class_names": None if self._class_names is None else list(self._class_names),
-        }
-
-
-def _check_raw(images):
-    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
-        raise ValueError(
-            "Expected RGB images, `(height, width, 3)` or `(batch, height, width, 3)`, or a list "
-            f"of the former. Received: shape={images.shape}"
-        )
-    if images.dtype.kind not in "uif":
-        raise ValueError(f"Images must be numbers. Received: dtype={images.dtype}")
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 255):
-        raise ValueError(
-            "Images must be raw, in 0 to 255: `segment` normalises them itself. "
-            f"Received: values from {low} to {high}"
-        )
-    if images.dtype.kind == "f" and 0 < high <= 1:
-        raise ValueError(
-            "Images must be raw, in 0 to 255, and these seem scaled to 0 to 1: multiply by 255. "
-            f"Received: values from {low} to {high}"
-        )
+        return {**super().get_config(), "backbone_layers": list(self.backbone_layers)}

@@ -55,10 +55,10 @@ def from_pytorch(
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
     It recognises by the names in it what the checkpoint holds: EncNet and FCN
-    of PyTorch-Encoding, EncNet of mmsegmentation, and ResNets with torchvision's
-    names, those of timm with a deep stem included. Depth, stem, lateral
-    connections, auxiliary head and numbers of classes and codewords are read
-    from names and shapes. A tensor that is missing, left over or of another
+    of PyTorch-Encoding, EncNet of mmsegmentation, the CIFAR networks of
+    PyTorch-Encoding, and ResNets with torchvision's names, those of timm with a
+    deep stem included. Depth, width, stem, lateral connections, auxiliary head
+    and numbers of classes and codewords are read from names and shapes. A tensor that is missing, left over or of another
     shape is an error, so that what is returned computes what was published.
 
     Example (a checkpoint on disk needs torch, `keras-encnet[convert]`):
@@ -79,15 +79,17 @@ def from_pytorch(
             769 x 769 configurations want True, which their files don't say.
         output_stride: 8 (default), 16 or 32, of the dilated ResNet.
         input_shape: `(height, width, channels)`, any size by default.
-        stochastic_scale: whether the Encoding layers of a CIFAR network are
-            those of `encnetdrop`, whose stored smoothing factors are unused.
+        stochastic_scale: whether the Encoding layers of a CIFAR EncNet are
+            those of `encnetdrop`, which answers with -0.5 for the stored
+            smoothing factors and draws them in training. The names don't tell.
 
     Returns:
         A `SegmentationModel` to `segmentation`, `presence` and, where the
-        checkpoint has the auxiliary head, `segmentation_stage3`; or a
-        `keras.Model` to the dict `stage1` to `stage4` for a bare ResNet, whose
-        classifier is left out. Images are normalised by
-        `preprocess_input(images, "torch")`.
+        checkpoint has the auxiliary head, `segmentation_stage3`; a
+        `ClassificationModel` to logits for a CIFAR network; or a `keras.Model`
+        to the dict `stage1` to `stage4` for a bare ResNet, whose classifier is
+        left out. Images are normalised by `preprocess_input(images, "torch")`,
+        those of the CIFAR networks with `"cifar10"`.
 
     Raises:
         ValueError: for a file that can't be read or holds more than tensors,

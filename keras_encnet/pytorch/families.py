@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 
 from keras_encnet import backbones
-from keras_encnet.models import FCN, EncNet
+from keras_encnet.models import FCN, EncNet, EncNet14, ResNet14
 from keras_encnet.pytorch import names
 from keras_encnet.pytorch.names import holds, size_of
 
@@ -120,6 +120,17 @@ def _official_fcn(shapes, parts, classes, align_corners=True, **options):
     return model, layers | parts
 
 
+def _cifar_resnet(shapes, parts, build=ResNet14, **options):
+    width = size_of(shapes, parts["stem_bn"], parts["stem_conv"])
+    return build(width, classifier_activation=None, **options), parts
+
+
+def _cifar_encnet(shapes, parts, **options):
+    codewords = size_of(shapes, *(module for name, module in parts.items() if "encoding" in name))
+    build = functools.partial(EncNet14, num_codewords=codewords)
+    return _cifar_resnet(shapes, parts, build, **options)
+
+
 SEGMENTATION = {
     "options": ("input_shape", "output_stride", "classes", "align_corners"),
     "ignored": ("pretrained.fc.",),
@@ -148,6 +159,22 @@ FAMILIES = (
         parts=names.MMSEGMENTATION_ENCNET,
         class_layers=("segmentation_logits", "presence", "segmentation_stage3_logits"),
         **SEGMENTATION,
+    ),
+    Family(
+        "PyTorch-Encoding's EncNet for CIFAR",
+        mark="model.3.0.se.fc.",
+        build=_cifar_encnet,
+        parts=names.cifar(names.CIFAR_ENCODING_BLOCK),
+        options=("input_shape", "classes", "stochastic_scale"),
+        class_layers=("predictions",),
+    ),
+    Family(
+        "PyTorch-Encoding's ResNet for CIFAR",
+        mark="model.3.0.conv_block.",
+        build=_cifar_resnet,
+        parts=names.cifar(names.CIFAR_PRE_ACTIVATION_BLOCK),
+        options=("input_shape", "classes"),
+        class_layers=("predictions",),
     ),
     Family("a ResNet with torchvision's names", mark="layer1.0.", build=_resnet, ignored=("fc.",)),
 )

@@ -53,6 +53,43 @@ MMSEGMENTATION_ENCNET = {
     "segmentation_stage3_logits": "auxiliary_head.conv_seg",
 }
 
+# The CIFAR networks; `stage1_block1` and the like stand before the names of a block's layers.
+CIFAR_ENDS = {
+    "stem_conv": "model.0",
+    "stem_bn": "model.1",
+    "final_bn": "model.6",
+    "predictions": "model.10",
+}
+CIFAR_PRE_ACTIVATION_BLOCK = {
+    "1_bn": "conv_block.0",
+    "1_conv": "conv_block.2",
+    "2_bn": "conv_block.3",
+    "2_conv": "conv_block.5",
+    "shortcut_conv": "residual_layer",
+}
+CIFAR_ENCODING_BLOCK = {
+    "1_conv": "conv1",
+    "1_bn": "bn1",
+    "2_conv": "conv2",
+    "2_bn": "bn2",
+    "gate_conv": "se.fc.0",
+    "gate_bn": "se.fc.1",
+    "gate_encoding": "se.fc.3",
+    "gate_attention": "se.fc.6",
+    "shortcut_conv": "residual_layer",
+}
+
+
+def cifar(block):
+    """Returns the names of all layers of a CIFAR network of such blocks to those of its modules."""
+    return CIFAR_ENDS | {
+        f"stage{stage}_block{i}_{layer}": f"model.{stage + 2}.{i - 1}.{module}"
+        for stage in (1, 2, 3)
+        for i in (1, 2)
+        for layer, module in block.items()
+    }
+
+
 # The stem's convolutions, each with its batch normalisation: torchvision's, the deep one of
 # PyTorch-Encoding and timm, mmsegmentation's.
 STEMS = (

@@ -1,0 +1,297 @@
+"""The networks of 14 layers that the paper compares on CIFAR-10."""
+
+import functools
+
+import keras
+from keras import layers
+
+from keras_encnet.checks import check_classes, check_weights, is_count
+from keras_encnet.layers.precision import at_least_float32
+from keras_encnet.models.classification_model import ClassificationModel
+from keras_encnet.models.gates import (
+    context_encoding_gate,
+    fan_in_uniform,
+    squeeze_excitation_gate,
+)
+
+# Width, as a multiple of the first stage's, and stride of each stage's first block.
+STAGES = ((1, 1), (2, 2), (4, 2))
+BLOCKS = 2
+
+
+def ResNet14(
+    width=64,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=(32, 32, 3),
+    pooling=None,
+    classes=10,
+    classifier_activation="softmax",
+    name="resnet14",
+):
+    """Builds the baseline: a pre-activation ResNet of 14 layers ("ResNet 64d").
+
+    Args:
+        width: channels of the first stage; the others have 2 and 4 times as
+            many.
+        include_top: whether to classify; otherwise the output is the features
+            before pooling, `(batch, height / 4, width / 4, 4 * width)`.
+        weights: None (random), or the path of a `.weights.h5` file that
+            `save_weights` of the same network wrote.
+        input_tensor: a Keras tensor to build upon, instead of a new input.
+        input_shape: `(height, width, channels)`; height and width may be None.
+        pooling: without `include_top`, `"avg"` or `"max"` over all pixels, or
+            None.
+        classes: number of classes, at least 2.
+        classifier_activation: `"softmax"`, or None for logits.
+        name: name of the model.
+
+    Returns:
+        A `ClassificationModel` from images, normalised by
+        `preprocess_input(images, "cifar10")`, to `(batch, classes)`, float32;
+        without `include_top` a `keras.Model`.
+
+    Raises:
+        ValueError: for an argument outside the above.
+
+    References:
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 4.3
+        - [Identity Mappings in Deep Residual Networks](https://arxiv.org/abs/1603.05027)
+    """
+    return _network(
+        _pre_activation_block,
+        width,
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+    )
+
+
+def SEResNet14(
+    width=64,
+    reduction=16,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=(32, 32, 3),
+    pooling=None,
+    classes=10,
+    classifier_activation="softmax",
+    name="se_resnet14",
+):
+    """Builds the ResNet of 14 layers with squeeze and excitation ("SE-ResNet 64d").
+
+    Its blocks are those of `EncNet14`, post-activation, with another gate: it
+    was never released, and this is what makes the two comparable. With
+    pre-activation blocks it would have 2,799,938 parameters for 2,800,322.
+
+    Args:
+        width: as of `ResNet14`, like all arguments not named here.
+        reduction: see `squeeze_excitation_gate`.
+        include_top: see `ResNet14`.
+        weights: see `ResNet14`.
+        input_tensor: see `ResNet14`.
+        input_shape: see `ResNet14`.
+        pooling: see `ResNet14`.
+        classes: see `ResNet14`.
+        classifier_activation: see `ResNet14`.
+        name: name of the model.
+
+    Returns, Raises: see `ResNet14`.
+
+    References:
+        - [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507)
+    """
+    gate = functools.partial(squeeze_excitation_gate, reduction=reduction)
+    return _network(
+        functools.partial(_gated_block, gate=gate),
+        width,
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+    )
+
+
+def EncNet14(
+    width=64,
+    num_codewords=16,
+    stochastic_scale=False,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=(32, 32, 3),
+    pooling=None,
+    classes=10,
+    classifier_activation="softmax",
+    name="encnet14",
+):
+    """Builds EncNet for small images ("EncNet 16k64d": 16 codewords, width 64).
+
+    A ResNet of 14 layers with a Context Encoding Module on every block.
+
+    Example:
+
+    >>> model = EncNet14(width=64, num_codewords=16)
+    >>> model.output.shape
+    (None, 10)
+
+    Args:
+        width: as of `ResNet14`, like all arguments not named here.
+        num_codewords: codewords of each gate, see `context_encoding_gate`.
+        stochastic_scale: whether training draws all smoothing factors from
+            U(-1, 0), one draw a batch, and inference uses -0.5. The published
+            error was reached with it; it helps long training. Reproducible
+            after `keras.utils.set_random_seed`.
+        include_top: see `ResNet14`.
+        weights: see `ResNet14`.
+        input_tensor: see `ResNet14`.
+        input_shape: see `ResNet14`.
+        pooling: see `ResNet14`.
+        classes: see `ResNet14`.
+        classifier_activation: see `ResNet14`.
+        name: name of the model.
+
+    Returns, Raises: see `ResNet14`.
+    """
+    gate = functools.partial(
+        context_encoding_gate, num_codewords=num_codewords, stochastic_scale=stochastic_scale
+    )
+    return _network(
+        functools.partial(_gated_block, gate=gate),
+        width,
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+    )
+
+
+def _network(
+    block,
+    width,
+    include_top,
+    weights,
+    input_tensor,
+    input_shape,
+    pooling,
+    classes,
+    classifier_activation,
+    name,
+):
+    _check_arguments(width, input_shape, pooling, classes, classifier_activation)
+    check_weights(weights)
+    x = layers.Input(input_shape, name="images") if input_tensor is None else input_tensor
+    inputs = x if input_tensor is None else keras.utils.get_source_inputs(input_tensor)[0]
+    x = _conv(x, width, 3, name="stem", use_bias=True)
+    x = _norm_relu(x, name="stem")
+    for i, (multiple, stride) in enumerate(STAGES, start=1):
+        for j in range(1, BLOCKS + 1):
+            x = block(x, multiple * width, stride if j == 1 else 1, name=f"stage{i}_block{j}")
+    # Blocks that end in a ReLU already are followed by it, too, as in the released code.
+    x = _norm_relu(x, name="final")
+    if include_top:
+        x = layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="pool")(x)
+        outputs = layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer=fan_in_uniform(),
+            dtype=at_least_float32(),
+            name="predictions",
+        )(x)
+        model = ClassificationModel(
+            inputs, outputs, name=name, classifier_activation=classifier_activation
+        )
+    else:
+        pool = {
+            "avg": layers.GlobalAveragePooling2D,
+            "max": layers.GlobalMaxPooling2D,
+            None: None,
+        }[pooling]
+        model = keras.Model(inputs, pool(name="pool")(x) if pool else x, name=name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _pre_activation_block(x, channels, stride, name):
+    shortcut = _shortcut(x, channels, stride, name)
+    x = _norm_relu(x, name=f"{name}_1")
+    x = _conv(x, channels, 3, name=f"{name}_1", stride=stride)
+    x = _norm_relu(x, name=f"{name}_2")
+    x = _conv(x, channels, 3, name=f"{name}_2")
+    return layers.Add(name=f"{name}_add")([x, shortcut])
+
+
+def _gated_block(x, channels, stride, name, gate):
+    shortcut = _shortcut(x, channels, stride, name)
+    x = _conv(x, channels, 3, name=f"{name}_1", stride=stride)
+    x = _norm_relu(x, name=f"{name}_1")
+    x = _conv(x, channels, 3, name=f"{name}_2")
+    x = _norm(x, name=f"{name}_2")
+    x = gate(x, name=f"{name}_gate")
+    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    return layers.ReLU(name=f"{name}_out")(x)
+
+
+def _shortcut(x, channels, stride, name):
+    if stride == 1 and x.shape[-1] == channels:
+        return x
+    return _conv(x, channels, 1, name=f"{name}_shortcut", stride=stride, use_bias=True)
+
+
+def _conv(x, channels, kernel_size, name, stride=1, use_bias=False):
+    if stride > 1 and kernel_size > 1:
+        # Equal on all sides, as the released code pads; "same" would pad below and right alone.
+        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        channels,
+        kernel_size,
+        stride,
+        padding="same" if stride == 1 else "valid",
+        use_bias=use_bias,
+        kernel_initializer=fan_in_uniform(),
+        name=f"{name}_conv",
+    )(x)
+
+
+def _norm(x, name):
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+
+
+def _norm_relu(x, name):
+    return layers.ReLU(name=f"{name}_relu")(_norm(x, name))
+
+
+def _check_arguments(width, input_shape, pooling, classes, classifier_activation):
+    check_classes(classes)
+    if not is_count(width, least=1):
+        raise ValueError(f"`width` must be a positive integer. Received: width={width}")
+    if len(input_shape) != 3 or input_shape[-1] is None:
+        raise ValueError(
+            "`input_shape` must be `(height, width, channels)`; height and width may be None. "
+            f"Received: input_shape={input_shape}"
+        )
+    if pooling not in ("avg", "max", None):
+        raise ValueError(
+            f"`pooling` must be 'avg', 'max' or None. Received: pooling={pooling!r}"
+        )
+    if classifier_activation not in ("softmax", None):
+        raise ValueError(
+            "`classifier_activation` must be 'softmax', or None for logits. "
+            f"Received: classifier_activation={classifier_activation!r}"
+        )
