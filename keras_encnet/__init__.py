@@ -14,8 +14,8 @@ from keras_encnet.models import (
     EncNet50,
     EncNet101,
     ResNet14,
-    SEResNet14,
     SegmentationModel,
+    SEResNet14,
     context_encoding_gate,
     squeeze_excitation_gate,
 )

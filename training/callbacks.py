@@ -12,29 +12,29 @@ from training.input_pipeline import decode_image
 SHOWN = 4
 
 
-def of_run(run_dir, model, split, void):
-    """Returns the callbacks of a run that is recorded in `run_dir`."""
+def of_run(run_dir, monitor):
+    """Returns the callbacks of a run that is recorded in `run_dir`; the best by `monitor`."""
     return [
-        SaveModels(run_dir),
+        SaveModels(run_dir, monitor),
         RecordHistory(run_dir),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
-        ShowPredictions(run_dir / "tensorboard" / "pictures", split, void),
     ]
 
 
 class SaveModels(keras.callbacks.Callback):
-    """Saves the last model, and the best by validation mean IoU, whole or not at all."""
+    """Saves the last model, and the best by the score `monitor`, whole or not at all."""
 
-    def __init__(self, run_dir):
+    def __init__(self, run_dir, monitor):
         super().__init__()
         self.run_dir = run_dir
+        self.monitor = monitor
         self.best = -np.inf
 
     def on_epoch_end(self, epoch, logs=None):
         records.write_whole(self.run_dir / "last.keras", self.model.save)
-        if logs["val_mean_iou"] > self.best:
-            self.best = logs["val_mean_iou"]
+        if logs[self.monitor] > self.best:
+            self.best = logs[self.monitor]
             records.write_whole(self.run_dir / "best.keras", self.model.save)
             scores = {name: value for name, value in logs.items() if name.startswith("val_")}
             records.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})

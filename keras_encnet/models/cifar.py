@@ -287,9 +287,7 @@ def _check_arguments(width, input_shape, pooling, classes, classifier_activation
             f"Received: input_shape={input_shape}"
         )
     if pooling not in ("avg", "max", None):
-        raise ValueError(
-            f"`pooling` must be 'avg', 'max' or None. Received: pooling={pooling!r}"
-        )
+        raise ValueError(f"`pooling` must be 'avg', 'max' or None. Received: pooling={pooling!r}")
     if classifier_activation not in ("softmax", None):
         raise ValueError(
             "`classifier_activation` must be 'softmax', or None for logits. "

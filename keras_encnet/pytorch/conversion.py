@@ -58,8 +58,9 @@ def from_pytorch(
     of PyTorch-Encoding, EncNet of mmsegmentation, the CIFAR networks of
     PyTorch-Encoding, and ResNets with torchvision's names, those of timm with a
     deep stem included. Depth, width, stem, lateral connections, auxiliary head
-    and numbers of classes and codewords are read from names and shapes. A tensor that is missing, left over or of another
-    shape is an error, so that what is returned computes what was published.
+    and numbers of classes and codewords are read from names and shapes. A
+    tensor that is missing, left over or of another shape is an error, so that
+    what is returned computes what was published.
 
     Example (a checkpoint on disk needs torch, `keras-encnet[convert]`):
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import keras_encnet
-from training import train
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.receptive_field import receptive_field
+from training.tasks import segmentation
 
 
 def _pair_of_scenes():
@@ -24,7 +24,7 @@ def _pair_of_scenes():
 def test_only_the_fcn_is_blind_to_the_scene_at_its_discs(recipe, blind):
     keras.utils.set_random_seed(0)
     images, discs = _pair_of_scenes()
-    model = train.build_model(recipe(), scenes.CLASSES)
+    model = segmentation.build_model(recipe(), scenes.CLASSES)
     logits = np.asarray(model(images, training=False)["segmentation"])
     change = np.abs(logits[0] - logits[1])[discs].max()
     assert (change == 0) == blind

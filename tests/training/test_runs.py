@@ -10,8 +10,9 @@ from PIL import Image
 
 import keras_encnet
 from training import cli, evaluate, input_pipeline, predict, records, train
-from training.configs import RECIPES, ScenesEncNet, ScenesFCN
+from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
 from training.datasets import folder, scenes
+from training.tasks import segmentation
 
 TINY = {"width_multiplier": 0.125, "channels": 8, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
 
@@ -183,23 +184,26 @@ def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
     root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
     _spoil_ids(root)
     config = ScenesFCN(data=str(root), skip_bad=True, **TINY)
-    split = train.open_checked(config, "train")
+    split = segmentation.open_checked(config, "train")
     assert len(split) == 4
     assert "train_00002" in capsys.readouterr().err
 
 
 def test_every_recipe_builds_its_network():
     for recipe in RECIPES.values():
+        if not issubclass(recipe, SegmentationConfig):
+            continue  # tests/training/test_cifar_runs.py
         needed = {"data": "x"} if recipe.data is dataclasses.MISSING else {}
         config = recipe(backbone_weights=None, **needed)
-        model = train.build_model(config, ["a", "b", "c"])
+        model = segmentation.build_model(config, ["a", "b", "c"])
         assert model.output["segmentation"].shape[-1] == 3
 
 
 def test_the_heads_rate_is_multiplied_and_the_backbones_is_not():
     config = ScenesEncNet(head_multiplier=10.0, **TINY)
-    model = train.build_model(config, ["a", "b"])
-    optimizer = train.optimizer(config, model, steps=10)
+    model = segmentation.build_model(config, ["a", "b"])
+    multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
+    optimizer = train.optimizer(config, steps=10, multipliers=multipliers)
     assert "conv1_conv" not in optimizer.multipliers
     assert optimizer.multipliers["segmentation_logits"] == 10.0
     assert optimizer.multipliers["context_encoding"] == 10.0
@@ -232,7 +236,7 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
 
 
 def test_a_float_mask_or_a_model_of_other_classes_is_refused_by_fit():
-    model = train.build_model(ScenesFCN(**TINY), ["a", "b"])
+    model = segmentation.build_model(ScenesFCN(**TINY), ["a", "b"])
     model.compile("sgd", **keras_encnet.objectives(model))
     images = np.zeros((2, 16, 16, 3), "float32")
     with pytest.raises(ValueError, match="integers"):

@@ -11,21 +11,56 @@ StrideOn = Literal["1x1", "3x3"] | None
 Reduction = Literal["sum", "mean"] | None
 Gating = Literal["scale", "residual"] | None
 Auxiliary = Literal["variant", "context", "fcn"] | None
+Network = Literal["resnet14", "se_resnet14", "encnet14"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A recipe. Each field is an option of the command line: `--epochs 8`."""
+    """What all recipes have. Each field is an option of the command line: `--epochs 8`."""
 
-    # What is trained on.
+    data: str = dataclasses.MISSING
+    """What is trained on."""
+    train_split: str = "train"
+    """The split to learn from."""
+    val_split: str = "val"
+    """The split to choose the best model by."""
+
+    # The schedule.
+
+    epochs: int = 50
+    """The learning rate falls over so many, whatever their number."""
+    batch_size: int = 16
+    learning_rate: float = 0.001
+    """Rate the schedule starts from; it falls to 0 over all steps."""
+    schedule: Literal["poly", "cosine"] = "poly"
+    power: float = 0.9
+    """Of the poly schedule."""
+    warmup_steps: int = 0
+    """Steps in which the rate rises linearly."""
+    momentum: float = 0.9
+    l2: float = 1e-4
+    """Coupled decay of all variables, as the paper means weight decay."""
+
+    # The run.
+
+    run_dir: str | None = None
+    """Where the run is recorded; `runs/<name of the recipe>` by default."""
+    overwrite: bool = False
+    """Begin anew in a run folder that holds a run already."""
+    seed: int = 0
+    precision: Precision = "float32"
+    """Of the arithmetic; bfloat16 is faster on processors that have it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationConfig(Config):
+    """A recipe for (image, mask)."""
 
     data: str = "scenes"
     """A folder data set, or `scenes`, which is generated."""
     train_split: str = "train"
     """The split to learn from; `train+val` joins two."""
-    val_split: str = "val"
-    """The split to choose the best model by."""
     void: tuple[int, ...] = (255,)
     """The labels that count nowhere."""
     skip_bad: bool = False
@@ -66,19 +101,6 @@ class Config:
     auxiliary_weight: float = 0.2
     """Weight of the auxiliary mask on stage 3."""
     class_weights: tuple[float, ...] | None = None
-
-    # The schedule.
-
-    epochs: int = 50
-    batch_size: int = 16
-    learning_rate: float = 0.001
-    """Rate the poly schedule starts from; it falls to 0 over all steps."""
-    power: float = 0.9
-    warmup_steps: int = 0
-    """Steps in which the rate rises linearly."""
-    momentum: float = 0.9
-    l2: float = 1e-4
-    """Coupled decay of all variables, as the paper means weight decay."""
     head_multiplier: float = 1.0
     """Factor of the head's learning rate; 10 in the released code."""
 
@@ -91,12 +113,42 @@ class Config:
     rotation: float = 10.0
     """Largest rotation either way, in degrees."""
 
-    # The run.
 
-    run_dir: str | None = None
-    """Where the run is recorded; `runs/<name of the recipe>` by default."""
-    overwrite: bool = False
-    """Begin anew in a run folder that holds a run already."""
-    seed: int = 0
-    precision: Precision = "float32"
-    """Of the arithmetic; bfloat16 is faster on processors that have it."""
+@dataclasses.dataclass(frozen=True)
+class ClassificationConfig(Config):
+    """A recipe for (image, label)."""
+
+    data: str = "cifar10"
+    """A data set of 32x32 images in TensorFlow Datasets: `cifar10` or `cifar100`."""
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its data; `~/tensorflow_datasets` by default."""
+    train_split: str = "train"
+    """The split to learn from, also a part of one: `train[:90%]`."""
+    val_split: str = "test"
+    """The split to choose the best model by, such as `train[90%:]`."""
+
+    # The network.
+
+    network: Network = "encnet14"
+    width: int = 64
+    """Channels of the first stage."""
+    num_codewords: int = 16
+    """Of each gate of `encnet14`."""
+    stochastic_scale: bool = True
+    """Whether `encnet14` draws its smoothing factors anew for each batch."""
+    reduction: int = 16
+    """Of each gate of `se_resnet14`."""
+
+    # The schedule.
+
+    epochs: int = 600
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: Literal["poly", "cosine"] = "cosine"
+    l2: float = 5e-4
+
+    # Augmentation.
+
+    padding: int = 4
+    """Black pixels on each side, from which a crop of the image's size is cut."""
+    flip: bool = True

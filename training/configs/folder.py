@@ -6,7 +6,7 @@ from training.configs import config
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderEncNet50(config.Config):
+class FolderEncNet50(config.SegmentationConfig):
     """EncNet50 fine-tuned on a few hundred images of your own, in minutes on two cores.
 
     An ImageNet ResNet-50 at output stride 8 with its batch normalisation

@@ -6,7 +6,7 @@ from training.configs import config
 
 
 @dataclasses.dataclass(frozen=True)
-class ScenesEncNet(config.Config):
+class ScenesEncNet(config.SegmentationConfig):
     """EncNet on a dilated ResNet of one block a stage, on scenes.
 
     Scenes must keep its size and its borders: only flips augment it. The

@@ -1,0 +1,104 @@
+"""Segmentation: EncNet or FCN on images and masks."""
+
+import sys
+
+import keras_encnet
+from training import callbacks, check_data, input_pipeline
+from training.datasets import open_split
+
+
+class Segmentation:
+    """The task of a `SegmentationConfig`, see `training.tasks`."""
+
+    monitor = "val_mean_iou"
+
+    def __init__(self, config):
+        self.config = config
+        self.train_split = open_checked(config, config.train_split)
+        self.val_split = open_checked(config, config.val_split)
+        self.steps_per_epoch = input_pipeline.steps_per_epoch(self.train_split, config.batch_size)
+
+    def build_model(self):
+        """Builds the network for the classes of the data."""
+        return build_model(self.config, self.train_split.class_names)
+
+    def objectives(self, model):
+        """Returns the losses, their weights and the metrics."""
+        return keras_encnet.objectives(
+            model,
+            void=self.config.void,
+            se_weight=self.config.se_weight,
+            auxiliary_weight=self.config.auxiliary_weight,
+            class_weights=self.config.class_weights,
+        )
+
+    def multipliers(self, model):
+        """Returns the factors of the learning rate of single layers."""
+        return dict.fromkeys(model.head_layers, self.config.head_multiplier)
+
+    def train_batches(self, model, first_step=0):
+        """Returns endless batches of augmented crops."""
+        config = self.config
+        return input_pipeline.train_batches(
+            self.train_split,
+            crop_size=config.crop_size,
+            batch_size=config.batch_size,
+            mode=model.preprocessing,
+            seed=config.seed,
+            augmentation=input_pipeline.Augmentation(config.flip, config.scale, config.rotation),
+            void=config.void,
+            first_step=first_step,
+        )
+
+    def val_batches(self, model):
+        """Returns whole images at native size, one a batch."""
+        return input_pipeline.whole_images(self.val_split, mode=model.preprocessing)
+
+    def callbacks(self, run_dir):
+        """Returns what shows predictions in TensorBoard."""
+        pictures = run_dir / "tensorboard" / "pictures"
+        return [callbacks.ShowPredictions(pictures, self.val_split, self.config.void)]
+
+
+def open_checked(config, name):
+    """Opens a split of the configured data and reads every file of it once."""
+    split = open_split(config.data, name)
+    report = check_data.check_split(split, config.void)
+    if config.skip_bad and report.problems:
+        for stem, problem in report.problems:
+            print(f"skipping {stem}: {problem}", file=sys.stderr)
+        return split.without(report.bad_stems)
+    report.raise_if_bad()
+    return split
+
+
+def build_model(config, class_names):
+    """Builds the network of `config` for these classes."""
+    parts = keras_encnet.models.variant_parts(
+        config.variant, stem=config.stem, stride_on=config.stride_on
+    )
+    build_backbone = getattr(keras_encnet.backbones, config.backbone.replace("resnet", "ResNet"))
+    backbone = build_backbone(
+        output_stride=config.output_stride,
+        stem=parts["stem"],
+        stride_on=parts["stride_on"],
+        width_multiplier=config.width_multiplier,
+        weights=config.backbone_weights,
+        **({"blocks": config.blocks} if config.blocks else {}),
+    )
+    preprocessing = keras_encnet.backbones.preprocessing_of(parts["stride_on"])
+    if config.head == "fcn":
+        model = keras_encnet.FCN(backbone, len(class_names), preprocessing=preprocessing)
+    else:
+        names = ("variant", "num_codewords", "channels", "reduction", "gating", "auxiliary")
+        names += ("lateral", "align_corners", "dropout")
+        model = keras_encnet.EncNet(
+            backbone,
+            len(class_names),
+            preprocessing=preprocessing,
+            **{name: getattr(config, name) for name in names},
+        )
+    model.class_names = class_names
+    if config.freeze_backbone_batch_normalization:
+        model.freeze_backbone_batch_normalization()
+    return model
