@@ -1,5 +1,7 @@
 """What happens beside training: models saved, scores recorded, pictures drawn."""
 
+import time
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,11 +14,17 @@ from training.input_pipeline import decode_image
 SHOWN = 4
 
 
-def of_run(run_dir, monitor):
-    """Returns the callbacks of a run that is recorded in `run_dir`; the best by `monitor`."""
+def of_run(run_dir, monitor, state):
+    """Returns the callbacks of a run that is recorded in `run_dir`.
+
+    Args:
+        run_dir: path of the run folder.
+        monitor: the score to choose the best model by.
+        state: the `checkpoints.State` that the run goes on from.
+    """
     return [
-        SaveModels(run_dir, monitor),
-        RecordHistory(run_dir),
+        SaveModels(run_dir, monitor, best=max(state.history.get(monitor, ()), default=-np.inf)),
+        RecordHistory(run_dir, state.epoch),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
     ]
@@ -25,11 +33,11 @@ def of_run(run_dir, monitor):
 class SaveModels(keras.callbacks.Callback):
     """Saves the last model, and the best by the score `monitor`, whole or not at all."""
 
-    def __init__(self, run_dir, monitor):
+    def __init__(self, run_dir, monitor, best=-np.inf):
         super().__init__()
         self.run_dir = run_dir
         self.monitor = monitor
-        self.best = -np.inf
+        self.best = best
 
     def on_epoch_end(self, epoch, logs=None):
         records.write_whole(self.run_dir / "last.keras", self.model.save)
@@ -41,15 +49,27 @@ class SaveModels(keras.callbacks.Callback):
 
 
 class RecordHistory(keras.callbacks.Callback):
-    """Writes each epoch's numbers as JSON, and their course as a picture."""
+    """Writes each epoch's numbers as JSON, and their course as a picture.
 
-    def __init__(self, run_dir):
+    Beside the logs these are the learning rate and how many seconds the epoch took, validation
+    included; of an epoch that was interrupted, only what was trained since.
+    """
+
+    def __init__(self, run_dir, epochs_done=0):
         super().__init__()
         self.run_dir = run_dir
-        self.history = {}
+        written = records.read_json(run_dir / "history.json", default={})
+        self.history = {name: values[:epochs_done] for name, values in written.items()}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = {**logs, "learning_rate": float(self.model.optimizer.learning_rate)}
+        logs = {
+            **logs,
+            "learning_rate": self.model.optimizer.learning_rate,
+            "seconds": time.perf_counter() - self.began,
+        }
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         records.write_json(self.run_dir / "history.json", self.history)

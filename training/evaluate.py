@@ -1,5 +1,6 @@
-"""Scores a model on whole images at their native size.
+"""Scores a model: segmentation on whole images at their native size, or classification.
 
+python -m training.evaluate RUN
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
@@ -10,11 +11,12 @@ from typing import Literal
 import keras
 import numpy as np
 import tabulate
+import tensorflow as tf
 from tqdm import tqdm
 
 import keras_encnet
-from training import cli, input_pipeline, pictures, records
-from training.datasets import open_split
+from training import cifar_pipeline, cli, input_pipeline, pictures, records
+from training.datasets import cifar, open_split
 from training.datasets.folder import read_mask
 
 # Images on the page of predictions, spread evenly over the split.
@@ -23,7 +25,7 @@ SHOWN = 6
 
 def main(
     model: Path,
-    data: str = "scenes",
+    data: str | None = None,
     split: str = "test",
     void: tuple[int, ...] = (255,),
     absent: str = "exclude",
@@ -33,11 +35,12 @@ def main(
     protocol: Literal["official", "mmsegmentation"] = "official",
     output: Path | None = None,
 ):
-    """Scores a model on whole images at their native size.
+    """Scores a model: segmentation on whole images at their native size, or classification.
 
     Args:
         model: a run folder, whose best model is meant, or a `.keras` file.
-        data: a folder data set, or `scenes`.
+        data: a folder data set, `scenes`, or `cifar10` or `cifar100` for a
+            classifier; by default what the run was trained on.
         split: such as `test` or `train+val`.
         void: the labels that count nowhere.
         absent: what a class scores that neither truth nor prediction has:
@@ -52,29 +55,38 @@ def main(
             or beside the model, by default, with `-multi-scale` if it is.
     """
     path = find_model(model)
-    images = open_split(data, split)
+    data = data or data_of_run(path)
     network = keras.models.load_model(path)
-    if network.classes != len(images.class_names):
-        raise ValueError(
-            f"The model knows {network.classes} classes and the data has "
-            f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
-        )
-    how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
-    if multi_scale:
-        segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
-        metric = evaluate_multi_scale(segmenter, images, void, absent)
+    result = {"model": str(path), "data": data, "split": split}
+    if isinstance(network, keras_encnet.ClassificationModel):
+        if multi_scale:
+            raise ValueError(
+                "Only segmentation is evaluated at several scales, and this is a classifier. "
+                f"Received: multi_scale=True, model={str(path)!r}"
+            )
+        images = cifar.read_split(data, split)
+        check_class_names(network, images, path, data)
+        matrix = confusion_matrix(network, images)
+        scores = report_classification(matrix, images.class_names)
+        print(classification_table(scores))
     else:
-        metric = evaluate(network, images, void, absent)
-    scores = report(metric, images.class_names)
-    print(table(scores))
+        images = open_split(data, split)
+        check_class_names(network, images, path, data)
+        how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
+        if multi_scale:
+            segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
+            metric = evaluate_multi_scale(segmenter, images, void, absent)
+        else:
+            metric = evaluate(network, images, void, absent)
+        result["multi_scale"] = how if multi_scale else None
+        matrix = metric.confusion_matrix
+        scores = report(metric, images.class_names)
+        print(table(scores))
     output = output or path.parent / f"evaluation-{split}{'-multi-scale' if multi_scale else ''}"
-    result = {"model": str(path), "data": data, "split": split, "images": len(images)}
-    result["multi_scale"] = how if multi_scale else None
-    records.write_json(output / "scores.json", {**result, **scores})
-    pictures.save_confusion_matrix(
-        output / "confusion_matrix.png", metric.confusion_matrix, images.class_names
-    )
-    save_page(output / "predictions.png", network, images)
+    records.write_json(output / "scores.json", {**result, "images": len(images), **scores})
+    pictures.save_confusion_matrix(output / "confusion_matrix.png", matrix, images.class_names)
+    if isinstance(network, keras_encnet.SegmentationModel):
+        save_page(output / "predictions.png", network, images)
     print(f"written to {output}")
 
 
@@ -88,6 +100,26 @@ def find_model(path):
             f"Received: model={str(path)!r}"
         )
     return found
+
+
+def data_of_run(path):
+    """Returns on what data the run that saved the model at `path` was trained."""
+    config = records.read_json(path.parent / "config.json")
+    if config is None:
+        raise ValueError(
+            "There is no `config.json` beside the model that tells what it was trained on: name "
+            f"the data with --data. Received: model={str(path)!r}"
+        )
+    return config["data"]
+
+
+def check_class_names(network, images, path, data):
+    """Raises ValueError unless model and data agree on the number of classes."""
+    if network.classes != len(images.class_names):
+        raise ValueError(
+            f"The model knows {network.classes} classes and the data has "
+            f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
+        )
 
 
 def evaluate(model, split, void=(255,), absent="exclude"):
@@ -115,6 +147,16 @@ def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude"):
     for image, mask in tqdm(images, unit="image"):
         metric.update_state(mask, segmenter(image[0]).argmax(-1)[None])
     return metric
+
+
+def confusion_matrix(model, split):
+    """Runs a classifier over every image of `split`.
+
+    Returns:
+        Counts `(classes, classes)`; rows are the truth, columns the prediction.
+    """
+    answers = model.predict(cifar_pipeline.all_images(split, mode=model.preprocessing), verbose=0)
+    return tf.math.confusion_matrix(split.labels, answers.argmax(-1), model.classes).numpy()
 
 
 def save_page(path, model, split, shown=SHOWN):
@@ -145,6 +187,24 @@ def table(scores):
         f"ADE score {100 * scores['ade_score']:.1f} %"
     )
     return f"{lines}\n\n{summary}"
+
+
+def report_classification(matrix, class_names):
+    """Returns accuracy, error and each class's recall from a confusion matrix, as plain numbers."""
+    right, images = np.diag(matrix), matrix.sum(1)
+    accuracy = float(right.sum() / images.sum())
+    recall = {
+        name: float(r / n) if n else None
+        for name, r, n in zip(class_names, right, images, strict=True)
+    }
+    return {"accuracy": accuracy, "error": 1 - accuracy, "recall": recall}
+
+
+def classification_table(scores):
+    """Returns the scores of a classifier as text, a line a class."""
+    rows = [(name, None if r is None else 100 * r) for name, r in scores["recall"].items()]
+    lines = tabulate.tabulate(rows, ("class", "recall %"), floatfmt=".1f", missingval="absent")
+    return f"{lines}\n\naccuracy {scores['accuracy']:.2%}   error {scores['error']:.2%}"
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def save_curves(path, history):
         history: dict of lists, one value an epoch, as `fit` returns it.
     """
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    names = sorted({name.removeprefix("val_") for name in history} - {"learning_rate"})
+    names = sorted({name.removeprefix("val_") for name in history} - {"learning_rate", "seconds"})
     colours = {name: f"C{i}" for i, name in enumerate(names)}
     for name, values in history.items():
         base = name.removeprefix("val_")

@@ -4,26 +4,60 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
+# Options that may differ when a run is gone on with.
+CIRCUMSTANCES = ("run_dir", "overwrite", "checkpoint_every", "keep_checkpoints")
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
-def check_free(run_dir, overwrite):
-    """Raises FileExistsError if `run_dir` holds a run already and it may not be written over."""
-    if (run_dir / "config.json").exists() and not overwrite:
+def check_free(run_dir, config):
+    """Raises FileExistsError if `run_dir` holds a run of other options that must not be lost."""
+    there = read_json(run_dir / "config.json")
+    if there is None or config.overwrite:
+        return
+    wanted = json.loads(json.dumps(describe(config)))
+    names = (wanted.keys() | there.keys()) - set(CIRCUMSTANCES)
+    others = [n for n in sorted(names) if there.get(n) != wanted.get(n)]
+    if others:
         raise FileExistsError(
-            "The run folder holds a run already: choose another with --run-dir, or begin anew with "
-            f"--overwrite. Received: run_dir={str(run_dir)!r}"
+            "The run folder holds a run of other options, which were "
+            f"{', '.join(f'{name}={there.get(name)!r}' for name in others)}: go on with these, "
+            "choose another folder with --run-dir, or begin anew with --overwrite. "
+            f"Received: run_dir={str(run_dir)!r}"
+        )
+
+
+def check_unfinished(run_dir, epoch, epochs):
+    """Raises FileExistsError if a run has done its epochs."""
+    if epoch >= epochs:
+        raise FileExistsError(
+            f"The run folder holds a run that is finished, after {epoch} epochs: choose another "
+            f"with --run-dir, or begin anew with --overwrite. Received: run_dir={str(run_dir)!r}"
         )
 
 
 def begin(run_dir, config):
-    """Opens the run folder and records the configuration and the environment."""
+    """Opens the run folder and records the configuration and the environment.
+
+    Where the same run is there already, it stays as it is, to be gone on with.
+    """
+    if (run_dir / "config.json").exists() and not config.overwrite:
+        return
+    for folder in ("checkpoints", "tensorboard"):
+        shutil.rmtree(run_dir / folder, ignore_errors=True)
+    for file in ("best.keras", "last.keras", "metrics.json", "history.json"):
+        (run_dir / file).unlink(missing_ok=True)
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_json(run_dir / "config.json", {"recipe": type(config).__name__} | vars(config))
     write_json(run_dir / "environment.json", environment())
+    write_json(run_dir / "config.json", describe(config))
+
+
+def describe(config):
+    """Returns a configuration as a dict, the name of its recipe among the options."""
+    return {"recipe": type(config).__name__} | vars(config)
 
 
 def environment():
@@ -41,6 +75,11 @@ def environment():
         "cpu_cores": os.cpu_count(),
         "packages": versions,
     }
+
+
+def read_json(path, default=None):
+    """Reads JSON, or returns `default` where there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else default
 
 
 def write_json(path, value):

@@ -5,12 +5,13 @@ python -m training.train --help
 python -m training.train RECIPE --help
 """
 
+import sys
 from pathlib import Path
 
 import keras
 
 import keras_encnet
-from training import callbacks, cli, records
+from training import callbacks, checkpoints, cli, records
 from training.configs import RECIPES
 from training.tasks import task_of
 
@@ -25,10 +26,12 @@ def main(arguments=None):
 def train(config, run_dir):
     """Trains as `config` says and records everything in `run_dir`.
 
+    A run that was interrupted goes on from its newest checkpoint, as if it had never stopped.
+
     Returns:
         The trained model and its history, a dict of lists, one value an epoch.
     """
-    records.check_free(run_dir, config.overwrite)
+    records.check_free(run_dir, config)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(
         "float32" if config.precision == "float32" else f"mixed_{config.precision}"
@@ -39,18 +42,25 @@ def train(config, run_dir):
     model.compile(
         optimizer(config, steps * config.epochs, task.multipliers(model)), **task.objectives(model)
     )
-    batches = task.train_batches(model)
+    task.train_batches(model)
     # Only now, so that what was wrong up to here can be mended and tried again.
     records.begin(run_dir, config)
-    history = model.fit(
-        batches,
+    state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
+    records.check_unfinished(run_dir, state.epoch, config.epochs)
+    history = checkpoints.fit(
+        model,
+        lambda step: task.train_batches(model, first_step=step),
+        checkpoints.Checkpointing(
+            run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
+        ),
         epochs=config.epochs,
         steps_per_epoch=steps,
         shuffle=False,  # the batches are shuffled already
         validation_data=task.val_batches(model),
-        callbacks=callbacks.of_run(run_dir, task.monitor) + task.callbacks(run_dir),
+        callbacks=callbacks.of_run(run_dir, task.monitor, state) + task.callbacks(run_dir),
+        verbose="auto" if sys.stdout.isatty() else 2,  # a line an epoch in a log
     )
-    return model, history.history
+    return model, history
 
 
 def optimizer(config, steps, multipliers=None):

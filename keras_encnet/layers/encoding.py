@@ -35,7 +35,7 @@ class Encoding(keras.layers.Layer):
         stochastic_scale: if true, training draws all smoothing factors afresh
             from U(-1, 0), one draw a batch, and inference uses -0.5, whatever
             is stored (the CIFAR-10 experiment's regularisation,
-            `EncodingDrop` in the released code).
+            `EncodingDrop` in the released code). `scale` then isn't trainable.
         codewords_initializer: default U(-1, 1) / sqrt(K * channels).
         scale_initializer: default U(-1, 0).
         seed: seed of the stochastic scale.
@@ -101,6 +101,7 @@ class Encoding(keras.layers.Layer):
             shape=(self.num_codewords,),
             initializer=self.scale_initializer or keras.initializers.RandomUniform(-1.0, 0.0),
             autocast=False,
+            trainable=not self.stochastic_scale,
         )
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: channels})
 

@@ -47,7 +47,12 @@ class Config:
     run_dir: str | None = None
     """Where the run is recorded; `runs/<name of the recipe>` by default."""
     overwrite: bool = False
-    """Begin anew in a run folder that holds a run already."""
+    """Begin anew in a run folder that holds a run already. Without it, the same command goes on
+    with a run that was interrupted."""
+    checkpoint_every: int = 500
+    """Steps between the checkpoints that an interrupted run goes on from; each epoch ends with
+    one, too."""
+    keep_checkpoints: int = 2
     seed: int = 0
     precision: Precision = "float32"
     """Of the arithmetic; bfloat16 is faster on processors that have it."""

@@ -1,0 +1,135 @@
+"""The CIFAR recipes train, go on after an interruption, and are scored by the same scripts."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from training import callbacks, evaluate, train
+from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
+from training.datasets import cifar
+from training.tasks import task_of
+
+TINY = {"width": 4, "num_codewords": 3, "batch_size": 8, "epochs": 2, "checkpoint_every": 2}
+COUNTS = {"train": 40, "test": 20}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_data():
+    """Stands for the data set: the first colour channel tells the class."""
+
+    def read_split(data, name, data_dir=None):
+        draw = np.random.default_rng(len(name))
+        labels = draw.integers(0, 10, COUNTS[name]).astype("int32")
+        images = draw.integers(0, 256, (len(labels), 32, 32, 3)).astype("uint8")
+        images[..., 0] = 25 * labels[:, None, None]
+        return cifar.Split(name, images, labels, tuple("abcdefghij"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cifar, "read_split", read_split)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    return run_dir, *train.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+
+
+def test_every_recipe_builds_the_network_of_its_name():
+    widths = {"64d": 64, "16k64d": 64, "32k128d": 128}
+    found = {name: recipe for name, recipe in RECIPES.items() if name.startswith("cifar10")}
+    assert len(found) == 4
+    for name, recipe in found.items():
+        model = task_of(recipe(batch_size=8)).build_model()
+        network, structure = name.removeprefix("cifar10_").rsplit("_", 1)
+        assert model.name == f"{network}14"
+        assert model.get_layer("stem_conv").filters == widths[structure]
+        assert model.class_names == tuple("abcdefghij")
+        if network == "encnet":
+            encoding = model.get_layer("stage1_block1_gate_encoding")
+            assert f"{encoding.num_codewords}k" in structure
+            assert encoding.stochastic_scale
+
+
+def test_a_run_leaves_the_same_record_as_segmentation(run):
+    run_dir, model, history = run
+    assert json.loads((run_dir / "config.json").read_text())["recipe"] == "CIFAR10EncNet16k64d"
+    written = json.loads((run_dir / "history.json").read_text())
+    assert written["val_accuracy"] == history["val_accuracy"]
+    assert len(written["seconds"]) == 2
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics["val_accuracy"] == max(history["val_accuracy"])
+    loaded = keras.models.load_model(run_dir / "last.keras")
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
+    np.testing.assert_array_equal(loaded.classify(images), model.classify(images))
+    assert loaded.class_names == tuple("abcdefghij")
+
+
+def test_the_rate_falls_by_a_cosine_to_zero_over_however_many_epochs(run):
+    _, model, _ = run
+    schedule = model.optimizer.get_config()["learning_rate"]
+    rates = [float(train.schedule(ClassificationConfig(), 10)(step)) for step in (0, 5, 10)]
+    np.testing.assert_allclose(rates, [0.1, 0.05, 0.0], atol=1e-7)
+    assert schedule["config"]["decay_steps"] == 10  # of 2 epochs
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
+    run, tmp_path, monkeypatch
+):
+    class Interrupt(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if self.steps == 9:  # in the second epoch, a step after a checkpoint
+                raise KeyboardInterrupt
+
+    config = CIFAR10EncNet16k64d(**TINY)
+    of_run = callbacks.of_run
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "of_run", lambda *args: [*of_run(*args), Interrupt()])
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, tmp_path / "run")
+    model, history = train.train(config, tmp_path / "run")
+    _, uninterrupted, expected = run
+    for one, other in zip(model.variables, uninterrupted.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    assert history == expected
+    written = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert written["loss"] == expected["loss"]
+
+
+def test_a_finished_run_and_one_of_other_options_are_refused(run):
+    run_dir, *_ = run
+    with pytest.raises(FileExistsError, match=r"finished, after 2 epochs.*--overwrite"):
+        train.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+    with pytest.raises(FileExistsError, match=r"epochs=2: go on with these.*--overwrite"):
+        train.train(CIFAR10EncNet16k64d(**{**TINY, "epochs": 3}), run_dir)
+
+
+def test_overwriting_begins_anew(tmp_path):
+    config = {**TINY, "epochs": 1}
+    train.train(CIFAR10EncNet16k64d(**config), tmp_path)
+    _, history = train.train(CIFAR10EncNet16k64d(**config, overwrite=True), tmp_path)
+    assert len(history["loss"]) == 1
+
+
+def test_evaluation_scores_the_data_of_the_run(run, capsys):
+    run_dir, *_ = run
+    evaluate.main(run_dir)
+    assert "error" in capsys.readouterr().out
+    scores = json.loads((run_dir / "evaluation-test" / "scores.json").read_text())
+    split = cifar.read_split("cifar10", "test")
+    best = keras.models.load_model(run_dir / "best.keras")
+    right = best.classify(split.images).argmax(-1) == split.labels
+    assert scores["accuracy"] == pytest.approx(right.mean())
+    assert scores["recall"]["b"] == pytest.approx(right[split.labels == 1].mean())
+    assert (run_dir / "evaluation-test" / "confusion_matrix.png").exists()
+
+
+def test_evaluation_refuses_what_only_segmentation_has(run):
+    run_dir, *_ = run
+    with pytest.raises(ValueError, match="multi_scale"):
+        evaluate.main(run_dir, multi_scale=True)
