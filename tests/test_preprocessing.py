@@ -30,6 +30,14 @@ def test_arrays_become_what_keras_applications_makes_of_them(images, mode, dtype
     np.testing.assert_allclose(out, expected(images, mode), rtol=1e-5, atol=1e-5)
 
 
+def test_cifar_images_are_normalised_as_published():
+    # Mean and standard deviation of pixels in 0 to 1, as the released code states them.
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    pixels = np.array([[0, 128, 255]], "uint8")
+    wanted = (pixels / 255 - mean) / std
+    np.testing.assert_allclose(preprocess_input(pixels, "cifar10"), wanted, rtol=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_tensors_become_tensors(images, mode):
     out = preprocess_input(tf.constant(images), mode)

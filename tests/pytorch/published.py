@@ -130,3 +130,38 @@ def rename(name):
         if name.startswith(before):
             return after + name.removeprefix(before)
     return name
+
+
+def cifar(width=64, codewords=16, classes=10):
+    """The released CIFAR network; without codewords its baseline."""
+    shapes = _affine("model.0", width, 3, 3, 3) | _norm("model.1", width)
+    before = width
+    for stage, after in enumerate((width, 2 * width, 4 * width), start=3):
+        for block in range(2):
+            name = f"model.{stage}.{block}"
+            if codewords:
+                shapes |= _encoding_block(name, before, after, codewords)
+            else:
+                shapes |= _norm(f"{name}.conv_block.0", before)
+                shapes |= _conv(f"{name}.conv_block.2", after, before, 3, 3)
+                shapes |= _norm(f"{name}.conv_block.3", after)
+                shapes |= _conv(f"{name}.conv_block.5", after, after, 3, 3)
+            if before != after:
+                shapes |= _affine(f"{name}.residual_layer", after, before, 1, 1)
+            before = after
+    return shapes | _norm("model.6", before) | _affine("model.10", classes, before)
+
+
+def _encoding_block(name, before, after, codewords):
+    code = after // 4
+    return {
+        **_conv(f"{name}.conv1", after, before, 3, 3),
+        **_norm(f"{name}.bn1", after),
+        **_conv(f"{name}.conv2", after, after, 3, 3),
+        **_norm(f"{name}.bn2", after),
+        **_affine(f"{name}.se.fc.0", code, after, 1, 1),
+        **_norm(f"{name}.se.fc.1", code),
+        f"{name}.se.fc.3.codewords": (codewords, code),
+        f"{name}.se.fc.3.scale": (codewords,),
+        **_affine(f"{name}.se.fc.6", after, codewords * code),
+    }

@@ -70,6 +70,15 @@ class Reference:
             found.append(x)
         return found
 
+    def code(self, x, name):
+        """Of features `(batch, channels, height, width)`: `(batch, codewords, channels)`."""
+        residuals = x.flatten(2).mT[:, :, None] - self.state[f"{name}.codewords"]
+        distances = residuals.square().sum(-1) * self.state[f"{name}.scale"]
+        return (distances.softmax(-1)[..., None] * residuals).sum(1)
+
+    def linear(self, x, name):
+        return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
+
     def encnet(self, align_corners):
         """Of PyTorch-Encoding's names: logits, upsampled; presence; auxiliary, upsampled."""
         _, c2, c3, c4 = self.stages()
@@ -86,23 +95,41 @@ class Reference:
                 joined.append(F.relu(side))
             x = F.relu(self.conv_norm(torch.cat(joined, 1), "head.fusion.0", "head.fusion.1"))
         encoding = "head.encmodule.encoding"
-        pixels = F.relu(self.conv_norm(x, f"{encoding}.0", f"{encoding}.1")).flatten(2).mT
-        residuals = pixels[:, :, None] - self.state[f"{encoding}.3.codewords"]
-        distances = residuals.square().sum(-1) * self.state[f"{encoding}.3.scale"]
-        code = (distances.softmax(-1)[..., None] * residuals).sum(1)
+        projected = F.relu(self.conv_norm(x, f"{encoding}.0", f"{encoding}.1"))
+        code = self.code(projected, f"{encoding}.3")
         code = F.relu(self.norm(code, f"{encoding}.4")).mean(1)
-
-        def linear(name):
-            return F.linear(code, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
-
-        gates = linear("head.encmodule.fc.0").sigmoid()[:, :, None, None]
+        gates = self.linear(code, "head.encmodule.fc.0").sigmoid()[:, :, None, None]
         answers = [upsampled(self.conv(F.relu(x + x * gates), "head.conv6.1"))]
         if "head.encmodule.selayer.weight" in self.state:
-            answers.append(linear("head.encmodule.selayer"))
+            answers.append(self.linear(code, "head.encmodule.selayer"))
         if "auxlayer.conv5.0.weight" in self.state:
             x = F.relu(self.conv_norm(c3, "auxlayer.conv5.0", "auxlayer.conv5.1"))
             answers.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
         return [to_numpy(answer) for answer in answers]
+
+    def cifar(self):
+        """Of the CIFAR networks' names: logits."""
+        x = F.relu(self.conv_norm(self.image, "model.0", "model.1"))
+        for stage in (3, 4, 5):
+            for block in (0, 1):
+                name, stride = f"model.{stage}.{block}", 2 if stage > 3 and block == 0 else 1
+                shortcut = x
+                if f"{name}.residual_layer.weight" in self.state:
+                    shortcut = self.conv(x, f"{name}.residual_layer", stride)
+                if f"{name}.conv_block.0.weight" in self.state:
+                    x = F.relu(self.norm(x, f"{name}.conv_block.0"))
+                    x = self.conv_norm(x, f"{name}.conv_block.2", f"{name}.conv_block.3", stride)
+                    x = self.conv(F.relu(x), f"{name}.conv_block.5") + shortcut
+                else:
+                    x = F.relu(self.conv_norm(x, f"{name}.conv1", f"{name}.bn1", stride))
+                    x = self.conv_norm(x, f"{name}.conv2", f"{name}.bn2")
+                    x = F.relu(self.gated(x, f"{name}.se.fc") + shortcut)
+        return to_numpy(self.linear(F.relu(self.norm(x, "model.6")).mean((2, 3)), "model.10"))
+
+    def gated(self, x, name):
+        reduced = F.relu(self.conv_norm(x, f"{name}.0", f"{name}.1"))
+        code = F.normalize(self.code(reduced, f"{name}.3").flatten(1), eps=1e-8)
+        return x * self.linear(code, f"{name}.6").sigmoid()[:, :, None, None]
 
 
 def to_numpy(x):

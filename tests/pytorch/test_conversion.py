@@ -196,6 +196,52 @@ def test_the_official_fcn_computes_what_pytorch_does():
         assert model.get_layer(name).align_corners
 
 
+@pytest.mark.parametrize("name", ["cifar_encnet14_16k64d", "cifar_resnet14_64d"])
+def test_the_cifar_networks_answer_as_the_published_ones(name):
+    description, expected = procedural.golden(name)
+    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    assert isinstance(model, keras_encnet.ClassificationModel)
+    assert (model.preprocessing, model.classifier_activation) == ("cifar10", None)
+    assert trainable_parameters(model) == description["parameters"]
+    images = np.stack([procedural.image(f"{name}{i}", 32, 32) for i in range(4)])
+    assert relative_error(model(images), expected["logits"]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("width", "codewords", "classes", "size"),
+    [(8, 5, 10, (32, 32)), (16, 0, 100, (32, 32)), (4, 0, 3, (17, 40)), (12, 32, 4, (33, 20))],
+)
+def test_cifar_networks_of_every_width_compute_what_pytorch_does(width, codewords, classes, size):
+    pytest.importorskip("torch")
+    from tests.pytorch.reference import Reference
+
+    state = procedural.weights(published.cifar(width, codewords, classes))
+    image = procedural.image(f"{width} {size}", *size)
+    model = keras_encnet.from_pytorch(state, input_shape=(None, None, 3))
+    assert relative_error(model(image[None]), Reference(state, image).cifar()) < 1e-5
+
+
+def test_encnetdrop_is_an_option_of_the_cifar_encnet_alone():
+    shapes = published.cifar(4, 3)
+    state = procedural.weights(shapes)
+    image = procedural.image("drop", 32, 32)[None]
+    drop = keras_encnet.from_pytorch(state, stochastic_scale=True)
+    fixed = {n: np.full_like(x, -0.5) if n.endswith("scale") else x for n, x in state.items()}
+    assert relative_error(drop(image), keras_encnet.from_pytorch(fixed)(image)) < 1e-6
+    with pytest.raises(ValueError, match="ResNet for CIFAR.*Received: stochastic_scale=True"):
+        keras_encnet.from_pytorch(empty(published.cifar(4, 0)), stochastic_scale=True)
+
+
+def test_a_cifar_network_keeps_its_trunk_for_other_classes():
+    state = procedural.weights(published.cifar(4, 3))
+    with pytest.warns(UserWarning, match="has 10 classes, not 5.*predictions"):
+        model = keras_encnet.from_pytorch(state, classes=5)
+    assert model.classes == 5
+    del state["model.3.1.se.fc.3.codewords"]
+    with pytest.raises(ValueError, match=r"Missing \(1\): model.3.1.se.fc.3.codewords \(3, 1\)"):
+        keras_encnet.from_pytorch(state)
+
+
 def test_wrappers_prefixes_and_counters_change_nothing(tiny):
     expected = keras_encnet.from_pytorch(tiny).get_weights()
     odd = {f"module.{name}": tensor for name, tensor in tiny.items()}
