@@ -57,7 +57,8 @@ def main(arguments=None):
         save_reproducibly(model, output)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(f"{output}: {model.name}, {model.count_params():,} parameters, to {sorted(model.output)}")
+    answers = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
+    print(f"{output}: {model.name}, {model.count_params():,} parameters, to {answers}")
 
 
 def save_reproducibly(model, path):

@@ -56,6 +56,25 @@ def test_the_file_loads_and_answers_as_what_was_converted(tmp_path, checkpoint, 
         np.testing.assert_array_equal(answer, expected[name])
 
 
+@pytest.mark.parametrize("options", [[], ["--stochastic-scale"]])
+def test_a_cifar_checkpoint_is_converted(tmp_path, capsys, options):
+    torch = pytest.importorskip("torch")
+    state = procedural.weights(published.cifar(4, 3))
+    saved = {name: torch.from_numpy(array) for name, array in state.items()}
+    torch.save({"state_dict": saved}, tmp_path / "encnet_cifar.pth.tar")
+    first, second = (tmp_path / name for name in ("first.keras", "second.keras"))
+    for path in (first, second):
+        main([str(tmp_path / "encnet_cifar.pth.tar"), str(path), *options])
+    assert first.read_bytes() == second.read_bytes()
+    assert "encnet14, 1" in capsys.readouterr().out
+    loaded = keras.models.load_model(first)
+    encoding = loaded.get_layer("stage1_block1_gate_encoding")
+    assert encoding.stochastic_scale == bool(options)
+    image = procedural.image("converted", 32, 32)[None]
+    expected = keras_encnet.from_pytorch(state, stochastic_scale=bool(options))(image)
+    np.testing.assert_array_equal(loaded(image), expected)
+
+
 def test_a_model_is_saved_without_the_circumstances(tmp_path):
     paths = [tmp_path / "0.keras", tmp_path / "1.keras"]
     policies = []  # Both are kept, so that their addresses differ.
