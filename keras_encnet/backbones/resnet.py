@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from keras_encnet.backbones import keras_applications
+from keras_encnet.layers import BatchNormalization
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
 STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
@@ -174,7 +175,7 @@ def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
 def _named(depth, blocks, bottleneck):

@@ -1,7 +1,8 @@
 """The layers that EncNet adds to Keras."""
 
+from keras_encnet.layers.batch_normalization import BatchNormalization
 from keras_encnet.layers.bilinear_upsampling import BilinearUpsampling
 from keras_encnet.layers.encoding import Encoding
 from keras_encnet.layers.feature_map_attention import FeatureMapAttention
 
-__all__ = ["BilinearUpsampling", "Encoding", "FeatureMapAttention"]
+__all__ = ["BatchNormalization", "BilinearUpsampling", "Encoding", "FeatureMapAttention"]

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_encnet.checks import check_classes, check_weights, is_count
+from keras_encnet.layers import BatchNormalization
 from keras_encnet.layers.precision import at_least_float32
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.gates import (
@@ -270,7 +271,7 @@ def _conv(x, channels, kernel_size, name, stride=1, use_bias=False):
 
 
 def _norm(x, name):
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
 def _norm_relu(x, name):

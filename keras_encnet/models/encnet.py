@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_encnet.checks import check_classes, check_one_size, check_stages, is_count
-from keras_encnet.layers import Encoding, FeatureMapAttention
+from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.layers.precision import at_least_float32
 from keras_encnet.models.heads import classify, conv_norm_relu, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -148,9 +148,9 @@ def context_code(x, num_codewords, reduction, name):
         return layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_pool")(x)
     code = Encoding(num_codewords, name=f"{name}_encoding")(x)
     # One mean and variance a codeword: the axis of codewords is the second.
-    code = layers.BatchNormalization(
-        axis=1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn"
-    )(code)
+    code = BatchNormalization(axis=1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(
+        code
+    )
     code = layers.ReLU(dtype=dtype, name=f"{name}_relu")(code)
     code = layers.GlobalAveragePooling1D(dtype=dtype, name=f"{name}_mean")(code)
     if reduction == "sum":

@@ -3,7 +3,7 @@
 from keras import initializers, layers
 
 from keras_encnet.checks import is_count
-from keras_encnet.layers import Encoding, FeatureMapAttention
+from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.layers.precision import at_least_float32
 
 
@@ -54,7 +54,7 @@ def context_encoding_gate(
     code = layers.Conv2D(
         _reduced(x, reduction), 1, kernel_initializer=fan_in_uniform(), name=f"{name}_conv"
     )(x)
-    code = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(code)
+    code = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(code)
     code = layers.ReLU(name=f"{name}_relu")(code)
     code = Encoding(
         num_codewords, stochastic_scale=stochastic_scale, seed=seed, name=f"{name}_encoding"

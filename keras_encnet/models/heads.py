@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.layers import BatchNormalization, BilinearUpsampling
 from keras_encnet.layers.precision import at_least_float32
 
 
@@ -11,7 +11,7 @@ def conv_norm_relu(x, channels, kernel_size, name, dtype=None):
     x = layers.Conv2D(
         channels, kernel_size, padding="same", use_bias=False, dtype=dtype, name=f"{name}_conv"
     )(x)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 

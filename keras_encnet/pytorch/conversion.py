@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_encnet.layers import Encoding, FeatureMapAttention
+from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.pytorch.families import recognise
 from keras_encnet.pytorch.reading import read_tensors, to_numpy
 
@@ -16,7 +16,7 @@ VECTOR, LINEAR, CONVOLUTION = (0,), (1, 0), (2, 3, 1, 0)
 WEIGHTS = {
     keras.layers.Conv2D: {"kernel": ("weight", CONVOLUTION), "bias": ("bias", VECTOR)},
     keras.layers.Dense: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
-    keras.layers.BatchNormalization: {
+    BatchNormalization: {
         "gamma": ("weight", VECTOR),
         "beta": ("bias", VECTOR),
         "moving_mean": ("running_mean", VECTOR),

@@ -1,0 +1,124 @@
+"""It computes what Keras's layer does. On several replicas, see `training/test_exactness.py`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet.layers import BatchNormalization
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 2e-2, "mixed_bfloat16": 1e-1}
+
+
+def twins(shape, **arguments):
+    """This layer and Keras's, with the same weights."""
+    layers = []
+    for cls in (BatchNormalization, keras.layers.BatchNormalization):
+        layer = cls(momentum=0.9, epsilon=1e-5, **arguments)
+        layer.build(shape)
+        layers.append(layer)
+    rng = np.random.default_rng(1)
+    values = [rng.uniform(0.5, 1.5, weight.shape) for weight in layers[0].weights]
+    for layer in layers:
+        layer.set_weights(values)
+    return layers
+
+
+def results(layer, x, training, in_graph=True):
+    """Output, gradients and the weights that a call leaves."""
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+            loss = tf.reduce_sum(tf.cast(y, "float32") ** 3)
+        return y, tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])
+
+    y, gradients = (tf.function(run) if in_graph else run)(x)
+    return [y, *(g for g in gradients if g is not None), *layer.weights]
+
+
+def assert_equal(actual, expected, tolerance):
+    assert len(actual) == len(expected)
+    for one, other in zip(actual, expected, strict=True):
+        one, other = np.asarray(one, "float64"), np.asarray(other, "float64")
+        scale = max(np.abs(other).max(), 1)
+        np.testing.assert_allclose(one, other, atol=tolerance * scale, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((2, 5, 6, 7), -1), ((2, 5, 6, 7), 3), ((2, 5, 7), 1), ((4, 7), -1)]
+)
+def test_it_is_the_layer_of_keras(shape, axis, training, dtype, rng):
+    one, other = twins(shape, axis=axis, dtype=dtype)
+    x = tf.constant(rng.normal(1.0, 2.0, shape), one.compute_dtype)
+    assert one(x).dtype == other(x).dtype
+    assert_equal(results(one, x, training), results(other, x, training), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"scale": False}, {"center": False}, {"trainable": False}], ids=str
+)
+def test_its_options_are_those_of_keras(arguments, rng):
+    x = tf.constant(rng.normal(1.0, 2.0, (2, 5, 6, 7)), "float32")
+    one, other = twins(x.shape, **arguments)
+    assert_equal(results(one, x, True), results(other, x, True), 1e-5)
+
+
+def test_it_is_the_same_outside_of_a_graph(rng):
+    x = tf.constant(rng.normal(size=(2, 5, 6, 7)), "float32")
+    one, other = twins(x.shape)
+    assert_equal(results(one, x, True, in_graph=False), results(other, x, True), 1e-5)
+
+
+def test_a_single_pixel_has_no_variance_and_gives_no_nan():
+    x = tf.constant([[[[3.0, -2.0]]]])
+    one, other = twins(x.shape)
+    # To fewer digits: Keras takes `x * scale - mean * scale` here, the difference of two numbers.
+    assert_equal(results(one, x, True), results(other, x, True), 1e-4)
+    assert np.isfinite(one.moving_variance).all()
+
+
+def test_an_epsilon_below_that_of_tensorflows_wrapper_is_kept():
+    # tf.nn's raises epsilons to 1.001e-5; on a variance of that size it would show.
+    x = tf.constant(np.random.default_rng(0).normal(0, 1e-3, (4, 8, 8, 3)), "float32")
+    layers = [cls(epsilon=1e-7) for cls in (BatchNormalization, keras.layers.BatchNormalization)]
+    one, other = (layer(x, training=True) for layer in layers)
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_mask_of_keras_still_works(rng):
+    x = tf.constant(rng.normal(size=(2, 5, 6, 7)), "float32")
+    mask = tf.constant(rng.integers(0, 2, (2, 5, 6)), "bool")
+    one, other = twins(x.shape)
+    np.testing.assert_allclose(
+        one(x, training=True, mask=mask), other(x, training=True, mask=mask), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_sizes_may_be_unknown():
+    images = keras.Input((None, None, 3))
+    model = keras.Model(images, BatchNormalization()(images))
+    assert model.output.shape == (None, None, None, 3)
+    for size in (4, 9):
+        assert model.predict(np.ones((1, size, size, 3)), verbose=0).shape == (1, size, size, 3)
+
+
+def test_it_is_saved_and_its_weights_are_those_of_keras(tmp_path, rng):
+    def build(layer):
+        images = keras.Input((8, 8, 3))
+        return keras.Model(images, layer(name="norm")(images))
+
+    model = build(BatchNormalization)
+    x = rng.normal(size=(4, 8, 8, 3)).astype("float32")
+    model(x, training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.get_layer("norm")) is BatchNormalization
+    np.testing.assert_array_equal(loaded(x), model(x))
+    model.save_weights(tmp_path / "model.weights.h5")
+    of_keras = build(keras.layers.BatchNormalization)
+    of_keras.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(of_keras(x), model(x), atol=1e-5)
