@@ -35,7 +35,18 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "saved_models/street/1/saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("page", ["README.md", "saved_models/README.md"])
+def test_the_code_of_the_page_on_cifar_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cifar10.md").read_text(), re.DOTALL)
+    names = {}
+    for block in blocks:
+        exec(compile(block, "docs/cifar10.md", "exec"), names)
+    assert names["probabilities"].shape == (5, 10)
+
+
+PAGES = ["README.md", "saved_models/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_relative_link_leads_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\(([\w./-]+\.(?:md|png))\)", path.read_text())
