@@ -1,0 +1,7 @@
+"""Trained models for programs that have no Keras: SavedModel, LiteRT, ONNX."""
+
+from keras_encnet.export.folding import fold_batch_normalization
+from keras_encnet.export.precision import with_precision
+from keras_encnet.export.saved_model import export_saved_model
+
+__all__ = ["export_saved_model", "fold_batch_normalization", "with_precision"]
