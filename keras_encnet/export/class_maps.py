@@ -35,24 +35,22 @@ def class_maps(logits, height, width, align_corners):
     upper, lower, down = _neighbours(height, shape[1], align_corners)
     left, right, across = _neighbours(width, shape[2], align_corners)
     down, across = down[:, None, None], across[:, None]
-    rows = tf.maximum(1, STRIP_VALUES // (shape[0] * width * classes))
-    strips = -(-height // rows)
+    rows = tf.maximum(1, STRIP_VALUES // (width * classes))
+    strips = -(-height // rows)  # an image
 
     def strip(i):
-        part = slice(i * rows, tf.minimum((i + 1) * rows, height))
-        x = _between(
-            tf.gather(logits, upper[part], axis=1),
-            tf.gather(logits, lower[part], axis=1),
-            down[part],
-        )
-        x = _between(tf.gather(x, left, axis=2), tf.gather(x, right, axis=2), across)
+        of_image, first = logits[i // strips], i % strips * rows
+        part = slice(first, tf.minimum(first + rows, height))
+        x = _between(tf.gather(of_image, upper[part]), tf.gather(of_image, lower[part]), down[part])
+        x = _between(tf.gather(x, left, axis=1), tf.gather(x, right, axis=1), across)
         maps = tf.cast(tf.argmax(x, -1, tf.int32), dtype)
-        missing = rows - tf.shape(maps)[1]  # of the last strip, so that all are of one size
-        return tf.pad(maps, ((0, 0), (0, missing), (0, 0)))
+        missing = rows - tf.shape(maps)[0]  # of an image's last strip: all are of one size
+        return tf.pad(maps, ((0, missing), (0, 0)))
 
-    maps = tf.map_fn(strip, tf.range(strips), fn_output_signature=dtype, parallel_iterations=2)
-    maps = tf.reshape(tf.transpose(maps, (1, 0, 2, 3)), (shape[0], strips * rows, width))
-    return maps[:, :height]
+    maps = tf.map_fn(
+        strip, tf.range(shape[0] * strips), fn_output_signature=dtype, parallel_iterations=2
+    )
+    return tf.reshape(maps, (shape[0], strips * rows, width))[:, :height]
 
 
 def _between(first, second, share):

@@ -33,17 +33,19 @@ class Limits:
     """What one request may ask for, which bounds memory and time.
 
     Args:
-        images: most images of a request.
+        images: most encoded images of a request.
         bytes: most bytes of an encoded image.
-        pixels: most pixels of an image, or of all images of a request to the
-            signatures that take tensors.
+        pixels: most pixels of an encoded image.
         side: most pixels of a side.
+        tensor_pixels: most pixels of all images of a request that sends them
+            as a tensor: all these go through the network in their own size.
     """
 
     images: int = 16
     bytes: int = 32 * 2**20
     pixels: int = 4096 * 4096
     side: int = 32768
+    tensor_pixels: int = 2048 * 2048
 
 
 def inspect(data, limits):

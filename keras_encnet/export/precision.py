@@ -13,7 +13,8 @@ def with_precision(model, precision):
 
     Under `"bfloat16"` feature maps are bfloat16. What has no spatial axes
     (codes, presence), and the last layer with weights before an Encoding or an
-    output, stays in float32, as the builders have it under `mixed_bfloat16`. Weights are stored in float32.
+    output, stays in float32, as the builders have it under `mixed_bfloat16`.
+    Weights are stored in float32.
 
     Args:
         model: a functional model. It is not changed.
@@ -38,20 +39,21 @@ def with_precision(model, precision):
 
 def _sensitive(model):
     """Names the layers that stay in float32."""
-    inputs = collections.defaultdict(list)
-    sensitive, ends = set(), {producer_of(x).name for x in model.outputs}
+    producers = collections.defaultdict(list)
+    sensitive, ends = set(), {producer_of(x) for x in model.outputs}
     for node in calls(model):
-        inputs[node.operation.name] += [producer_of(x) for x in node.input_tensors]
+        layer = node.operation
+        producers[layer.name] += [producer_of(x) for x in node.input_tensors]
         if any(len(x.shape) != 4 for x in node.outputs):
-            sensitive.add(node.operation.name)
-        if isinstance(node.operation, Encoding):
-            ends.add(node.operation.name)
-    weightless = {layer.name for layer in model.layers if not layer.weights}
-    sensitive |= ends
-    back = [name for name in ends if name in weightless or isinstance(model.get_layer(name), Encoding)]
+            sensitive.add(layer.name)
+        if isinstance(layer, Encoding):
+            ends.add(layer)
+    # From each end back to the first layer with weights.
+    back = [layer for layer in ends if not layer.weights or isinstance(layer, Encoding)]
+    sensitive |= {layer.name for layer in ends}
     while back:
-        for producer in inputs[back.pop()]:
-            if producer.name not in sensitive:
-                sensitive.add(producer.name)
-                back += [producer.name] * (producer.name in weightless)
+        for layer in producers[back.pop().name]:
+            if layer.name not in sensitive and not layer.weights:
+                back.append(layer)
+            sensitive.add(layer.name)
     return sensitive
