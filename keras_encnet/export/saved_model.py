@@ -1,8 +1,5 @@
 """SavedModels, for programs that have TensorFlow and not Keras, TensorFlow Serving among them."""
 
-import contextlib
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from keras_encnet.export.model_card import describe, model_card
 from keras_encnet.export.network import Network
 from keras_encnet.export.signatures import ClassificationSignatures, SegmentationSignatures
 from keras_encnet.export.warm_up import write_warm_up_requests
+from keras_encnet.export.whole import whole_folder
 from keras_encnet.labels import voc_palette
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -122,7 +120,7 @@ def export_saved_model(
     else:
         signatures = ClassificationSignatures(**arguments)
 
-    with _whole_folder(path) as place:
+    with whole_folder(path) as place:
         functions = signatures.functions()
         _write(signatures, functions, place, model.class_names, palette)
         if warm_up:
@@ -145,19 +143,6 @@ def _write(signatures, functions, place, class_names, palette):
 def _asset(path, lines):
     path.write_text("".join(f"{line}\n" for line in lines))
     return tf.saved_model.Asset(str(path))
-
-
-@contextlib.contextmanager
-def _whole_folder(path):
-    """Gives a folder beside `path`, which gets that name only when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield place
-        place.chmod(0o755)  # mkdtemp's folders are readable to their owner alone
-        os.rename(place, path)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _checked_size(size, own_size, limits):

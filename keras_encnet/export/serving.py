@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+from keras_encnet.export.whole import whole_file
+
 MODELS = """\
 # tensorflow_model_server --model_config_file=<this file>
 model_config_list {{
@@ -62,6 +64,5 @@ def write_configuration(folder, export, base_path=None):
     }
     for name, text in contents.items():
         if not (folder / name).exists():
-            place = folder / f".{os.getpid()}-{name}"
-            place.write_text(text)
-            place.replace(folder / name)
+            with whole_file(folder / name) as place:
+                place.write_text(text)
