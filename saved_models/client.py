@@ -64,7 +64,7 @@ def main(
     files = find_images(images)
     masks = {path: output / name for path, name in files.items()}
     if grpc:
-        from saved_models.grpc_client import GrpcClient  # TensorFlow comes with it
+        from saved_models.grpc_client import GrpcClient  # which imports TensorFlow
 
         client = GrpcClient(grpc, model, version, label, retries)
     else:

@@ -12,9 +12,9 @@ def with_precision(model, precision):
     """Returns the model with its convolutions in another precision, whatever it was trained in.
 
     Under `"bfloat16"` feature maps are bfloat16. What has no spatial axes
-    (codes, presence), and the last layer with weights before an Encoding or an
-    output, stays in float32, as the builders have it under `mixed_bfloat16`.
-    Weights are stored in float32.
+    (codes, presence), and the last convolution before an Encoding or an
+    output, with what is between, stays in float32, as the builders have it
+    under `mixed_bfloat16`. Weights are stored in float32.
 
     Args:
         model: a functional model. It is not changed.
@@ -48,12 +48,12 @@ def _sensitive(model):
             sensitive.add(layer.name)
         if isinstance(layer, Encoding):
             ends.add(layer)
-    # From each end back to the first layer with weights.
-    back = [layer for layer in ends if not layer.weights or isinstance(layer, Encoding)]
+    # From each end back to the first layer with a kernel.
+    back = [layer for layer in ends if not hasattr(layer, "kernel")]
     sensitive |= {layer.name for layer in ends}
     while back:
         for layer in producers[back.pop().name]:
-            if layer.name not in sensitive and not layer.weights:
+            if layer.name not in sensitive and not hasattr(layer, "kernel"):
                 back.append(layer)
             sensitive.add(layer.name)
     return sensitive

@@ -63,7 +63,8 @@ class Signatures(tf.Module):
             "side. Received (batch, height, width, channels):"
         )
         with tf.control_dependencies([tf.debugging.Assert(fit, [sentence, shape])]):
-            images = tf.cast(images, tf.float32)
+            # A server compares no shapes; this does.
+            images = tf.cast(tf.ensure_shape(images, self.network.spec.shape), tf.float32)
         return self.of_tensors(self.network(images), images)
 
     def encoded_images(self, image_bytes):

@@ -11,7 +11,8 @@ Prints the ports as one line of JSON when it is ready.
 
 import sys
 
-sys.modules["keras"] = None  # before TensorFlow is imported
+if __name__ == "__main__":
+    sys.modules["keras"] = None  # before TensorFlow is imported
 
 import argparse
 import base64
@@ -243,7 +244,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
                 )
                 for name, value in inputs.items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, binascii.Error) as error:
             message = f"JSON Parse error: {error}"
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
         outputs = version.run(signature_name, inputs)
