@@ -8,7 +8,7 @@ from keras_encnet.export.plain import PlainModel
 from keras_encnet.export.whole import whole_file
 
 
-def export_litert(model, path, size=None):
+def export_litert(model, path, size=None, probabilities=False):
     """Writes a LiteRT file that takes raw images and answers as `model` does.
 
     Its input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
@@ -20,8 +20,9 @@ def export_litert(model, path, size=None):
         model: a `SegmentationModel` or a `ClassificationModel`.
         path: such as `encnet.tflite`, in place of a file that exists.
         size: `(height, width)` if images have that size alone.
+        probabilities: whether to return those of each pixel, too.
     """
-    plain = PlainModel(model, size)
+    plain = PlainModel(model, size, probabilities)
     with tempfile.TemporaryDirectory() as folder:
         # By way of a SavedModel the file keeps the names of inputs and outputs.
         tf.saved_model.save(plain, folder, {"serving_default": plain.answer})

@@ -6,7 +6,7 @@ from keras_encnet.export.whole import whole_file
 OPSET = 18
 
 
-def export_onnx(model, path, size=None, opset=OPSET):
+def export_onnx(model, path, size=None, probabilities=False, opset=OPSET):
     """Writes an ONNX file that takes raw images and answers as `model` does.
 
     Its input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
@@ -17,6 +17,7 @@ def export_onnx(model, path, size=None, opset=OPSET):
         model: a `SegmentationModel` or a `ClassificationModel`.
         path: such as `encnet.onnx`, in place of a file that exists.
         size: `(height, width)` if images have that size alone.
+        probabilities: whether to return those of each pixel, too.
         opset: version of ONNX's operators.
 
     Raises:
@@ -29,7 +30,7 @@ def export_onnx(model, path, size=None, opset=OPSET):
         raise ModuleNotFoundError(
             "ONNX files are written with tf2onnx: pip install 'keras-encnet[onnx]'."
         ) from error
-    plain = PlainModel(model, size)
+    plain = PlainModel(model, size, probabilities)
     proto, _ = tf2onnx.convert.from_function(plain.answer, [plain.network.spec], opset=opset)
     for node in proto.graph.node:
         if node.op_type == "Conv":

@@ -11,17 +11,19 @@ class PlainModel(tf.Module):
 
     `answer` takes `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
     255. Of a `SegmentationModel` it returns `classes`, int32 `(batch, height,
-    width)`, and `presence`, probabilities `(batch, classes)`, if the model
-    predicts it; of a `ClassificationModel` `probabilities`, `(batch,
-    classes)`.
+    width)`, `presence`, probabilities `(batch, classes)`, if the model
+    predicts it, and `probabilities`, `(batch, height, width, classes)`, if
+    asked for; of a `ClassificationModel` `probabilities`, `(batch, classes)`.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
         size: `(height, width)` if images have that size alone.
+        probabilities: whether to return those of each pixel, too.
     """
 
-    def __init__(self, model, size=None):
+    def __init__(self, model, size=None, probabilities=False):
         super().__init__()
+        self.probabilities = probabilities
         self.network = Network(model, freeze=False, size=size)
         self.answer = tf.function(self._answer, [self.network.spec])
 
@@ -32,6 +34,8 @@ class PlainModel(tf.Module):
         upsampling = BilinearUpsampling(self.network.align_corners)
         logits = upsampling(outputs["segmentation"], images)
         answer = {"classes": tf.argmax(logits, -1, tf.int32)}
+        if self.probabilities:
+            answer["probabilities"] = tf.nn.softmax(logits)
         if "presence" in outputs:
             answer["presence"] = tf.sigmoid(outputs["presence"])
         return answer
