@@ -42,7 +42,7 @@ sys.modules["keras"] = None
 import numpy as np, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 images = tf.constant(np.load(sys.argv[2]), tf.float32)
-np.save(sys.argv[3], model.signatures["serving_default"](images=images)["classes"].numpy())
+np.save(sys.argv[3], model.signatures["tensors"](images=images)["classes"].numpy())
 """
 
 

@@ -1,0 +1,125 @@
+"""From logits to class maps and their PNG files, within the graph."""
+
+import struct
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+# Values of the upsampled logits that are in memory at a time: they stay in a processor's cache.
+STRIP_VALUES = 2**19
+# Where a PNG file has its colour type and the end of its first chunk, the header.
+COLOUR_TYPE, HEADER_END = 25, 33
+GREY, INDEXED = 0, 3
+
+
+def class_maps(logits, height, width, align_corners):
+    """Upsamples logits and picks the largest of each pixel, strip by strip.
+
+    It computes what `BilinearUpsampling` and arg-max do, and never holds the
+    upsampled logits of a whole image: those of 150 classes at 4096 x 4096
+    pixels would be 10 GB.
+
+    Args:
+        logits: float32 `(batch, rows, columns, classes)`.
+        height: scalar, of the class maps.
+        width: scalar, likewise.
+        align_corners: see `BilinearUpsampling`.
+
+    Returns:
+        uint8 up to 256 classes, int32 above: `(batch, height, width)`.
+    """
+    classes = logits.shape[-1]
+    shape = tf.shape(logits)
+    dtype = tf.uint8 if classes <= 256 else tf.int32
+    upper, lower, down = _neighbours(height, shape[1], align_corners)
+    left, right, across = _neighbours(width, shape[2], align_corners)
+    down, across = down[:, None, None], across[:, None]
+    rows = tf.maximum(1, STRIP_VALUES // (width * classes))
+    strips = -(-height // rows)  # an image
+
+    def strip(i):
+        of_image, first = logits[i // strips], i % strips * rows
+        part = slice(first, tf.minimum(first + rows, height))
+        x = _between(tf.gather(of_image, upper[part]), tf.gather(of_image, lower[part]), down[part])
+        x = _between(tf.gather(x, left, axis=1), tf.gather(x, right, axis=1), across)
+        maps = tf.cast(tf.argmax(x, -1, tf.int32), dtype)
+        missing = rows - tf.shape(maps)[0]  # of an image's last strip: all are of one size
+        return tf.pad(maps, ((0, missing), (0, 0)))
+
+    maps = tf.map_fn(
+        strip, tf.range(shape[0] * strips), fn_output_signature=dtype, parallel_iterations=2
+    )
+    return tf.reshape(maps, (shape[0], strips * rows, width))[:, :height]
+
+
+def _between(first, second, share):
+    return first + (second - first) * share
+
+
+def _neighbours(size, source_size, align_corners):
+    """Returns, for each of `size` pixels, the two of the source around it and the second's share.
+
+    As in TensorFlow's ResizeBilinear, in float32.
+    """
+    pixels = tf.range(size, dtype=tf.float32)
+    last = tf.cast(source_size - 1, tf.float32)
+    if align_corners:
+        step = last / tf.maximum(tf.cast(size - 1, tf.float32), 1.0)
+        at = pixels * step
+    else:
+        step = tf.cast(source_size, tf.float32) / tf.cast(size, tf.float32)
+        at = tf.maximum((pixels + 0.5) * step - 0.5, 0.0)
+    first = tf.minimum(tf.floor(at), last)
+    second = tf.minimum(first + 1, last)
+    return tf.cast(first, tf.int32), tf.cast(second, tf.int32), at - first
+
+
+def encode_indexed_png(mask, palette):
+    """Encodes a class map as a PNG file whose pixels are class ids.
+
+    TensorFlow's encoder writes grey images and no palette. An indexed image of
+    8 bits differs in three places, which are set here: the colour type, the
+    checksum of the header, and the palette chunk behind it. The checksum is
+    linear: the same change of the header, whatever its size says, flips the
+    same bits.
+
+    Args:
+        mask: `(height, width)`, uint8, or int32 for more than 256 classes.
+        palette: uint8 array `(classes, 3)`.
+
+    Returns:
+        The bytes of the file: indexed; 16-bit grey for more than 256 classes.
+    """
+    if mask.dtype != tf.uint8:
+        return tf.io.encode_png(tf.cast(mask, tf.uint16)[..., None])
+    png = tf.io.encode_png(mask[..., None])
+    checksum = tf.io.decode_raw(tf.strings.substr(png, HEADER_END - 4, 4), tf.uint8)
+    checksum = tf.bitwise.bitwise_xor(checksum, np.frombuffer(_flipped_bits(), "uint8"))
+    return tf.strings.join(
+        [
+            tf.strings.substr(png, 0, COLOUR_TYPE),
+            bytes([INDEXED]),
+            tf.strings.substr(png, COLOUR_TYPE + 1, HEADER_END - 4 - COLOUR_TYPE - 1),
+            tf.strings.reduce_join(tf.gather(_BYTES, tf.cast(checksum, tf.int32))),
+            _chunk(b"PLTE", np.asarray(palette, "uint8").tobytes()),
+            tf.strings.substr(png, HEADER_END, -1),
+        ]
+    )
+
+
+_BYTES = np.array([bytes([i]) for i in range(256)], dtype=object)
+
+
+def _flipped_bits():
+    """Returns how a header's checksum changes when its colour type goes from grey to indexed."""
+    grey, indexed = (
+        zlib.crc32(b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, kind, 0, 0, 0))
+        for kind in (GREY, INDEXED)
+    )
+    return struct.pack(">I", grey ^ indexed)
+
+
+def _chunk(kind, data):
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum

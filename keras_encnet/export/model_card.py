@@ -1,0 +1,122 @@
+"""What an export says about itself: JSON for programs, Markdown for people."""
+
+import dataclasses
+import importlib.metadata
+import json
+
+import keras
+
+from keras_encnet.models.segmentation_model import SegmentationModel
+
+CARD = """# {name}
+
+{task}, {classes} classes, {parameters:,} parameters. Exported to `{path}` with TensorFlow \
+{tensorflow}, Keras {keras}.
+
+## Origin of the weights
+
+{origin}
+
+## Scores
+
+{scores}
+
+## Structure
+
+{structure}
+
+## Input
+
+- RGB images with values in 0 to 255; the normalisation (`{preprocessing}`) is part of the graph.
+- `serving_default` takes encoded JPEG, PNG, GIF (its first frame) or BMP images of any size and
+  resizes them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
+- `tensors` and `tensors_uint8` take {tensors}.
+- At most {limits[images]} encoded images a request, of {limits[bytes]:,} bytes and
+  {limits[pixels]:,} pixels each; {limits[tensor_pixels]:,} pixels together as a tensor;
+  {limits[side]:,} pixels a side.
+
+## Signatures
+
+{signatures}
+
+## Classes
+
+{class_names}
+"""
+
+
+def describe(model, origin, scores, **export):
+    """Returns a JSON-like dict: model, weights' origin, scores, and how it was exported."""
+    is_segmentation = isinstance(model, SegmentationModel)
+    return {
+        "name": model.name,
+        "task": "segmentation" if is_segmentation else "classification",
+        "classes": model.classes,
+        "class_names": list(model.class_names),
+        "preprocessing": model.preprocessing,
+        "parameters": model.count_params(),
+        "layers": _layers(model),
+        "outputs": sorted(model.output) if is_segmentation else ["probabilities"],
+        "origin": origin,
+        "scores": scores,
+        **{k: dataclasses.asdict(v) if k == "limits" else v for k, v in export.items()},
+        "versions": {p: importlib.metadata.version(p) for p in ("tensorflow", "keras")},
+    }
+
+
+def model_card(description, functions, path):
+    """Returns the model card as Markdown."""
+    height, width = description["size"]
+    return CARD.format(
+        **{
+            **description,
+            **description["versions"],
+            "task": description["task"].capitalize(),
+            "path": f"{path.parent.name}/{path.name}",
+            "origin": description["origin"] or "Not told.",
+            "scores": _fenced(description["scores"]) if description["scores"] else "Not told.",
+            "structure": _structure(description),
+            "tensors": f"images of {height} x {width} alone"
+            if description["fixed_size"]
+            else "images of any size",
+            "signatures": "\n".join(_signature(*item) for item in functions.items()),
+            "class_names": ", ".join(description["class_names"]),
+        }
+    )
+
+
+def _layers(model):
+    """Counts the layers by kind."""
+    counts = {}
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.InputLayer):
+            kind = type(layer).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _structure(description):
+    layers = ", ".join(f"{count} {kind}" for kind, count in description["layers"].items())
+    steps = [
+        "batch normalisation folded" if description["folded"] else None,
+        "variables frozen to constants" if description["frozen"] else None,
+        f"feature maps in {description['precision']}",
+    ]
+    return f"Before export: {layers}. Exported with {', '.join(filter(None, steps))}."
+
+
+def _signature(name, function):
+    [spec] = function.structured_input_signature[0]
+    outputs = function.structured_outputs
+    lines = [f"- `{name}`: `{spec.name}` {spec.dtype.name} {_shape(spec)}, to"]
+    lines += [f"  - `{key}` {x.dtype.name} {_shape(x)}" for key, x in sorted(outputs.items())]
+    return "\n".join(lines)
+
+
+def _shape(spec):
+    sizes = ["any" if size is None else str(size) for size in spec.shape[1:]]
+    return f"`({', '.join(['batch', *sizes])})`" if sizes else "`(batch,)`"
+
+
+def _fenced(value):
+    return f"```json\n{json.dumps(value, indent=2)}\n```"

@@ -1,0 +1,91 @@
+"""The network of a model as one TensorFlow function, from raw images to logits, made for speed."""
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_encnet.export.folding import fold_batch_normalization
+from keras_encnet.export.precision import with_precision
+from keras_encnet.export.rebuild import calls, copy_of, producer_of, rebuild
+from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.models.segmentation_model import SegmentationModel
+from keras_encnet.preprocessing import preprocess_input
+
+
+class FusableConv2D(keras.layers.Conv2D):
+    """Conv2D as the two operations that TensorFlow's optimiser fuses with the ReLU behind them.
+
+    Keras's own goes through `tf.nn.convolution`, which puts reshapes around
+    the bias and, where sizes are unknown, moves space to the batch and back
+    for dilation.
+    """
+
+    def call(self, x):
+        kernel = tf.convert_to_tensor(self.kernel)
+        x = tf.nn.conv2d(
+            x, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
+        )
+        return tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
+
+
+class Network(tf.Module):
+    """From raw images `(batch, height, width, 3)`, float32 in 0 to 255, to a dict of outputs.
+
+    Of a `SegmentationModel` they are `segmentation`, logits before upsampling,
+    and `presence`, logits, if the model predicts it; of a
+    `ClassificationModel` it is `probabilities`.
+
+    Args:
+        model: a `SegmentationModel` or `ClassificationModel`.
+        fold: whether to fold batch normalisation.
+        freeze: whether variables become constants, which the optimisers of
+            TensorFlow can compute with before any image comes.
+        precision: `"float32"` or `"bfloat16"`, see `with_precision`.
+        size: `(height, width)` if it takes images of that size alone.
+    """
+
+    def __init__(self, model, fold=True, freeze=True, precision="float32", size=None):
+        super().__init__()
+        size = model.input.shape[1:3] if size is None else size
+        self.spec = tf.TensorSpec((None, *size, 3), tf.float32, name="images")
+        self.align_corners = False
+        inner = self._inner(model)
+        inner = fold_batch_normalization(inner) if fold else inner
+        inner = rebuild(with_precision(inner, precision), _fusable)
+        self.names = sorted(inner.output)
+
+        @tf.function(input_signature=[self.spec])
+        def outputs(images):
+            answers = inner(preprocess_input(images, model.preprocessing), training=False)
+            return [tf.cast(answers[name], tf.float32) for name in self.names]
+
+        if freeze:
+            self.outputs = convert_variables_to_constants_v2(outputs.get_concrete_function())
+        else:
+            self.outputs = outputs
+            self.held = [variable.value for variable in inner.variables]
+
+    def __call__(self, images):
+        return dict(zip(self.names, self.outputs(images), strict=True))
+
+    def _inner(self, model):
+        if not isinstance(model, SegmentationModel):
+            tensor = model.output
+            if model.classifier_activation is None:
+                tensor = keras.layers.Softmax(dtype="float32")(tensor)
+            return keras.Model(model.input, {"probabilities": tensor})
+        tensors = {k: v for k, v in model.output.items() if k in ("segmentation", "presence")}
+        upsampling = producer_of(tensors["segmentation"])
+        if isinstance(upsampling, BilinearUpsampling):
+            # Whoever draws the mask upsamples to the size that it wants.
+            [node] = [node for node in calls(model) if node.operation is upsampling]
+            tensors["segmentation"] = node.input_tensors[0]
+            self.align_corners = upsampling.align_corners
+        return keras.Model(model.input, tensors)
+
+
+def _fusable(layer):
+    plain = type(layer) is keras.layers.Conv2D and layer.groups == 1
+    if plain and layer.activation is keras.activations.linear:
+        return FusableConv2D.from_config(layer.get_config())
+    return copy_of(layer)

@@ -1,0 +1,55 @@
+"""Warm-up requests, which TensorFlow Serving answers before it calls a version available."""
+
+import numpy as np
+import tensorflow as tf
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+
+
+def write_warm_up_requests(folder, name, size, batch_sizes):
+    """Writes a request of each batch size for each signature that takes images.
+
+    Without them, the first requests wait for the optimisation of the graph
+    and for the kernels of each new shape to be made.
+
+    Args:
+        folder: of the SavedModel.
+        name: of the model.
+        size: `(height, width)` of the images.
+        batch_sizes: positive integers.
+
+    Raises:
+        ModuleNotFoundError: without `keras-encnet[serve]`.
+    """
+    predict_pb2, prediction_log_pb2 = _protocol_buffers()
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), "uint8")
+    jpeg = tf.io.encode_jpeg(image).numpy()
+    inputs = {
+        "serving_default": ("image_bytes", np.array(jpeg, object)),
+        "tensors": ("images", image.astype("float32")),
+        "tensors_uint8": ("images", image),
+    }
+    path = folder / FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for count in batch_sizes:
+            for signature, (key, value) in inputs.items():
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name, request.model_spec.signature_name = name, signature
+                batch = np.repeat(value[None], count, axis=0)
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(batch))
+                log = prediction_log_pb2.PredictionLog(
+                    predict_log=prediction_log_pb2.PredictLog(request=request)
+                )
+                writer.write(log.SerializeToString())
+
+
+def _protocol_buffers():
+    try:
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Warm-up requests are written with TensorFlow Serving's protocol buffers: "
+            "pip install 'keras-encnet[serve]', or export with warm_up=()."
+        ) from error
+    return predict_pb2, prediction_log_pb2

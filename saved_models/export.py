@@ -1,0 +1,123 @@
+"""Exports a trained model for TensorFlow Serving, whole or not at all.
+
+python -m saved_models.export MODEL --name NAME
+python -m saved_models.export MODEL --name NAME --size 512 512 --fixed-size --precision bfloat16
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+import keras
+import tyro
+
+from keras_encnet.export import Limits, export_saved_model, write_configuration
+from training import cli
+from training.evaluate import find_model
+
+
+def main(
+    model: tyro.conf.Positional[Path],
+    name: str,
+    version: int | None = None,
+    size: tuple[int, int] | None = None,
+    fixed_size: bool = False,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    fold: bool = True,
+    freeze: bool = True,
+    probabilities: bool = False,
+    warm_up: tuple[int, ...] = (1,),
+    limits: Limits = Limits(),  # noqa: B008
+    origin: str | None = None,
+    scores: Path | None = None,
+    folder: Path = Path("saved_models"),
+):
+    """Exports a trained model for TensorFlow Serving, whole or not at all.
+
+    Writes `<folder>/<name>/<version>/`, and beside the versions `models.config`
+    and `batching.config` where they don't exist yet.
+
+    Args:
+        model: a run folder, whose best model is meant, or a `.keras` file.
+        name: what clients call the model.
+        version: a positive integer; the one after the highest by default. A
+            version that exists is never written over.
+        size: height and width that encoded images are resized to; 512 512 by
+            default, or what the model's input says.
+        fixed_size: whether tensors must have that size, too, which lets a
+            server put them together in batches.
+        precision: of the feature maps. bfloat16 pays on CPUs with AVX512-BF16
+            or AMX and on GPUs from Ampere on.
+        fold: fold batch normalisation into the convolutions.
+        freeze: store variables as constants.
+        probabilities: `tensors` also answers with those of each pixel.
+        warm_up: batch sizes of the requests that the server answers before it
+            says that it is ready; empty for none.
+        limits: what one request may ask for.
+        origin: where the weights come from, for the model card; by default
+            file, hash and, of a run, its recipe.
+        scores: a JSON file for the model card; by default the newest
+            evaluation in the run folder, if there is one.
+        folder: where the models lie.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise ValueError(
+            "`--name` is part of addresses and paths: letters, digits, '_', '-' and '.'. "
+            f"Received: name={name!r}"
+        )
+    path = find_model(model)
+    version = next_version(folder / name) if version is None else version
+    if version < 1:
+        raise ValueError(f"`--version` must be a positive integer. Received: version={version}")
+    if max(warm_up, default=0) > limits.images or min(warm_up, default=1) < 1:
+        raise ValueError(
+            f"`--warm-up` must be batch sizes from 1 to {limits.images}. Received: {warm_up}"
+        )
+    network = keras.models.load_model(path)
+    target = folder / name / str(version)
+    export = export_saved_model(
+        network,
+        target,
+        size=size,
+        fixed_size=fixed_size,
+        precision=precision,
+        fold=fold,
+        freeze=freeze,
+        probabilities=probabilities,
+        limits=limits,
+        warm_up=warm_up,
+        origin=origin or origin_of(path),
+        scores=scores_of(path, scores),
+    )
+    write_configuration(target.parent, export)
+    print(f"written to {target}; see {target / 'model_card.md'}")
+
+
+def next_version(folder):
+    """Returns the version after the highest in `folder`, 1 in a new one."""
+    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def origin_of(path):
+    """Says what is known of a `.keras` file: its name, its hash, and the recipe of its run."""
+    text = f"`{path.name}`, SHA-256 `{hashlib.sha256(path.read_bytes()).hexdigest()}`."
+    config = path.parent / "config.json"
+    if config.exists():
+        text += f" Trained with:\n\n```json\n{config.read_text().strip()}\n```"
+    return text
+
+
+def scores_of(path, scores):
+    """Returns the scores of the JSON file `scores`, or of the run's newest evaluation, or None."""
+    if scores is None:
+        found = path.parent.glob("evaluation*/scores.json")
+        scores = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    return None if scores is None else json.loads(Path(scores).read_text())
+
+
+if __name__ == "__main__":
+    with cli.plain_errors():
+        tyro.cli(main)

@@ -1,0 +1,40 @@
+"""LiteRT files answer as the model does."""
+
+import numpy as np
+import pytest
+
+import keras_encnet
+from keras_encnet.export import export_litert
+from tests.export.networks import NETWORKS, assert_same_classes, noise
+
+interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+
+
+def run(path, images):
+    reader = interpreter.Interpreter(str(path))
+    reader.resize_tensor_input(reader.get_input_details()[0]["index"], images.shape)
+    kinds = {details["op_name"] for details in reader._get_ops_details()}
+    assert not any(kind.startswith("Flex") for kind in kinds)
+    return reader.get_signature_runner()(images=images.astype("float32"))
+
+
+@pytest.mark.parametrize("name", ["paper", "official"])
+def test_class_maps_and_presence_agree(name, randomize, tmp_path):
+    model = randomize(NETWORKS[name]())
+    export_litert(model, tmp_path / "model.tflite")
+    images = noise(2, 37, 53)
+    answer = run(tmp_path / "model.tflite", images)
+    x = keras_encnet.preprocess_input(images, model.preprocessing)
+    want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
+    assert_same_classes(answer["classes"], want["segmentation"])
+    if "presence" in want:
+        presence = 1 / (1 + np.exp(-want["presence"].astype("float64")))
+        np.testing.assert_allclose(answer["presence"], presence, atol=1e-4)
+
+
+def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
+    model = randomize(NETWORKS["encnet14"]())
+    export_litert(model, tmp_path / "model.tflite")
+    images = noise(2, 32, 32)
+    got = run(tmp_path / "model.tflite", images)["probabilities"]
+    np.testing.assert_allclose(got, model.classify(images), atol=1e-5)

@@ -1,0 +1,48 @@
+"""ONNX files answer as the model does."""
+
+import numpy as np
+import pytest
+
+import keras_encnet
+from keras_encnet.export import export_onnx
+from tests.export.networks import NETWORKS, assert_same_classes, noise
+
+runtime = pytest.importorskip("onnxruntime")
+
+
+def run(path, images):
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"images": images.astype("float32")}), strict=True))
+
+
+@pytest.mark.parametrize("name", ["paper", "official"])
+def test_class_maps_and_presence_agree_at_any_size(name, randomize, tmp_path):
+    model = randomize(NETWORKS[name]())
+    export_onnx(model, tmp_path / "model.onnx")
+    for size in ((2, 37, 53), (1, 64, 64)):
+        images = noise(*size)
+        answer = run(tmp_path / "model.onnx", images)
+        x = keras_encnet.preprocess_input(images, model.preprocessing)
+        want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
+        assert_same_classes(answer["classes"], want["segmentation"])
+        if "presence" in want:
+            presence = 1 / (1 + np.exp(-want["presence"].astype("float64")))
+            np.testing.assert_allclose(answer["presence"], presence, atol=1e-4)
+
+
+def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
+    model = randomize(NETWORKS["encnet14"]())
+    export_onnx(model, tmp_path / "model.onnx")
+    images = noise(2, 32, 32)
+    got = run(tmp_path / "model.onnx", images)["probabilities"]
+    np.testing.assert_allclose(got, model.classify(images), atol=1e-5)
+
+
+def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").write_text("old")
+    monkeypatch.setattr("onnx.save", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_onnx(NETWORKS["resnet14"](), tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_text() == "old"

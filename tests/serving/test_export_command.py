@@ -1,0 +1,73 @@
+"""`python -m saved_models.export`: versions, and what it knows of a run."""
+
+import json
+import sys
+
+import pytest
+import tyro
+
+from saved_models import export
+from tests.export.networks import small_encnet
+from training import cli
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with a model, a configuration and two evaluations."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    small_encnet().save(folder / "best.keras")
+    (folder / "config.json").write_text('{"recipe": "Tiny"}')
+    (folder / "evaluation-test").mkdir()
+    (folder / "evaluation-test/scores.json").write_text('{"mean_iou": 0.25}')
+    return folder
+
+
+def call(*arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
+    with cli.plain_errors():
+        tyro.cli(export.main)
+
+
+def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "models"
+    arguments = (run, "--name", "street", "--folder", folder, "--size", 16, 24)
+    call(*arguments, monkeypatch=monkeypatch)
+    assert str(folder / "street/1") in capsys.readouterr().out
+    call(*arguments, "--version", "7", "--warm-up", monkeypatch=monkeypatch)
+    assert {path.name for path in (folder / "street").iterdir()} == {
+        "1",
+        "7",
+        "models.config",
+        "batching.config",
+    }
+    assert (folder / "street/1/assets.extra/tf_serving_warmup_requests").exists()
+    assert not (folder / "street/7/assets.extra").exists()
+    assert export.next_version(folder / "street") == 8
+    card = (folder / "street/1/model_card.md").read_text()
+    assert '"recipe": "Tiny"' in card
+    assert '"mean_iou": 0.25' in card
+    with pytest.raises(SystemExit, match="never written over"):
+        call(*arguments, "--version", "7", monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--name", "../street"), "name='../street'"),
+        (("--name", "a", "--version", "0"), "version=0"),
+        (("--name", "a", "--warm-up", "17"), "from 1 to 16"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_written(
+    arguments, message, run, tmp_path, monkeypatch
+):
+    with pytest.raises(SystemExit, match=message):
+        call(run, *arguments, "--folder", tmp_path / "models", monkeypatch=monkeypatch)
+    assert not (tmp_path / "models").exists()
+
+
+def test_scores_may_be_a_file_of_their_own(tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps({"iou": 1}))
+    assert export.scores_of(tmp_path / "best.keras", tmp_path / "mine.json") == {"iou": 1}
+    assert export.scores_of(tmp_path / "best.keras", None) is None
