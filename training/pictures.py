@@ -53,7 +53,7 @@ def save_overlay(path, image, mask, class_names):
     axis.imshow(overlay(image, mask, len(class_names)))
     axis.axis("off")
     _legend(axis, np.unique(mask), class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_comparison(path, rows, columns, class_names):
@@ -82,7 +82,7 @@ def save_comparison(path, rows, columns, class_names):
         axis.set_title(title, fontsize=9)
     shown = np.unique(np.concatenate([mask.ravel() for row in rows for mask in row[1:]]))
     _legend(figure, shown, class_names, loc="outside lower center", ncols=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_curves(path, history):
@@ -108,7 +108,7 @@ def save_curves(path, history):
         if axis.lines:
             axis.legend(fontsize=7)
     scores.set_ylim(0, 1)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_confusion_matrix(path, matrix, class_names):
@@ -123,7 +123,7 @@ def save_confusion_matrix(path, matrix, class_names):
     axis.set_yticks(ticks, class_names, fontsize=8)
     axis.set(xlabel="prediction", ylabel="truth")
     figure.colorbar(picture, ax=axis, label="share of the truth")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _legend(place, ids, class_names, **options):
@@ -134,6 +134,7 @@ def _legend(place, ids, class_names, **options):
     place.legend(handles=patches, fontsize=8, frameon=False, **options)
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Writes a figure of matplotlib, in one piece, and closes it."""
     write_whole(path, lambda place: figure.savefig(place, dpi=120))
     plt.close(figure)
