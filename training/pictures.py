@@ -111,6 +111,32 @@ def save_curves(path, history):
     save(figure, path)
 
 
+def save_sweeps(path, curves, names):
+    """Writes scores over the values of one option each, as the paper's Figure 6 does.
+
+    Args:
+        path: of the PNG.
+        curves: dict from options to a dict from their values to lists, one a
+            score, of its values in 0 to 1, one a seed.
+        names: of the scores, in percent; the first belongs to the left axis.
+    """
+    figure, panels = plt.subplots(1, len(curves), figsize=(10, 4), layout="constrained")
+    for panel, (option, points) in zip(panels, curves.items(), strict=True):
+        ticks = range(len(points))
+        panel.set(xlabel=option)
+        panel.set_xticks(ticks, [f"{value:g}" for value in points])
+        axes = [panel, panel.twinx()]
+        for number, (axis, name) in enumerate(zip(axes, names, strict=True)):
+            seeds = [100 * np.array(scores[number]) for scores in points.values()]
+            means = np.array([values.mean() for values in seeds])
+            reach = [means - [v.min() for v in seeds], [v.max() for v in seeds] - means]
+            style = {"fmt": "o-" if number == 0 else "s--", "capsize": 3, "color": f"C{number}"}
+            axis.errorbar(ticks, means, reach, **style)
+            axis.set_ylabel(name, color=f"C{number}")
+        panel.grid(alpha=0.3)
+    save(figure, path)
+
+
 def save_confusion_matrix(path, matrix, class_names):
     """Writes a confusion matrix, each row (the truth) as shares of its sum."""
     matrix = np.asarray(matrix, "float64")
