@@ -60,8 +60,8 @@ FULL = Row("se_loss", "+ SE-loss")
 
 
 def main(
-    data: str,
-    recipe: str = "folder_encnet50",
+    data: str = "scenes",
+    recipe: str = "scenes_encnet",
     output: Path = Path("runs/ablation"),
     seeds: tuple[int, ...] = (0,),
     parts: tuple[Part, ...] = PARTS,
@@ -191,7 +191,9 @@ def train_row(config, row, seed, images, run_dir):
     model = keras.models.load_model(run_dir / "last.keras")
     scores = report(evaluate(model, images, config.void), images.class_names)
     trained = sum(records.read_json(run_dir / "history.json")["seconds"])
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # as large as all else, and of no more use
+    shutil.rmtree(
+        run_dir / "checkpoints", ignore_errors=True
+    )  # as large as all else, and of no more use
     return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - begun}}
 
 

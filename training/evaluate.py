@@ -5,6 +5,7 @@ python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -136,7 +137,10 @@ def evaluate(model, split, void=(255,), absent="exclude"):
     scorer = model.with_outputs("segmentation")
     objectives = keras_encnet.objectives(scorer, void=void, absent=absent)
     scorer.compile(**objectives)
-    scorer.evaluate(input_pipeline.whole_images(split, mode=model.preprocessing))
+    scorer.evaluate(
+        input_pipeline.whole_images(split, mode=model.preprocessing),
+        verbose="auto" if sys.stdout.isatty() else 2,  # a line in a log
+    )
     return objectives["metrics"]["segmentation"]
 
 

@@ -15,10 +15,10 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
+import tyro
 from PIL import Image
 from tensorflow_datasets.core.download.extractor import ExtractError
 from tqdm import tqdm
@@ -74,12 +74,13 @@ SOURCES = {
         ids=cityscapes.train_ids,
     ),
 }
+Dataset = tyro.extras.literal_type_from_choices(list(SOURCES))
 # The folder data set's name of a split, where it isn't TFDS's.
 NAMES = {"validation": "val"}
 
 
 def main(
-    dataset: Literal["ade20k", "pascal_context", "voc2012", "coco_voc", "cityscapes"],
+    dataset: Dataset,
     output: Path,
     tfds_dir: Path = Path("~/tensorflow_datasets"),
     manual_dir: Path | None = None,

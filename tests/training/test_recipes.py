@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -134,3 +135,10 @@ def test_a_recipe_learns_from_crops_of_its_own_size(name, data):
     assert np.isfinite(model.train_on_batch(images, masks)[0])
     after = [weight.numpy() for weight in model.trainable_weights]
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def test_every_recipe_of_the_paper_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    stages = ("_coco", "_aug")  # which are parts of a row
+    missing = [name for name in PAPER if name not in page and not any(s in name for s in stages)]
+    assert not missing
