@@ -94,6 +94,8 @@ def main(
         manual_dir: where archives are that you have already. Cityscapes wants
             a login, so its two have to be there.
     """
+    if manual_dir is not None and not manual_dir.expanduser().is_dir():
+        raise FileNotFoundError(f"There is no such folder. Received: manual_dir={manual_dir}")
     source = SOURCES[dataset]
     builder = source.build(data_dir=tfds_dir.expanduser())
     print(f"{dataset}: {builder.info.homepage}\n{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")

@@ -201,6 +201,11 @@ def test_cityscapes_without_its_archives_says_where_to_get_them(tmp_path, capsys
     assert "cityscapes-dataset.com" in capsys.readouterr().out
 
 
+def test_a_misspelt_manual_folder_is_an_error_and_nothing_is_downloaded(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder. Received: manual_dir=.*nowhere"):
+        prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds", tmp_path / "nowhere")
+
+
 def test_what_is_prepared_passes_the_check_of_the_data(original, run):
     original("voc2012")
     root = run("voc2012")
