@@ -55,6 +55,8 @@ class Row:
     of: str | None = None
 
 
+# The names of the table's rows, without the sweeps; `se_weight_0` is the encoding alone.
+TABLE = ("fcn", "se_weight_0", "se_loss", "deeper", "multi_scale")
 # EncNet as the recipe has it.
 FULL = Row("se_loss", "+ SE-loss")
 
@@ -99,9 +101,9 @@ def main(
     for seed in seeds:
         for row in rows:
             path = output / f"{row.name}-seed{seed}.json"
-            wanted = {**setup, "seed": seed, "changes": row.changes}
+            wanted = {"label": row.label, **setup, "seed": seed, "changes": row.changes}
             if row.of is not None:
-                wanted = {**wanted, "multi_scale": multi_scale}
+                wanted |= {"of": row.of, "multi_scale": multi_scale}
             if path.exists():
                 check_same(path, wanted)
                 continue
@@ -115,8 +117,8 @@ def main(
             else:
                 result = score_multi_scale(run_dir, images, config.void, multi_scale)
             records.write_json(path, {**wanted, **result, "environment": records.environment()})
-            summarize(output, rows, config)
-    summarize(output, rows, config)
+            summarize(output, config)
+    summarize(output, config)
     print(f"\n{(output / 'table.md').read_text()}\nwritten to {output}")
 
 
@@ -191,9 +193,7 @@ def train_row(config, row, seed, images, run_dir):
     model = keras.models.load_model(run_dir / "last.keras")
     scores = report(evaluate(model, images, config.void), images.class_names)
     trained = sum(records.read_json(run_dir / "history.json")["seconds"])
-    shutil.rmtree(
-        run_dir / "checkpoints", ignore_errors=True
-    )  # as large as all else, and of no more use
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and of no more use
     return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - begun}}
 
 
@@ -219,10 +219,10 @@ def check_same(path, wanted):
             )
 
 
-def summarize(output, rows, config):
+def summarize(output, config):
     """Writes the table and the plot of all results in a folder."""
     results = collect(output)
-    records.write_whole(output / "table.md", lambda place: place.write_text(table(results, rows)))
+    records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
     curves = {
         field: {
             value: [[result["scores"][score] for result in found] for score in SCORES]
@@ -242,17 +242,24 @@ def collect(output):
     return results
 
 
-def table(results, rows):
+def table(results):
     """Returns the results as a Markdown table, a row a network: mean, least and most over seeds."""
     lines = []
-    for row in rows:
-        found = results.get(row.name, [])
-        if found:
-            scores = [_spread(found, score) for score in SCORES]
-            minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
-            lines.append((row.label, *scores, len(found), f"{minutes:.1f}"))
+    for name in sorted(results, key=_place):
+        found = results[name]
+        scores = [_spread(found, score) for score in SCORES]
+        minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
+        lines.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
     header = ("network", *SCORES.values(), "seeds", "minutes a seed")
     return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def _place(name):
+    """Where a row is in the table: those of the paper's first, then each sweep by its values."""
+    if name in TABLE:
+        return 0, TABLE.index(name), 0
+    field, _, value = name.rpartition("_")
+    return 1, field, float(value)
 
 
 def _spread(found, score):
@@ -284,12 +291,19 @@ def sweeps(results, config):
 
 
 def _config(recipe, data, epochs, backbone_weights):
-    names = [name for name, kind in RECIPES.items() if getattr(kind, "head", None) == "encnet"]
+    names = [name for name, kind in RECIPES.items() if _can_be_taken_apart(kind)]
     if recipe not in names:
         raise ValueError(f"`recipe` must be one of {names}. Received: recipe={recipe!r}")
     config = RECIPES[recipe](data=data)
     given = {"epochs": epochs, "backbone_weights": backbone_weights}
     return dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
+
+
+def _can_be_taken_apart(recipe):
+    """Whether a recipe is that of an EncNet, and needs nothing but data, such as its own ResNet."""
+    fields = {field.name: field.default for field in dataclasses.fields(recipe)}
+    needed = {name for name, default in fields.items() if default is dataclasses.MISSING}
+    return fields.get("head") == "encnet" and needed <= {"data"}
 
 
 if __name__ == "__main__":
