@@ -20,6 +20,11 @@ ADE20K = (
     "clock, flag"
 ).split(", ")
 
+VOC = (
+    "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, "
+    "dog, horse, motorbike, person, pottedplant, sheep, sofa, train, tvmonitor"
+).split(", ")
+
 # The 59 classes in the order of their ids in the 459-class labels, which is alphabetical.
 PASCAL_CONTEXT = (
     "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, "

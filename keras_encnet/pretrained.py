@@ -255,9 +255,10 @@ def build(entry, builder, classes=None, **arguments):
 
 def copy_weights(source, target):
     """Copies weights by layer name where shapes agree; returns the names of the other layers."""
+    found = {layer.name: layer.get_weights() for layer in source.layers}
     renewed = []
     for layer in target.layers:
-        weights = source.get_layer(layer.name).get_weights()
+        weights = found.get(layer.name, [])
         if [w.shape for w in weights] == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(weights)
         else:

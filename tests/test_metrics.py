@@ -174,3 +174,13 @@ def test_the_configuration_makes_the_same_metric(arguments):
 def test_an_unknown_way_with_absent_classes_is_refused():
     with pytest.raises(ValueError, match="Received: absent='nan'"):
         SegmentationMetrics(CLASSES, absent="nan")
+
+
+@pytest.mark.parametrize("absent", ["exclude", "zero"])
+def test_a_background_that_is_wholly_missed_is_one_class_more(rng, absent):
+    truth = rng.integers(0, 59, (2, 30, 40))
+    answer = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 59, truth.shape))
+    metric = SegmentationMetrics(59, absent=absent)
+    metric.update_state(truth, answer)
+    expected = float(metric.result()["mean_iou"]) * 59 / 60
+    assert metric.mean_iou_with_background() == pytest.approx(expected, rel=1e-6)

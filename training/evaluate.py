@@ -5,6 +5,7 @@ python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,8 @@ def main(
     data: str | None = None,
     split: str = "test",
     void: tuple[int, ...] = (255,),
-    absent: str = "exclude",
+    absent: Literal["exclude", "zero"] = "exclude",
+    with_background: bool = False,
     multi_scale: bool = False,
     base_size: int | tuple[int, int] = 520,
     crop_size: int = 480,
@@ -45,6 +47,8 @@ def main(
         void: the labels that count nowhere.
         absent: what a class scores that neither truth nor prediction has:
             `exclude` (left out of the mean) or `zero` (the released code).
+        with_background: also tell the mean IoU over one class more, the void,
+            as if wholly missed: PASCAL-Context's number over 60 classes.
         multi_scale: six scales and their mirror images, as published scores
             were measured. The page of predictions stays single-scale.
         base_size: long side of the images at scale 1, in multi-scale; for
@@ -81,6 +85,8 @@ def main(
         result["multi_scale"] = how if multi_scale else None
         matrix = metric.confusion_matrix
         scores = report(metric, images.class_names)
+        if with_background:
+            scores["mean_iou_with_background"] = metric.mean_iou_with_background()
         print(table(scores))
     output = output or path.parent / f"evaluation-{split}{'-multi-scale' if multi_scale else ''}"
     records.write_json(output / "scores.json", {**result, "images": len(images), **scores})
@@ -131,7 +137,10 @@ def evaluate(model, split, void=(255,), absent="exclude"):
     scorer = model.with_outputs("segmentation")
     objectives = keras_encnet.objectives(scorer, void=void, absent=absent)
     scorer.compile(**objectives)
-    scorer.evaluate(input_pipeline.whole_images(split, mode=model.preprocessing))
+    scorer.evaluate(
+        input_pipeline.whole_images(split, mode=model.preprocessing),
+        verbose="auto" if sys.stdout.isatty() else 2,  # a line in a log
+    )
     return objectives["metrics"]["segmentation"]
 
 
@@ -186,6 +195,8 @@ def table(scores):
         f"mean IoU {100 * scores['mean_iou']:.1f} %   "
         f"ADE score {100 * scores['ade_score']:.1f} %"
     )
+    if "mean_iou_with_background" in scores:
+        summary += f"   with background {100 * scores['mean_iou_with_background']:.1f} %"
     return f"{lines}\n\n{summary}"
 
 

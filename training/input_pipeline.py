@@ -31,20 +31,28 @@ class Augmentation:
     is black, and void in the mask.
 
     The paper flips, scales by 0.5 to 2 and rotates by -10 to 10 degrees. Its released code scales
-    a base size given for each data set; here the size of the image itself is scaled.
+    a base size given for each data set, and doesn't rotate.
 
     Attributes:
         flip: Whether every other image is flipped, by chance.
         scale: Pair of floats, the least and the greatest factor. Below 0.5, the bilinear
             interpolation begins to leave out pixels.
         rotation: Float, the greatest angle to either side, in degrees.
+        base_size: Integer, the long side that an image gets before the random factor, or None,
+            its own.
     """
 
     flip: bool = True
     scale: tuple[float, float] = (0.5, 2.0)
     rotation: float = 10.0
+    base_size: int | None = None
 
     def __post_init__(self):
+        if self.base_size is not None and self.base_size < 1:
+            raise ValueError(
+                "`base_size` must be a positive integer, or None. "
+                f"Received: base_size={self.base_size}"
+            )
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 "`scale` must be the least and the greatest factor, both positive. "
@@ -126,6 +134,8 @@ def train_batches(
             position, seed=tf.stack([seed, epoch]), max_index=tf.constant(len(split) - 1, tf.int64)
         )
         image, mask = _read(image_paths[index], mask_paths[index])
+        if augmentation.base_size is not None:
+            image, mask = resize_long_side(image, mask, augmentation.base_size)
         return augment(
             image,
             mask,
@@ -211,6 +221,24 @@ def augment(image, mask, augmentation, *, crop_size, seed, outside=255):
     inside = labels >= 0
     crop = tf.where(inside, tf.cast(tf.round(crop), "uint8"), tf.zeros((), "uint8"))
     return crop, tf.where(inside, labels, outside)[..., 0]
+
+
+def resize_long_side(image, mask, length):
+    """Resizes an image, by averages where it shrinks, and its mask, by nearest neighbours.
+
+    Args:
+        image: `uint8` tensor of shape `(height, width, 3)`.
+        mask: `int32` tensor of shape `(height, width)`.
+        length: Integer, what the longer side becomes. The other keeps its proportion.
+
+    Returns:
+        The image, `uint8`, and the mask, `int32`.
+    """
+    size = tf.cast(tf.shape(mask), "float32")
+    size = tf.cast(tf.maximum(tf.round(size * (length / tf.reduce_max(size))), 1.0), "int32")
+    resized = tf.image.resize(image, size, antialias=True)
+    labels = tf.image.resize(mask[..., None], size, method="nearest")
+    return tf.cast(tf.round(resized), "uint8"), labels[..., 0]
 
 
 def decode_image(path):

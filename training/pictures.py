@@ -53,7 +53,7 @@ def save_overlay(path, image, mask, class_names):
     axis.imshow(overlay(image, mask, len(class_names)))
     axis.axis("off")
     _legend(axis, np.unique(mask), class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_comparison(path, rows, columns, class_names):
@@ -82,7 +82,7 @@ def save_comparison(path, rows, columns, class_names):
         axis.set_title(title, fontsize=9)
     shown = np.unique(np.concatenate([mask.ravel() for row in rows for mask in row[1:]]))
     _legend(figure, shown, class_names, loc="outside lower center", ncols=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_curves(path, history):
@@ -108,7 +108,33 @@ def save_curves(path, history):
         if axis.lines:
             axis.legend(fontsize=7)
     scores.set_ylim(0, 1)
-    _save(figure, path)
+    save(figure, path)
+
+
+def save_sweeps(path, curves, names):
+    """Writes scores over the values of one option each, as the paper's Figure 6 does.
+
+    Args:
+        path: of the PNG.
+        curves: dict from options to a dict from their values to lists, one a
+            score, of its values in 0 to 1, one a seed.
+        names: of the scores, in percent; the first belongs to the left axis.
+    """
+    figure, panels = plt.subplots(1, len(curves), figsize=(10, 4), layout="constrained")
+    for panel, (option, points) in zip(panels, curves.items(), strict=True):
+        ticks = range(len(points))
+        panel.set(xlabel=option)
+        panel.set_xticks(ticks, [f"{value:g}" for value in points])
+        axes = [panel, panel.twinx()]
+        for number, (axis, name) in enumerate(zip(axes, names, strict=True)):
+            seeds = [100 * np.array(scores[number]) for scores in points.values()]
+            means = np.array([values.mean() for values in seeds])
+            reach = [means - [v.min() for v in seeds], [v.max() for v in seeds] - means]
+            style = {"fmt": "o-" if number == 0 else "s--", "capsize": 3, "color": f"C{number}"}
+            axis.errorbar(ticks, means, reach, **style)
+            axis.set_ylabel(name, color=f"C{number}")
+        panel.grid(alpha=0.3)
+    save(figure, path)
 
 
 def save_confusion_matrix(path, matrix, class_names):
@@ -123,7 +149,7 @@ def save_confusion_matrix(path, matrix, class_names):
     axis.set_yticks(ticks, class_names, fontsize=8)
     axis.set(xlabel="prediction", ylabel="truth")
     figure.colorbar(picture, ax=axis, label="share of the truth")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _legend(place, ids, class_names, **options):
@@ -134,6 +160,7 @@ def _legend(place, ids, class_names, **options):
     place.legend(handles=patches, fontsize=8, frameon=False, **options)
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Writes a figure of matplotlib, in one piece, and closes it."""
     write_whole(path, lambda place: figure.savefig(place, dpi=120))
     plt.close(figure)

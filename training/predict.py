@@ -1,6 +1,7 @@
 """Segments images: masks, overlays, and the classes the model believes present.
 
 python -m training.predict MODEL IMAGE... --output DIR
+python -m training.predict MODEL IMAGE... --output DIR --explain --truth FOLDER/labels
 """
 
 from pathlib import Path
@@ -10,12 +11,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from keras_encnet import preprocess_input
-from training import cli, pictures, records
+from training import cli, codewords, pictures, records
+from training.datasets.folder import read_mask
 from training.evaluate import find_model
 
 
-def main(model: Path, images: tuple[Path, ...], output: Path = Path("predictions")):
+def main(
+    model: Path,
+    images: tuple[Path, ...],
+    output: Path = Path("predictions"),
+    explain: bool = False,
+    truth: Path | None = None,
+):
     """Segments images: masks, overlays, and the classes the model believes present.
 
     For `photo.jpg` it writes `photo.png` (pixels are class ids, with a
@@ -26,6 +33,9 @@ def main(model: Path, images: tuple[Path, ...], output: Path = Path("predictions
         model: a run folder, whose best model is meant, or a `.keras` file.
         images: the files.
         output: folder of the results.
+        explain: also write `photo_codewords.png`: where each codeword is, the
+            gates, and which classes the model believes present.
+        truth: folder of masks, `photo.png`, that the last page compares with.
     """
     stems = [path.stem for path in images]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -35,13 +45,23 @@ def main(model: Path, images: tuple[Path, ...], output: Path = Path("predictions
         )
     for path in images:
         read_image(path)  # a file that can't be read stops us here, before any output
+    if truth is not None and not explain:
+        raise ValueError(f"`--truth` is of use with `--explain` only. Received: truth={truth}")
+    truths = dict.fromkeys(images)
+    if truth is not None:
+        truths = {path: read_mask(truth / f"{path.stem}.png") for path in images}
     network = keras.models.load_model(find_model(model))
+    if explain:
+        codewords.inspect(network, read_image(images[0]))  # likewise a model that has none
     answers = {}
     for path in tqdm(images, unit="image"):
         image = read_image(path)
         mask = network.segment(image)
         pictures.save_indexed(output / f"{path.stem}.png", mask, network.classes)
         pictures.save_overlay(output / f"{path.stem}_overlay.png", image, mask, network.class_names)
+        if explain:
+            page = output / f"{path.stem}_codewords.png"
+            codewords.save_page(page, network, image, mask, truths[path])
         answers[str(path)] = describe(network, image, mask)
     records.write_json(output / "predictions.json", answers)
     for path, answer in answers.items():
@@ -67,9 +87,7 @@ def describe(network, image, mask):
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
     answer = {"shares": {network.class_names[i]: counts[i] / mask.size for i in order}}
     if "presence" in network.output:
-        batch = preprocess_input(image[None], network.preprocessing)
-        logits = np.asarray(network.with_outputs("presence")(batch, training=False)["presence"])[0]
-        probabilities = 1 / (1 + np.exp(-logits.astype("float64")))
+        probabilities = codewords.presence(network, image)
         answer["present"] = {
             network.class_names[i]: float(probabilities[i])
             for i in np.argsort(-probabilities)

@@ -39,6 +39,17 @@ def check_unfinished(run_dir, epoch, epochs):
         )
 
 
+def is_finished(run_dir, config):
+    """Whether `run_dir` holds a run of `config` that has done its epochs.
+
+    Raises:
+        FileExistsError: if it holds a run of other options.
+    """
+    check_free(run_dir, config)
+    history = read_json(run_dir / "history.json", default={"loss": []})
+    return len(history["loss"]) >= config.epochs
+
+
 def begin(run_dir, config):
     """Opens the run folder and records the configuration and the environment.
 

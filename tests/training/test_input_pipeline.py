@@ -13,6 +13,7 @@ from training.input_pipeline import (
     augment,
     decode_image,
     decode_mask,
+    resize_long_side,
     steps_per_epoch,
     train_batches,
     whole_images,
@@ -191,6 +192,44 @@ def test_rotations_go_to_either_side_within_their_limit():
     assert -10.3 < min(angles) < -7
     assert 7 < max(angles) < 10.3
     assert abs(np.mean(angles)) < 3
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "expected"),
+    [
+        ((40, 80), 20, (10, 20)),
+        ((80, 40), 20, (20, 10)),
+        ((5, 7), 21, (15, 21)),
+        ((1, 90), 9, (1, 9)),
+    ],
+)
+def test_the_long_side_becomes_the_base_size_as_pillow_resizes(rng, size, length, expected):
+    image, mask = random_sample(rng, *size)
+    resized, labels = resize_long_side(image, tf.cast(mask, "int32"), length)
+    assert resized.shape == (*expected, 3)
+    assert labels.shape == expected
+    reference = Image.fromarray(image).resize(expected[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(resized.numpy().astype(int), np.asarray(reference), atol=1)
+    places = [
+        ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(expected, size, strict=True)
+    ]
+    np.testing.assert_array_equal(labels, mask[np.ix_(*places)])
+
+
+def test_an_image_at_its_base_size_stays_as_it_is(rng):
+    image, mask = random_sample(rng, 6, 9)
+    resized, labels = resize_long_side(image, tf.cast(mask, "int32"), 9)
+    np.testing.assert_array_equal(resized, image)
+    np.testing.assert_array_equal(labels, mask)
+
+
+def test_crops_are_cut_from_the_image_at_its_base_size(tmp_path, rng):
+    split = write_split(tmp_path, [random_sample(rng, 8, 16)])
+    augmentation = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0, base_size=32)
+    options = {"crop_size": (16, 32), "batch_size": 1, "mode": "torch", "seed": 0}
+    ((_, masks),) = take(train_batches(split, augmentation=augmentation, **options), 1)
+    mask = decode_mask(str(split.mask_paths[0])).numpy()
+    np.testing.assert_array_equal(masks[0], mask.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def test_an_image_of_one_pixel_can_be_cropped(tmp_path):
@@ -401,7 +440,13 @@ def test_arguments_out_of_range_are_errors_at_once(tmp_path, name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("scale", (0.0, 1.0)), ("scale", (2.0, 0.5)), ("rotation", -1.0), ("rotation", 181.0)],
+    [
+        ("scale", (0.0, 1.0)),
+        ("scale", (2.0, 0.5)),
+        ("rotation", -1.0),
+        ("rotation", 181.0),
+        ("base_size", 0),
+    ],
 )
 def test_impossible_augmentations_are_errors(name, value):
     with pytest.raises(ValueError, match=re.escape(f"Received: {name}={value}")):

@@ -45,3 +45,17 @@ def test_bounds_of_both_sides_are_read_from_the_command_line(tiny_backbone, tmp_
     cli.run(evaluate.main)
     scores = json.loads((tmp_path / "evaluation-test-multi-scale" / "scores.json").read_text())
     assert scores["multi_scale"]["base_size"] == [128, 64]
+
+
+def test_the_score_with_background_is_told_if_asked(
+    tiny_backbone, randomize, tmp_path, monkeypatch, capsys
+):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
+    randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES))).save(tmp_path / "best.keras")
+    options = ["--with-background", "--absent", "zero"]
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), "--data", str(data), *options])
+    cli.run(evaluate.main)
+    assert "with background" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
+    expected = scores["mean_iou"] * len(scenes.CLASSES) / (len(scenes.CLASSES) + 1)
+    assert scores["mean_iou_with_background"] == pytest.approx(expected, rel=1e-5)

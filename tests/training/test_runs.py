@@ -193,8 +193,9 @@ def test_every_recipe_builds_its_network():
     for recipe in RECIPES.values():
         if not issubclass(recipe, SegmentationConfig):
             continue  # tests/training/test_cifar_runs.py
-        needed = {"data": "x"} if recipe.data is dataclasses.MISSING else {}
-        config = recipe(backbone_weights=None, **needed)
+        required = [f.name for f in dataclasses.fields(recipe) if f.default is dataclasses.MISSING]
+        options = dict.fromkeys(required, "x") | {"backbone_weights": None, "blocks": (1, 1, 1, 1)}
+        config = recipe(**options)
         model = segmentation.build_model(config, ["a", "b", "c"])
         assert model.output["segmentation"].shape[-1] == 3
 

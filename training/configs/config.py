@@ -7,6 +7,7 @@ from typing import Literal
 Head = Literal["encnet", "fcn"]
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Blocks = tuple[int, int, int, int] | None
+Variant = Literal["paper", "official", "mmsegmentation"]
 StrideOn = Literal["1x1", "3x3"] | None
 Reduction = Literal["sum", "mean"] | None
 Gating = Literal["scale", "residual"] | None
@@ -84,7 +85,10 @@ class SegmentationConfig(Config):
     output_stride: Literal[8, 16, 32] = 8
     backbone_weights: str | None = "imagenet"
     """`imagenet` (downloads), the path of a `.weights.h5` of Keras Applications, or None."""
-    variant: Literal["paper", "official", "mmsegmentation"] = "paper"
+    start_from: str | None = None
+    """A `.keras` file, such as the last of another run or a converted ResNet. Its weights are
+    copied, layer by layer, where names and shapes agree."""
+    variant: Variant = "paper"
     """What the options from here to `dropout` are where they are not given."""
     stem: Literal["plain", "deep_32", "deep_64"] | None = None
     stride_on: StrideOn = None
@@ -115,6 +119,8 @@ class SegmentationConfig(Config):
     """Height and width of the crops."""
     flip: bool = True
     scale: tuple[float, float] = (0.5, 2.0)
+    base_size: int | None = None
+    """Long side that images get before they are scaled; their own by default."""
     rotation: float = 10.0
     """Largest rotation either way, in degrees."""
 

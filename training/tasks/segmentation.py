@@ -2,7 +2,10 @@
 
 import sys
 
+import keras
+
 import keras_encnet
+from keras_encnet import pretrained
 from training import callbacks, check_data, input_pipeline
 from training.datasets import open_split
 
@@ -20,7 +23,10 @@ class Segmentation:
 
     def build_model(self):
         """Builds the network for the classes of the data."""
-        return build_model(self.config, self.train_split.class_names)
+        model = build_model(self.config, self.train_split.class_names)
+        if self.config.start_from is not None:
+            start_from(self.config.start_from, model)
+        return model
 
     def objectives(self, model):
         """Returns the losses, their weights and the metrics."""
@@ -45,7 +51,9 @@ class Segmentation:
             batch_size=config.batch_size,
             mode=model.preprocessing,
             seed=config.seed,
-            augmentation=input_pipeline.Augmentation(config.flip, config.scale, config.rotation),
+            augmentation=input_pipeline.Augmentation(
+                config.flip, config.scale, config.rotation, config.base_size
+            ),
             void=config.void,
             first_step=first_step,
         )
@@ -102,3 +110,24 @@ def build_model(config, class_names):
     if config.freeze_backbone_batch_normalization:
         model.freeze_backbone_batch_normalization()
     return model
+
+
+def start_from(path, model):
+    """Gives `model` the weights of a `.keras` file, where layers agree in name and shape.
+
+    Raises:
+        ValueError: if no layer of the backbone does, or if its images are
+            normalised in another way.
+    """
+    source = keras.models.load_model(path)
+    preprocessing = getattr(source, "preprocessing", model.preprocessing)
+    renewed = pretrained.copy_weights(source, model)
+    if set(renewed) & set(model.backbone_layers) or preprocessing != model.preprocessing:
+        raise ValueError(
+            "The weights to start from must be those of a model with this backbone. "
+            f"Received: start_from={str(path)!r}, {source.name} on images normalised as "
+            f"{preprocessing!r}, for {model.name} on images normalised as {model.preprocessing!r}; "
+            f"{len(renewed)} layers differ, such as {', '.join(renewed[:5])}"
+        )
+    if renewed:
+        print(f"not in {path}, so at random: {', '.join(renewed)}", file=sys.stderr)

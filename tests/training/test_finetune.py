@@ -1,0 +1,125 @@
+"""Stages follow each other, each from the last model of the one before."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_encnet
+from training import finetune
+from training.configs import ScenesEncNet, config
+from training.datasets import scenes
+from training.tasks import segmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Small(ScenesEncNet):
+    """Scenes in the smallest form."""
+
+    width_multiplier: float = 0.125
+    channels: int = 8
+    batch_size: int = 4
+    warmup_steps: int = 0
+    epochs: int = 1
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=4, val=1, test=1)
+
+
+def test_each_stage_starts_from_the_last_model_of_the_one_before(data, tmp_path, monkeypatch):
+    # At a rate of zero, a stage hands on what it was given, but for the moving statistics.
+    stages = {
+        "trainaug": Small(data=str(data)),
+        "train": Small(data=str(data), learning_rate=0.0, seed=1),
+    }
+    last = finetune.finetune(stages, tmp_path)
+    assert last == tmp_path / "2_train" / "last.keras"
+    recorded = json.loads((tmp_path / "2_train" / "config.json").read_text())
+    assert recorded["start_from"] == str(tmp_path / "1_trainaug" / "last.keras")
+    first = keras.models.load_model(tmp_path / "1_trainaug" / "last.keras")
+    second = keras.models.load_model(last)
+    for before, after in zip(first.trainable_weights, second.trainable_weights, strict=True):
+        np.testing.assert_array_equal(before, after, err_msg=before.path)
+
+    # What is finished isn't trained again; another configuration in its place is an error.
+    monkeypatch.setattr(finetune, "train", None)
+    assert finetune.finetune(stages, tmp_path) == last
+    stages["train"] = dataclasses.replace(stages["train"], seed=2)
+    with pytest.raises(FileExistsError, match="other options, which were seed=1"):
+        finetune.finetune(stages, tmp_path)
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Records the stages that the command asks for."""
+    asked = {}
+    monkeypatch.setattr(finetune, "finetune", lambda stages, run_dir: asked.update(stages))
+    return asked
+
+
+def test_the_papers_order_is_trainaug_then_train_at_a_tenth_of_the_rate(stages):
+    finetune.main("voc2012_encnet101", "voc")
+    asked = {name: (c.data, c.train_split, c.learning_rate, c.epochs) for name, c in stages.items()}
+    assert asked == {
+        "trainaug": ("voc", "trainaug", 0.001, 50),
+        "train": ("voc", "train", 0.0001, 50),
+    }
+    assert stages["trainaug"].backbone_weights == "imagenet"
+
+
+def test_coco_comes_first_if_it_is_given(stages):
+    finetune.main(
+        "voc2012_encnet101_official", "voc", coco="coco", start_from="x.keras", batch_size=8
+    )
+    assert [*stages] == ["coco", "trainaug", "train"]
+    first = stages["coco"]
+    assert (first.data, first.train_split, first.learning_rate) == ("coco", "train", 0.004)
+    assert (first.start_from, first.backbone_weights, first.batch_size) == ("x.keras", None, 8)
+
+
+def test_the_released_structure_needs_weights_to_start_from(stages):
+    with pytest.raises(ValueError, match="keras_encnet.convert"):
+        finetune.main("voc2012_encnet101_official", "voc")
+    assert not stages
+
+
+def test_a_model_starts_from_a_bare_backbone(tiny_backbone, randomize, tmp_path, capsys):
+    backbone = randomize(tiny_backbone())
+    backbone.save(tmp_path / "backbone.keras")
+    model = keras_encnet.EncNet(tiny_backbone(), 3, channels=8)
+    segmentation.start_from(tmp_path / "backbone.keras", model)
+    for name in ("stage1_conv", "stage4_conv"):
+        expected = backbone.get_layer(name).kernel
+        np.testing.assert_array_equal(model.get_layer(name).kernel, expected)
+    assert "at random: head_conv" in capsys.readouterr().err
+
+
+def test_a_model_of_other_classes_gives_all_but_its_classifiers(
+    tiny_backbone, randomize, tmp_path, capsys
+):
+    source = randomize(keras_encnet.EncNet(tiny_backbone(), 5, channels=8))
+    source.save(tmp_path / "source.keras")
+    model = keras_encnet.EncNet(tiny_backbone(), 3, channels=8)
+    segmentation.start_from(tmp_path / "source.keras", model)
+    codewords = [m.get_layer("context_encoding").codewords for m in (source, model)]
+    np.testing.assert_array_equal(*codewords)
+    random = capsys.readouterr().err.split("at random: ")[1].strip().split(", ")
+    assert sorted(random) == ["presence", "presence_stage3", "segmentation_logits"]
+
+
+def test_another_backbone_or_normalisation_is_refused(tiny_backbone, tmp_path):
+    model = keras_encnet.FCN(tiny_backbone(), 3)
+    keras_encnet.FCN(tiny_backbone(widths=(4, 6, 8, 12)), 3).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="with this backbone.*layers differ"):
+        segmentation.start_from(tmp_path / "other.keras", model)
+    keras_encnet.FCN(tiny_backbone(), 3, preprocessing="caffe").save(tmp_path / "caffe.keras")
+    with pytest.raises(ValueError, match="normalised as 'caffe', for fcn .* 'torch'"):
+        segmentation.start_from(tmp_path / "caffe.keras", model)
+
+
+def test_nothing_is_started_from_unless_asked():
+    assert config.SegmentationConfig().start_from is None

@@ -1,0 +1,400 @@
+"""From archives in the exact layout of the originals to folders that training reads."""
+
+import dataclasses
+import functools
+import hashlib
+import http.server
+import json
+import shutil
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_encnet import labels
+from tests.training.datasets import layouts
+from training import check_data, prepare
+from training.datasets import folder
+from training.datasets.ade20k import ade20k_dataset_builder as ade20k
+from training.datasets.coco_voc import coco_voc_dataset_builder as coco_voc
+from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
+from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
+
+# Module, writer of its layout, counts of what it writes, format and top folder of each archive.
+DATASETS = {
+    "ade20k": (
+        ade20k,
+        layouts.ade20k,
+        {"train": 3, "validation": 2},
+        {"data": ("zip", "ADEChallengeData2016")},
+    ),
+    "pascal_context": (
+        pascal_context,
+        layouts.pascal_context,
+        {"train": 1, "validation": 2},
+        {"voc": ("tar", "VOCdevkit"), "labels": ("gztar", "trainval")},
+    ),
+    "voc2012": (
+        voc2012,
+        layouts.voc2012,
+        {"train": 2, "sbd": 3, "validation": 1},
+        {"voc": ("tar", "VOCdevkit"), "sbd": ("gztar", "benchmark_RELEASE")},
+    ),
+    "coco_voc": (
+        coco_voc,
+        layouts.coco,
+        {"train": 2, "validation": 2},
+        {name: ("zip", name) for name in ("train2017", "val2017", "annotations")},
+    ),
+}
+
+
+@pytest.fixture
+def original(tmp_path, monkeypatch):
+    """Writes the archives of a data set to `tmp_path / "originals"` and publishes their hashes."""
+
+    def write(name, spoil=lambda tree: None, changes=()):
+        module, layout, counts, archives = DATASETS[name]
+        tree, place = tmp_path / "tree", tmp_path / "originals"
+        tree.mkdir()
+        place.mkdir()
+        layout(tree)
+        spoil(tree)
+        published = {}
+        for key, archive in module.Builder.ARCHIVES.items():
+            kind, top = archives[key]
+            made = shutil.make_archive(str(tmp_path / "archive"), kind, tree, top)
+            path = shutil.move(made, place / archive.name)
+            digest = hashlib.sha1(path.read_bytes()).hexdigest()
+            published[key] = dataclasses.replace(archive, algorithm="sha1", digest=digest)
+        monkeypatch.setattr(module.Builder, "ARCHIVES", published)
+        counts = {**counts, **dict(changes)}
+        monkeypatch.setattr(module.Builder, "COUNTS", counts)
+        source = dataclasses.replace(prepare.SOURCES[name], counts=counts)
+        monkeypatch.setitem(prepare.SOURCES, name, source)
+        shutil.rmtree(tree)
+        return place
+
+    return write
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Prepares a data set from its archives, and returns the folder."""
+
+    def prepare_folder(name):
+        output = tmp_path / "data" / name
+        prepare.main(name, output, tmp_path / "tfds", tmp_path / "originals")
+        return output
+
+    return prepare_folder
+
+
+def masks(root, split):
+    return [folder.read_mask(path) for path in folder.read_split(root, split).mask_paths]
+
+
+def test_ade20k_shifts_its_classes_and_makes_other_void(original, run):
+    original("ade20k")
+    root = run("ade20k")
+    split = folder.read_split(root, "train")
+    assert split.stems == ("ADE_train_00000001", "ADE_train_00000002", "ADE_train_00000003")
+    assert split.class_names == tuple(labels.ADE20K)
+    assert folder.read_split(root, "val").stems == ("ADE_val_00000001", "ADE_val_00000002")
+    expected = layouts.filled(255, *range(150))
+    for mask in masks(root, "train+val"):
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_images_keep_their_bytes(original, run, tmp_path):
+    original("ade20k")
+    image = folder.read_split(run("ade20k"), "train").image_paths[0]
+    layouts.jpeg(tmp_path / "again.jpg", seed=1)
+    assert image.read_bytes() == (tmp_path / "again.jpg").read_bytes()
+
+
+def test_pascal_context_keeps_59_of_its_labels(original, run):
+    original("pascal_context")
+    root = run("pascal_context")
+    assert len(folder.read_classes(root)) == 59
+    assert folder.read_split(root, "train").stems == ("2008_000002",)
+    (mask,) = masks(root, "train")
+    mask = mask.ravel()[:460]  # by the label that it had
+    known = {0: 255, 1: 255, 2: 0, 9: 1, 284: 36, 427: 54, 454: 57, 458: 58, 459: 255}
+    assert {label: mask[label] for label in known} == known
+    names = folder.read_classes(root)
+    assert [names[mask[label]] for label in (2, 284, 427, 454, 458)] == [
+        "aeroplane",
+        "person",
+        "tvmonitor",
+        "window",
+        "wood",
+    ]
+    assert np.unique(mask).tolist() == [*range(59), 255]
+    assert (mask != 255).sum() == 59
+
+
+def test_voc2012_trains_on_nothing_that_it_validates_on(original, run):
+    original("voc2012")
+    root = run("voc2012")
+    assert folder.read_split(root, "train").stems == ("2007_000001", "2007_000002")
+    assert folder.read_split(root, "val").stems == ("2007_000003",)
+    trainaug = folder.read_split(root, "trainaug")
+    assert trainaug.stems == folder.read_split(root, "train+sbd").stems
+    assert len(trainaug) == 5
+    assert not set(trainaug.stems) & set(folder.read_split(root, "val").stems)
+    # VOC's own masks have void borders, those of SBD haven't.
+    for split, void in (("train", True), ("sbd", False), ("val", True)):
+        for mask in masks(root, split):
+            expected = layouts.filled(*range(21), 255) if void else layouts.filled(*range(21))
+            np.testing.assert_array_equal(mask, expected)
+
+
+def test_coco_becomes_voc_by_its_categories_and_the_first_annotation_wins(original, run):
+    original("coco_voc")
+    root = run("coco_voc")
+    # A bench is no class of VOC, and the cat is too small.
+    assert folder.read_split(root, "train").stems == ("000000000001", "000000000004")
+    mask, crowd = masks(root, "train")
+    person, dog = labels.VOC.index("person"), labels.VOC.index("dog")
+    assert mask[30, 20] == person
+    assert mask[30, 40] == person  # where the dog is, too
+    assert mask[30, 55] == dog
+    assert mask[5, 5] == 0
+    assert np.unique(mask).tolist() == [0, dog, person]
+    assert (crowd == person).sum() == 2048
+    assert (crowd[:, 16:48] == person).all()
+
+
+def test_cityscapes_of_tfds_gets_its_19_classes(tmp_path, monkeypatch):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "originals").mkdir()
+    layouts.cityscapes(tmp_path / "tree")
+    for name, top in (
+        ("leftImg8bit_trainvaltest", "leftImg8bit"),
+        ("gtFine_trainvaltest", "gtFine"),
+    ):
+        shutil.make_archive(str(tmp_path / "originals" / name), "zip", tmp_path / "tree", top)
+    source = dataclasses.replace(
+        prepare.SOURCES["cityscapes"], counts={"train": 1, "validation": 1}
+    )
+    monkeypatch.setitem(prepare.SOURCES, "cityscapes", source)
+    root = tmp_path / "cityscapes"
+    prepare.main("cityscapes", root, tmp_path / "tfds", tmp_path / "originals")
+    split = folder.read_split(root, "train")
+    assert split.stems == ("aachen_000000_000019",)
+    assert split.image_paths[0].suffix == ".png"
+    assert folder.split_names(root) == ["train", "val"]  # the masks of test aren't public
+    ids = masks(root, "val")[0].ravel()[:34]
+    assert split.class_names[ids[7]] == "road"
+    assert split.class_names[ids[26]] == "car"
+    assert split.class_names[ids[33]] == "bicycle"
+    assert (ids != 255).sum() == 19
+
+
+def test_cityscapes_without_its_archives_says_where_to_get_them(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="Manual directory"):
+        prepare.main("cityscapes", tmp_path / "out", tmp_path / "tfds", tmp_path / "empty")
+    assert "cityscapes-dataset.com" in capsys.readouterr().out
+
+
+def test_a_misspelt_manual_folder_is_an_error_and_nothing_is_downloaded(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder. Received: manual_dir=.*nowhere"):
+        prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds", tmp_path / "nowhere")
+
+
+def test_what_is_prepared_passes_the_check_of_the_data(original, run):
+    original("voc2012")
+    root = run("voc2012")
+    for split in ("trainaug", "val"):
+        check_data.check_split(folder.read_split(root, split)).raise_if_bad()
+
+
+def test_an_unpacked_original_in_the_manual_folder_is_taken_as_it_is(original, run, tmp_path):
+    place = original("ade20k")
+    shutil.unpack_archive(place / "ADEChallengeData2016.zip", place)
+    (place / "ADEChallengeData2016.zip").write_bytes(b"not looked at")
+    assert len(folder.read_split(run("ade20k"), "train")) == 3
+
+
+def test_what_is_not_in_the_manual_folder_is_downloaded(original, tmp_path, monkeypatch):
+    place = original("ade20k")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(place))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        archive = ade20k.Builder.ARCHIVES["data"]
+        address = f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        archives = {"data": dataclasses.replace(archive, address=address)}
+        monkeypatch.setattr(ade20k.Builder, "ARCHIVES", archives)
+        prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds")
+        server.shutdown()
+    assert len(folder.read_split(tmp_path / "out", "train+val")) == 5
+
+
+def test_a_corrupt_archive_is_named_and_nothing_is_written(original, run, tmp_path):
+    path = original("ade20k") / "ADEChallengeData2016.zip"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"originals/ADEChallengeData2016.zip isn't the published"):
+        run("ade20k")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_corrupt_archive_without_a_published_hash_is_named(original, run):
+    path = original("pascal_context") / "trainval.tar.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    archives = pascal_context.Builder.ARCHIVES
+    archives["labels"] = dataclasses.replace(archives["labels"], digest=None)
+    with pytest.raises(ValueError, match=r"can't be unpacked: .*trainval.tar.gz"):
+        run("pascal_context")
+
+
+def test_an_archive_of_something_else_is_named(original, run, tmp_path):
+    path = original("ade20k") / "ADEChallengeData2016.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ADE20K_2021/readme.txt", "the full data set")
+    digest = hashlib.sha1(path.read_bytes()).hexdigest()
+    archives = ade20k.Builder.ARCHIVES
+    archives["data"] = dataclasses.replace(archives["data"], digest=digest)
+    with pytest.raises(FileNotFoundError, match="should have the folder 'ADEChallengeData2016'"):
+        run("ade20k")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "message"),
+    [
+        (
+            "ade20k",
+            "ADEChallengeData2016/annotations/training/ADE_train_00000002.png",
+            r"image ADE_train_00000002 has no mask",
+        ),
+        ("pascal_context", "trainval/2008_000003.mat", r"image 2008_000003 has no mask"),
+        (
+            "voc2012",
+            "VOCdevkit/VOC2012/SegmentationClass/2007_000003.png",
+            r"image 2007_000003 has no mask",
+        ),
+        (
+            "voc2012",
+            "benchmark_RELEASE/dataset/cls/2008_000005.mat",
+            r"image 2008_000005 has no mask",
+        ),
+        (
+            "voc2012",
+            "VOCdevkit/VOC2012/JPEGImages/2008_000005.jpg",
+            r"image is missing. Received: .*2008_000005.jpg",
+        ),
+        ("coco_voc", "val2017/000000000004.jpg", r"image is missing. .*000000000004.jpg"),
+    ],
+)
+def test_a_missing_file_is_named(original, run, tmp_path, name, spoilt, message):
+    original(name, lambda tree: (tree / spoilt).unlink())
+    with pytest.raises(FileNotFoundError, match=message):
+        run(name)
+    assert not (tmp_path / "data").exists()
+
+
+def _small_png(path):
+    layouts.png(path, layouts.filled(1, 2, size=(12, 16)))
+
+
+def _unknown_id(path):
+    layouts.png(path, layouts.filled(1, 151))
+
+
+def _small_mat(path):
+    ids = layouts.filled(1, 2, size=(17, 12)).astype("uint8")
+    layouts.mat(path, GTcls={"Segmentation": ids})
+
+
+def _large_label(path):
+    labels = layouts.filled(1, 460, size=(20, 23)).astype("uint16")
+    layouts.mat(path, LabelMap=labels)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+ADE = "ADEChallengeData2016/{}/training/ADE_train_00000002.{}"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "spoil", "message"),
+    [
+        ("ade20k", ADE.format("annotations", "png"), _small_png, "17x12 pixels, a mask of 16x12"),
+        ("ade20k", ADE.format("annotations", "png"), _unknown_id, r"Received: \[151\]"),
+        ("ade20k", ADE.format("images", "jpg"), _truncate, "decoded.*ADE_train_00000002.jpg"),
+        ("ade20k", ADE.format("annotations", "png"), _truncate, "ADE_train_00000002"),
+        (
+            "voc2012",
+            "benchmark_RELEASE/dataset/cls/2008_000005.mat",
+            _small_mat,
+            "image 2008_000005 and its mask must agree in size.*17x12 pixels, a mask of 12x17",
+        ),
+        (
+            "voc2012",
+            "benchmark_RELEASE/dataset/cls/2008_000005.mat",
+            _truncate,
+            "mask of 2008_000005 can't be read",
+        ),
+        (
+            "pascal_context",
+            "trainval/2008_000003.mat",
+            _large_label,
+            "mask of 2008_000003.*459. Received: 460",
+        ),
+    ],
+)
+def test_a_spoilt_file_is_named(original, run, tmp_path, name, path, spoil, message):
+    original(name, lambda tree: spoil(tree / path))
+    with pytest.raises(ValueError, match=message):
+        run(name)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_number_of_images_is_an_error(original, run, tmp_path):
+    original("ade20k", changes={"train": 20210})
+    with pytest.raises(ValueError, match=r"'train' of ade20k/1.0.0 should have 20210 .* 3 images"):
+        run("ade20k")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_prepared_folder_stays_and_another_is_not_written_over(original, run, tmp_path):
+    original("ade20k")
+    root = run("ade20k")
+    before = (root / "train.txt").stat().st_mtime_ns
+    assert run("ade20k") == root
+    assert (root / "train.txt").stat().st_mtime_ns == before
+    record = json.loads((root / "dataset.json").read_text())
+    assert record == {"dataset": "ade20k/1.0.0", "images": {"train": 3, "validation": 2}}
+    (root / "dataset.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="something else"):
+        run("ade20k")
+
+
+def test_the_published_numbers_are_those_of_the_papers():
+    assert ade20k.Builder.COUNTS == {"train": 20210, "validation": 2000}
+    assert sum(pascal_context.Builder.COUNTS.values()) == 10103
+    counts = voc2012.Builder.COUNTS
+    assert counts["train"] + counts["sbd"] == 10582
+    assert [len(source.class_names) for source in prepare.SOURCES.values()] == [
+        150,
+        59,
+        21,
+        21,
+        19,
+    ]
+
+
+def test_a_grey_image_is_kept(original, run):
+    def grey(tree):
+        path = tree / ADE.format("images", "jpg")
+        Image.open(path).convert("L").save(path)
+
+    original("ade20k", grey)
+    split = folder.read_split(run("ade20k"), "train")
+    check_data.check_split(split).raise_if_bad()
+    assert Image.open(split.image_paths[1]).mode == "L"

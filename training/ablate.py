@@ -1,0 +1,310 @@
+"""The paper's ablation on any data set: what each part of EncNet brings.
+
+    python -m training.ablate --data FOLDER --recipe folder_encnet50 --seeds 0 1
+
+trains FCN, EncNet without and with the SE-loss and on a deeper backbone, scores the last in
+multi-scale, too, and sweeps the weight of the SE-loss and the number of codewords. Each result is a
+file; what is there already is not done again, so a run that was stopped goes on, and a later
+`--seeds 0 1 2` adds the third. Table and plot are drawn anew after each result.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+import keras
+import tabulate
+
+import keras_encnet
+from training import cli, pictures, records
+from training.configs import RECIPES
+from training.datasets import open_split
+from training.evaluate import evaluate, evaluate_multi_scale, report
+from training.train import train
+
+SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
+CODEWORDS = (0, 8, 16, 32, 64)
+SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
+DEEPER = {
+    "resnet18": "resnet34",
+    "resnet34": "resnet50",
+    "resnet50": "resnet101",
+    "resnet101": "resnet152",
+}
+Part = Literal["fcn", "encoding", "se_loss", "deeper", "multi_scale", "se_weights", "codewords"]
+PARTS = ("fcn", "encoding", "se_loss", "deeper", "multi_scale", "se_weights", "codewords")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One network of the ablation.
+
+    Attributes:
+        name: of its files.
+        label: what the table calls it.
+        changes: what it changes in the recipe.
+        of: name of the row whose model it scores in multi-scale; trains none.
+    """
+
+    name: str
+    label: str
+    changes: dict = dataclasses.field(default_factory=dict)
+    of: str | None = None
+
+
+# The names of the table's rows, without the sweeps; `se_weight_0` is the encoding alone.
+TABLE = ("fcn", "se_weight_0", "se_loss", "deeper", "multi_scale")
+# EncNet as the recipe has it.
+FULL = Row("se_loss", "+ SE-loss")
+
+
+def main(
+    data: str = "scenes",
+    recipe: str = "scenes_encnet",
+    output: Path = Path("runs/ablation"),
+    seeds: tuple[int, ...] = (0,),
+    parts: tuple[Part, ...] = PARTS,
+    split: str = "test",
+    epochs: int | None = None,
+    backbone_weights: str | None = None,
+    deeper_weights: str | None = None,
+    base_size: int = 520,
+    crop_size: int = 480,
+    hours: float | None = None,
+):
+    """Runs the paper's ablation on a data set.
+
+    Args:
+        data: a folder data set, or `scenes`.
+        recipe: the recipe that rows vary; that of an EncNet.
+        output: folder of the results, the table and the plot; the runs
+            themselves are in `runs` within.
+        seeds: each row is trained with each of them.
+        parts: rows of the table, and the two sweeps.
+        split: the split to score the last model of each training on.
+        epochs: those of the recipe by default.
+        backbone_weights: those of the recipe by default.
+        deeper_weights: of the deeper backbone, if the recipe's are a file.
+        base_size: of the multi-scale row, see `training.evaluate`.
+        crop_size: likewise.
+        hours: begin no further training after so long.
+    """
+    start = time.monotonic()
+    config = _config(recipe, data, epochs, backbone_weights)
+    rows = rows_of(config, parts, deeper_weights)
+    images = open_split(data, split)
+    setup = {"recipe": recipe, "data": Path(data).name, "split": split, "epochs": config.epochs}
+    multi_scale = {"base_size": base_size, "crop_size": crop_size}
+    for seed in seeds:
+        for row in rows:
+            path = output / f"{row.name}-seed{seed}.json"
+            wanted = {"label": row.label, **setup, "seed": seed, "changes": row.changes}
+            if row.of is not None:
+                wanted |= {"of": row.of, "multi_scale": multi_scale}
+            if path.exists():
+                check_same(path, wanted)
+                continue
+            if hours is not None and time.monotonic() - start > 3600 * hours:
+                print(f"{hours} hours are over; the same command goes on from here")
+                return
+            print(f"\n{row.label}, seed {seed}", flush=True)
+            run_dir = output / "runs" / f"{row.of or row.name}-seed{seed}"
+            if row.of is None:
+                result = train_row(config, row, seed, images, run_dir)
+            else:
+                result = score_multi_scale(run_dir, images, config.void, multi_scale)
+            records.write_json(path, {**wanted, **result, "environment": records.environment()})
+            summarize(output, config)
+    summarize(output, config)
+    print(f"\n{(output / 'table.md').read_text()}\nwritten to {output}")
+
+
+def rows_of(config, parts=PARTS, deeper_weights=None):
+    """Returns the rows of the ablation of a recipe, each network once.
+
+    Args:
+        config: a `SegmentationConfig`.
+        parts: what is wanted, of `PARTS`.
+        deeper_weights: of the deeper backbone, where the recipe's are a file.
+
+    Returns:
+        A list of `Row`.
+    """
+    rows = []
+    if "fcn" in parts:
+        rows.append(Row("fcn", "FCN", {"head": "fcn"}))
+    if "encoding" in parts:
+        rows.append(_row(config, "se_weight", 0.0))
+    if "se_loss" in parts or ("multi_scale" in parts and "deeper" not in parts):
+        rows.append(FULL)
+    if "deeper" in parts:
+        rows.append(Row("deeper", "deeper backbone", deeper(config, deeper_weights)))
+    if "multi_scale" in parts:
+        rows.append(Row("multi_scale", "+ multi-scale", of=rows[-1].name))
+    if "se_weights" in parts:
+        rows += [_row(config, "se_weight", weight) for weight in SE_WEIGHTS]
+    if "codewords" in parts:
+        rows += [_row(config, "num_codewords", number) for number in CODEWORDS]
+    return list({row.name: row for row in rows}.values())
+
+
+def _row(config, field, value):
+    """The row that sets one field of the recipe; its own value makes the row of the full model."""
+    if value == getattr(config, field):
+        return FULL
+    label = f"SE-loss times {value:g}" if field == "se_weight" else f"{value} codewords"
+    if field == "se_weight" and value == 0:
+        label = "+ Encoding"
+    return Row(f"{field}_{value:g}", label, {field: value})
+
+
+def deeper(config, weights=None):
+    """Returns the changes that make the backbone deeper.
+
+    Raises:
+        ValueError: if there is no deeper one, or none with weights.
+    """
+    if config.blocks is not None:
+        return {"blocks": tuple(2 * count for count in config.blocks)}
+    if config.backbone not in DEEPER:
+        raise ValueError(
+            "There is no deeper backbone: leave `deeper` out of `--parts`. "
+            f"Received: backbone={config.backbone!r}"
+        )
+    changes = {"backbone": DEEPER[config.backbone]}
+    if config.backbone_weights not in (None, "imagenet") and weights is None:
+        raise ValueError(
+            f"The row `deeper` needs weights of {changes['backbone']}: give them with "
+            "`--deeper-weights`, or leave it out of `--parts`. "
+            f"Received: backbone_weights={config.backbone_weights!r}"
+        )
+    return changes if weights is None else {**changes, "backbone_weights": weights}
+
+
+def train_row(config, row, seed, images, run_dir):
+    """Trains a row and returns the scores of its last model, and the seconds of both."""
+    config = dataclasses.replace(config, **row.changes, seed=seed)
+    if not records.is_finished(run_dir, config):
+        train(config, run_dir)
+    begun = time.monotonic()
+    model = keras.models.load_model(run_dir / "last.keras")
+    scores = report(evaluate(model, images, config.void), images.class_names)
+    trained = sum(records.read_json(run_dir / "history.json")["seconds"])
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and of no more use
+    return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - begun}}
+
+
+def score_multi_scale(run_dir, images, void, options):
+    """Scores the last model of a run in multi-scale."""
+    begun = time.monotonic()
+    segmenter = keras_encnet.MultiScaleSegmenter(
+        keras.models.load_model(run_dir / "last.keras"), **options
+    )
+    scores = report(evaluate_multi_scale(segmenter, images, void), images.class_names)
+    return {"scores": scores, "seconds": {"evaluate": time.monotonic() - begun}}
+
+
+def check_same(path, wanted):
+    """Raises FileExistsError if a result is of another experiment."""
+    found = records.read_json(path)
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise FileExistsError(
+                f"{path} is the result of another experiment, with {key}={found.get(key)!r}: "
+                f"choose another `--output`, or remove it. Received: {key}={value!r}"
+            )
+
+
+def summarize(output, config):
+    """Writes the table and the plot of all results in a folder."""
+    results = collect(output)
+    records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
+    curves = {
+        field: {
+            value: [[result["scores"][score] for result in found] for score in SCORES]
+            for value, found in points.items()
+        }
+        for field, points in sweeps(results, config).items()
+    }
+    if any(len(points) > 1 for points in curves.values()):
+        pictures.save_sweeps(output / "sweeps.png", curves, list(SCORES.values()))
+
+
+def collect(output):
+    """Returns all results in a folder: a dict from names of rows to lists, one result a seed."""
+    results = {}
+    for path in sorted(output.glob("*-seed*.json")):
+        results.setdefault(path.stem.rsplit("-seed", 1)[0], []).append(records.read_json(path))
+    return results
+
+
+def table(results):
+    """Returns the results as a Markdown table, a row a network: mean, least and most over seeds."""
+    lines = []
+    for name in sorted(results, key=_place):
+        found = results[name]
+        scores = [_spread(found, score) for score in SCORES]
+        minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
+        lines.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
+    header = ("network", *SCORES.values(), "seeds", "minutes a seed")
+    return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def _place(name):
+    """Where a row is in the table: those of the paper's first, then each sweep by its values."""
+    if name in TABLE:
+        return 0, TABLE.index(name), 0
+    field, _, value = name.rpartition("_")
+    return 1, field, float(value)
+
+
+def _spread(found, score):
+    values = [100 * result["scores"][score] for result in found]
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def sweeps(results, config):
+    """Returns the two curves of the paper's Figure 6.
+
+    Args:
+        results: as `collect` returns them.
+        config: the recipe, which has the values of the row that changes none.
+
+    Returns:
+        Dict from fields to the points of their sweep, a dict from the value to
+        the results at it.
+    """
+    curves = {"se_weight": {}, "num_codewords": {}}
+    for name, found in results.items():
+        changes = found[0]["changes"]
+        for field, points in curves.items():
+            if name == FULL.name or list(changes) == [field]:
+                points[changes.get(field, getattr(config, field))] = found
+    return {field: dict(sorted(points.items())) for field, points in curves.items()}
+
+
+def _config(recipe, data, epochs, backbone_weights):
+    names = [name for name, kind in RECIPES.items() if _can_be_taken_apart(kind)]
+    if recipe not in names:
+        raise ValueError(f"`recipe` must be one of {names}. Received: recipe={recipe!r}")
+    config = RECIPES[recipe](data=data)
+    given = {"epochs": epochs, "backbone_weights": backbone_weights}
+    return dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
+
+
+def _can_be_taken_apart(recipe):
+    """Whether a recipe is that of an EncNet, and needs nothing but data, such as its own ResNet."""
+    fields = {field.name: field.default for field in dataclasses.fields(recipe)}
+    needed = {name for name, default in fields.items() if default is dataclasses.MISSING}
+    return fields.get("head") == "encnet" and needed <= {"data"}
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,50 @@
+"""Recipes for Cityscapes: 19 classes, 2,975 images to learn from, 500 to score.
+
+    python -m training.prepare cityscapes data/cityscapes --manual-dir FOLDER
+
+The paper has no experiment on it. These are the released code's values, at the sizes that its
+author advises. No score of theirs is published: mmsegmentation's networks of the same kind have
+77.94 % (ResNet-50) and 78.55 % (ResNet-101) mean IoU on `val`, single-scale, after 80,000 steps of
+8 crops of 512x1024. Neither was run in full here.
+"""
+
+import dataclasses
+
+from training.configs import config
+
+
+@dataclasses.dataclass(frozen=True)
+class CityscapesEncNet50Official(config.SegmentationConfig):
+    r"""EncNet50 on Cityscapes with the structure and the values of the released code.
+
+    The rate is that of its script for several machines; the other has 0.004.
+    Cost: 44,400 steps of 16 crops of 768.
+
+        python -m keras_encnet.convert resnet50s.zip resnet50s.keras
+        python -m training.train cityscapes_encnet50_official \
+            --data data/cityscapes --start-from resnet50s.keras
+        python -m training.evaluate runs/cityscapes_encnet50_official/last.keras \
+            --data data/cityscapes --split val --multi-scale --base-size 2048 --crop-size 768
+    """
+
+    data: str = "data/cityscapes"
+    backbone_weights: str | None = None
+    start_from: str | None = dataclasses.field(kw_only=True)  # required
+    variant: config.Variant = "official"
+    epochs: int = 240
+    learning_rate: float = 0.01
+    head_multiplier: float = 10.0
+    crop_size: tuple[int, int] = (768, 768)
+    base_size: int | None = 2048
+    rotation: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CityscapesEncNet101Official(CityscapesEncNet50Official):
+    r"""EncNet101 on Cityscapes, otherwise as `cityscapes_encnet50_official`, from ResNet-101s.
+
+    python -m training.train cityscapes_encnet101_official \
+        --data data/cityscapes --start-from resnet101s.keras
+    """
+
+    backbone: config.Backbone = "resnet101"

@@ -1,0 +1,1 @@
+"""ADE20K, the scene parsing benchmark of 150 classes."""

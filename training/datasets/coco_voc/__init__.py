@@ -1,0 +1,1 @@
+"""COCO 2017 with the classes of PASCAL VOC."""

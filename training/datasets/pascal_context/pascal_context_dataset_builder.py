@@ -1,0 +1,67 @@
+"""PASCAL-Context with the 59 classes of the published results."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from keras_encnet import labels
+from training.datasets.originals import (
+    VOID,
+    Archive,
+    SegmentationBuilder,
+    example,
+    read_ids,
+    read_mask_of,
+    read_mat,
+)
+
+# The annotators used 459 labels. These are the 59, in ascending order, which is that of their
+# names; all others are background, which isn't scored.
+LABELS = (
+    *(2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113),
+    *(115, 144, 158, 159, 162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324),
+    *(326, 347, 349, 354, 355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458),
+)
+MOST = 459
+IDS = np.full(MOST + 1, VOID, "uint8")
+IDS[list(LABELS)] = range(len(LABELS))
+
+
+class Builder(SegmentationBuilder):
+    """Builds `pascal_context`: 4,998 images to learn from, 5,105 to validate."""
+
+    CLASS_NAMES = tuple(labels.PASCAL_CONTEXT)
+    COUNTS = {"train": 4998, "validation": 5105}
+    HOMEPAGE = "https://cs.stanford.edu/~roozbeh/pascal-context"
+    ARCHIVES = {
+        "voc": Archive(
+            "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar",
+            "VOCdevkit/VOC2010",
+            "md5",
+            "da459979d0c395079b5c75ee67908abb",
+        ),
+        # No hash of it is published.
+        "labels": Archive(
+            "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz", "trainval"
+        ),
+    }
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        voc, masks = self.fetch(dl_manager, "voc"), self.fetch(dl_manager, "labels")
+        return {
+            "train": self._generate_examples(voc, masks, "train"),
+            "validation": self._generate_examples(voc, masks, "val"),
+        }
+
+    def _generate_examples(self, voc, masks, part):
+        for image_id in read_ids(voc / "ImageSets" / "Main" / f"{part}.txt"):
+            mask = read_mask_of(image_id, masks / f"{image_id}.mat", read_labels)
+            path = voc / "JPEGImages" / f"{image_id}.jpg"
+            yield image_id, example(image_id, path, mask, len(self.CLASS_NAMES))
+
+
+def read_labels(path):
+    """Reads one of the `.mat` files and returns class ids and void, `(height, width)`."""
+    found = read_mat(path)["LabelMap"]
+    if found.max(initial=0) > MOST:
+        raise ValueError(f"Labels must be 0 to {MOST}. Received: {found.max()}")
+    return IDS[found]
