@@ -36,7 +36,7 @@ class Segmentation:
         """Returns the factors of the learning rate of single layers."""
         return dict.fromkeys(model.head_layers, self.config.head_multiplier)
 
-    def train_batches(self, model, first_step=0):
+    def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
         """Returns endless batches of augmented crops."""
         config = self.config
         return input_pipeline.train_batches(
@@ -48,11 +48,17 @@ class Segmentation:
             augmentation=input_pipeline.Augmentation(config.flip, config.scale, config.rotation),
             void=config.void,
             first_step=first_step,
+            input_context=input_context,
         )
 
-    def val_batches(self, model):
+    def val_batches(self, model, input_context=input_pipeline.ALONE):
         """Returns whole images at native size, one a batch."""
-        return input_pipeline.whole_images(self.val_split, mode=model.preprocessing)
+        return input_pipeline.whole_images(
+            self.val_split,
+            mode=model.preprocessing,
+            void=self.config.void,
+            input_context=input_context,
+        )
 
     def callbacks(self, run_dir):
         """Returns what shows predictions in TensorBoard."""
