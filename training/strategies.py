@@ -4,6 +4,7 @@ The batch of a recipe is that of all replicas together. Its size says how fast t
 on how many devices it is spread changes nothing but the time.
 """
 
+import contextlib
 import json
 import os
 
@@ -106,6 +107,23 @@ def check_agreement(strategy, value, what):
             f"The workers disagree on {what}: {values}, in the order of their replicas. They need "
             "the same command, and a run folder that all of them see."
         )
+
+
+@contextlib.contextmanager
+def lost_workers_named():
+    """Raises ConnectionError, and says what to do, where TensorFlow fails for a lost worker."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # Depending on what it waits for, TensorFlow raises one or another of these.
+        lost = ("Unavailable", "Aborted", "Cancelled", "Internal", "DeadlineExceeded")
+        if _workers() < 2 or not type(error).__name__.startswith(lost):
+            raise
+        raise ConnectionError(
+            "Another worker has stopped or can't be reached, and this one can't train alone. Start "
+            "all of them again with the same command: they go on from the newest checkpoint. "
+            f"Received: {type(error).__name__}"
+        ) from error
 
 
 def _workers():

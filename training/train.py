@@ -20,7 +20,7 @@ from training.tasks import task_of
 def main(arguments=None):
     """Trains the recipe that the command line names."""
     name, config = cli.choose(RECIPES, arguments, prog="python -m training.train")
-    with cli.plain_errors():
+    with cli.plain_errors(), strategies.lost_workers_named():
         train(config, Path(config.run_dir or f"runs/{name}"))
 
 
@@ -35,12 +35,7 @@ def train(config, run_dir):
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
     records.check_free(run_dir, config)
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(
-        "float32" if config.precision == "float32" else f"mixed_{config.precision}"
-    )
+    set_up(config)
     task = task_of(config)
     steps = task.steps_per_epoch
     with strategy.scope():
@@ -81,6 +76,16 @@ def train(config, run_dir):
         verbose="auto" if sys.stdout.isatty() else 2,  # a line an epoch in a log
     )
     return model, history
+
+
+def set_up(config):
+    """Sets what TensorFlow and Keras do, for this process, as `config` says."""
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(
+        "float32" if config.precision == "float32" else f"mixed_{config.precision}"
+    )
 
 
 def optimizer(config, steps, multipliers=None):
