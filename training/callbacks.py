@@ -34,7 +34,7 @@ def of_run(run_dir, task, state, writes=True, averages=False):
     recording = recording if writes else []
     if averages:
         recording = [AveragesIn(), *recording, AveragesOut()]
-    return [StopAtNaN(run_dir / "checkpoints", state), *recording]
+    return [StopAtNaN(run_dir / "checkpoints", state), *task.checks(), *recording]
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -64,6 +64,29 @@ class StopAtNaN(keras.callbacks.Callback):
             f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
             "--warmup-steps or --clip-norm 1 may help; under --precision float16, bfloat16."
         )
+
+
+class CheckPixels(keras.callbacks.Callback):
+    """Raises RuntimeError unless validation has counted every labelled pixel, and each once.
+
+    Args:
+        metric: the `SegmentationMetrics` of the model.
+        pixels: integers `(classes,)`, how many pixels of each class there are.
+    """
+
+    def __init__(self, metric, pixels):
+        super().__init__()
+        self.metric = metric
+        self.pixels = np.asarray(pixels)
+
+    def on_test_end(self, logs=None):
+        counted = tf.reduce_sum(self.metric.confusion_matrix.value, axis=1).numpy()
+        if (counted != self.pixels).any():
+            worst = np.argmax(np.abs(counted - self.pixels))
+            raise RuntimeError(
+                f"Validation counted {counted[worst]} pixels of class {worst}, of which there are "
+                f"{self.pixels[worst]}: it must see each image once."
+            )
 
 
 class AveragesIn(keras.callbacks.Callback):

@@ -10,6 +10,8 @@ import os
 
 import tensorflow as tf
 
+from training.input_pipeline import replicas_here
+
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
@@ -86,6 +88,30 @@ def distribute(strategy, make):
     if strategy.num_replicas_in_sync == 1:
         return make(tf.distribute.InputContext())
     return strategy.distribute_datasets_from_function(make)
+
+
+def distribute_validation(strategy, make):
+    """Makes what `fit` validates on, of which each worker reads its own share.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+        make: as for `distribute`; the batches of one evaluation.
+
+    Returns:
+        A dict of `validation_data` and `validation_steps`.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return {"validation_data": distribute(strategy, make), "validation_steps": None}
+    steps = []
+
+    def repeat(context):
+        batches = make(context)
+        steps.append(int(batches.cardinality()) // replicas_here(context))
+        return batches.repeat()
+
+    # Without end, and so many steps: where a data set ends, replicas take one more step on empty
+    # batches, whose losses of 0 count.
+    return {"validation_data": distribute(strategy, repeat), "validation_steps": steps[0]}
 
 
 def check_agreement(strategy, value, what):

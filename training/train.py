@@ -63,7 +63,7 @@ def train(config, run_dir):
         epochs=config.epochs,
         steps_per_epoch=steps,
         shuffle=False,  # the batches are shuffled already
-        validation_data=strategies.distribute(
+        **strategies.distribute_validation(
             strategy, lambda context: task.val_batches(model, context)
         ),
         callbacks=callbacks.of_run(
