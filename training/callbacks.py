@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training import pictures, records
+from training import checkpoints, pictures, records
 from training.datasets.folder import read_mask
 from training.input_pipeline import decode_image
 
@@ -14,20 +14,102 @@ from training.input_pipeline import decode_image
 SHOWN = 4
 
 
-def of_run(run_dir, monitor, state):
+def of_run(run_dir, task, state, writes=True, averages=False):
     """Returns the callbacks of a run that is recorded in `run_dir`.
 
     Args:
         run_dir: path of the run folder.
-        monitor: the score to choose the best model by.
+        task: the task, see `training.tasks`.
         state: the `checkpoints.State` that the run goes on from.
+        writes: whether this process records the run: of several machines, one does.
+        averages: whether to evaluate and save averaged weights.
     """
-    return [
-        SaveModels(run_dir, monitor, best=max(state.history.get(monitor, ()), default=-np.inf)),
+    best = max(state.history.get(task.monitor, ()), default=-np.inf)
+    recording = [
+        SaveModels(run_dir, task.monitor, best),
         RecordHistory(run_dir, state.epoch),
-        keras.callbacks.TerminateOnNaN(),
         keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
+        *task.callbacks(run_dir),
     ]
+    recording = recording if writes else []
+    if averages:
+        recording = [AveragesIn(), *recording, AveragesOut()]
+    return [StopAtNaN(run_dir / "checkpoints", state), *task.checks(), *recording]
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises FloatingPointError when a loss isn't finite any more, before anything is saved."""
+
+    def __init__(self, directory, state):
+        super().__init__()
+        self.directory = directory
+        self.state = state
+
+    def on_train_batch_end(self, batch, logs=None):
+        # `Checkpointing`, the last callback, has yet to count this step.
+        self._check(logs, f"at step {self.state.step + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs, f"in validation after step {self.state.step}")
+
+    def _check(self, logs, when):
+        if np.isfinite(float(logs["loss"])) and np.isfinite(float(logs.get("val_loss", 0))):
+            return
+        values = {name: float(value) for name, value in logs.items() if name.endswith("loss")}
+        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+        outputs = [name for name in bad if name not in ("loss", "val_loss")]
+        raise FloatingPointError(
+            f"The loss is not finite {when}: "
+            f"{', '.join(f'{name} is {bad[name]}' for name in outputs or bad)}. "
+            f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
+            "--warmup-steps or --clip-norm 1 may help; under --precision float16, bfloat16."
+        )
+
+
+class CheckPixels(keras.callbacks.Callback):
+    """Raises RuntimeError unless validation has counted every labelled pixel, and each once.
+
+    Args:
+        metric: the `SegmentationMetrics` of the model.
+        pixels: integers `(classes,)`, how many pixels of each class there are.
+    """
+
+    def __init__(self, metric, pixels):
+        super().__init__()
+        self.metric = metric
+        self.pixels = np.asarray(pixels)
+
+    def on_test_end(self, logs=None):
+        counted = tf.reduce_sum(self.metric.confusion_matrix.value, axis=1).numpy()
+        if (counted != self.pixels).any():
+            worst = np.argmax(np.abs(counted - self.pixels))
+            raise RuntimeError(
+                f"Validation counted {counted[worst]} pixels of class {worst}, of which there are "
+                f"{self.pixels[worst]}: it must see each image once."
+            )
+
+
+class AveragesIn(keras.callbacks.Callback):
+    """Puts averaged weights in the place of the weights, for validation and what is saved then."""
+
+    def on_test_begin(self, logs=None):
+        _swap_averages(self.model)
+
+
+class AveragesOut(keras.callbacks.Callback):
+    """Puts the weights back, for the checkpoint and for training."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        _swap_averages(self.model)
+
+
+def _swap_averages(model):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    for variable, average in pairs:
+        value = variable.numpy()
+        variable.assign(average.numpy())
+        average.assign(value)
 
 
 class SaveModels(keras.callbacks.Callback):

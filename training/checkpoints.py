@@ -101,7 +101,7 @@ class Checkpointing(keras.callbacks.Callback):
         if not all(np.isfinite(value).all() for value in arrays.values()):
             raise FloatingPointError(
                 f"After step {state.step} the weights are not finite any more, so they are not "
-                f"saved. {_newest(self.directory)}"
+                f"saved. {describe_newest(self.directory)}"
             )
         arrays |= {f"metrics/{i}": value for i, value in enumerate(state.partial_metrics)}
         progress = {"step": state.step, "epoch": state.epoch, "history": state.history}
@@ -112,8 +112,8 @@ class Checkpointing(keras.callbacks.Callback):
             raise OSError(
                 error.errno,
                 f"The checkpoint of step {state.step} can't be written: {error.strerror}. "
-                f"{_newest(self.directory)} Make room, or the folder writable, and run the same "
-                "command again",
+                f"{describe_newest(self.directory)} Make room, or the folder writable, and run "
+                "the same command again",
                 str(path),
             ) from error
         for old in checkpoints(self.directory)[self.keep :]:
@@ -226,7 +226,8 @@ def checkpoints(directory):
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def _newest(directory):
+def describe_newest(directory):
+    """Returns a sentence about a folder's newest checkpoint."""
     paths = checkpoints(directory)
     if not paths:
         return "There is no earlier checkpoint."

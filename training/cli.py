@@ -39,5 +39,5 @@ def plain_errors():
     """Ends the script with a sentence, not a traceback, where the user's input is at fault."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"error: {error}") from error

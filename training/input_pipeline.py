@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from keras_encnet.preprocessing import preprocess_input
 
+# One replica, which reads everything.
+ALONE = tf.distribute.InputContext()
 # The colour types of a PNG, which its byte 25 tells.
 _GREY, _PALETTE = 0, 3
 # A checksum is linear in the bits of its data: if the type changes from palette to grey, the same
@@ -95,19 +97,23 @@ def train_batches(
     augmentation=Augmentation(),
     void=255,
     first_step=0,
+    input_context=ALONE,
 ):
     """Makes endless batches of shuffled and augmented crops.
 
     Args:
         split: A `Split`.
         crop_size: Integer or pair of integers, the height and the width of the crops.
-        batch_size: Integer, the images of a batch.
+        batch_size: Integer, the images of a batch, of all replicas together.
         mode: String, the normalisation, see `keras_encnet.preprocessing.preprocess_input`.
         seed: Integer. The same seed makes the same batches.
         augmentation: An `Augmentation`.
         void: Integer or tuple of integers, the labels of pixels without a class. Pixels outside
             the image get the first of them; in the mask, all stay what they are.
         first_step: Integer, how many batches to leave out. They are not computed.
+        input_context: A `tf.distribute.InputContext`. Where there are several replicas, an
+            element is the share of one: step by step, those of the replicas that the context's
+            pipeline feeds. No other share is computed.
 
     Returns:
         A `tf.data.Dataset` of images, normalised `float32` of shape `(batch, height, width, 3)`,
@@ -126,9 +132,12 @@ def train_batches(
         raise ValueError(f"`first_step` must not be negative. Received: first_step={first_step}")
     samples = steps_per_epoch(split, batch_size) * batch_size  # an epoch
     image_paths, mask_paths = _paths(split)
-    outside = void if isinstance(void, int) else void[0]
+    outside = _one_of(void)
+    share = input_context.get_per_replica_batch_size(batch_size)
 
-    def crop(sample):
+    def crop(number):
+        step, replica = step_and_replica(number // share, input_context)
+        sample = step * batch_size + replica * share + number % share
         epoch, position = sample // samples, sample % samples
         index = tf.random.experimental.index_shuffle(
             position, seed=tf.stack([seed, epoch]), max_index=tf.constant(len(split) - 1, tf.int64)
@@ -147,32 +156,59 @@ def train_batches(
 
     seed = tf.constant(seed, tf.int64)
     return (
-        tf.data.Dataset.counter(first_step * batch_size)
+        tf.data.Dataset.counter(first_step * replicas_here(input_context) * share)
         .map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
+        .batch(share, drop_remainder=True)
         .map(lambda images, masks: (preprocess_input(images, mode=mode), masks))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def whole_images(split, *, mode):
+def whole_images(split, *, mode, void=255, input_context=ALONE):
     """Makes batches of one whole image each, at its own size and in the order of the split.
+
+    Several replicas take an image each at every step. Those that none is left for get one that is
+    void everywhere, which counts nowhere.
 
     Args:
         split: A `Split`.
         mode: String, the normalisation, see `keras_encnet.preprocessing.preprocess_input`.
+        void: Integer or tuple of integers, the labels of pixels without a class.
+        input_context: As for `train_batches`.
 
     Returns:
         A finite `tf.data.Dataset` of images, normalised `float32` of shape
         `(1, height, width, 3)`, and masks, `int32` of shape `(1, height, width)`.
     """
+    image_paths, mask_paths = _paths(split)
+    replicas = input_context.num_replicas_in_sync
+    steps = -(-len(split) // replicas)
+
+    def read(number):
+        step, replica = step_and_replica(number, input_context)
+        index = step * replicas + replica
+        path = tf.minimum(index, len(split) - 1)
+        image, mask = _read(image_paths[path], mask_paths[path])
+        return image, tf.where(index < len(split), mask, _one_of(void))
+
     return (
-        tf.data.Dataset.from_tensor_slices(_paths(split))
-        .map(_read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        tf.data.Dataset.range(steps * replicas_here(input_context))
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(1, drop_remainder=True)  # for a static batch size; no image is left over
         .map(lambda images, masks: (preprocess_input(images, mode=mode), masks))
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def replicas_here(input_context):
+    """Returns how many replicas one input pipeline feeds: those of one machine."""
+    return input_context.num_replicas_in_sync // input_context.num_input_pipelines
+
+
+def step_and_replica(number, input_context):
+    """Returns which step and replica the element of that number of an input pipeline is for."""
+    here = replicas_here(input_context)
+    return number // here, input_context.input_pipeline_id * here + number % here
 
 
 def augment(image, mask, augmentation, *, crop_size, seed, outside=255):
@@ -282,6 +318,10 @@ def decode_mask(path):
     )
     # Shades range from 0 to 65535, however many bits the file stores: undo that.
     return tf.cast(shades[..., 0], "int32") // (65535 // (2**depth - 1))
+
+
+def _one_of(void):
+    return void if isinstance(void, int) else void[0]
 
 
 def _read(image_path, mask_path):

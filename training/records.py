@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 
 # Options that may differ when a run is gone on with.
-CIRCUMSTANCES = ("run_dir", "overwrite", "checkpoint_every", "keep_checkpoints")
+CIRCUMSTANCES = (
+    "run_dir",
+    "overwrite",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "strategy",
+    "cpu_devices",
+)
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
@@ -19,7 +26,8 @@ def check_free(run_dir, config):
     if there is None or config.overwrite:
         return
     wanted = json.loads(json.dumps(describe(config)))
-    names = (wanted.keys() | there.keys()) - set(CIRCUMSTANCES)
+    # An option that one of them lacks is younger than the run, or was another recipe's.
+    names = (wanted.keys() & there.keys()) - set(CIRCUMSTANCES)
     others = [n for n in sorted(names) if there.get(n) != wanted.get(n)]
     if others:
         raise FileExistsError(

@@ -89,7 +89,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
     config = CIFAR10EncNet16k64d(**TINY)
     of_run = callbacks.of_run
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "of_run", lambda *args: [*of_run(*args), Interrupt()])
+        patch.setattr(callbacks, "of_run", lambda *a, **b: [*of_run(*a, **b), Interrupt()])
         with pytest.raises(KeyboardInterrupt):
             train.train(config, tmp_path / "run")
     model, history = train.train(config, tmp_path / "run")

@@ -184,7 +184,7 @@ def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
     root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
     _spoil_ids(root)
     config = ScenesFCN(data=str(root), skip_bad=True, **TINY)
-    split = segmentation.open_checked(config, "train")
+    split, _ = segmentation.open_checked(config, "train")
     assert len(split) == 4
     assert "train_00002" in capsys.readouterr().err
 

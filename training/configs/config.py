@@ -32,8 +32,13 @@ class Config:
     epochs: int = 50
     """The learning rate falls over so many, whatever their number."""
     batch_size: int = 16
+    """Images of a step, on all devices together."""
     learning_rate: float = 0.001
-    """Rate the schedule starts from; it falls to 0 over all steps."""
+    """Rate the schedule starts from, for the recipe's own batch size; it falls to 0 over all
+    steps."""
+    learning_rate_batch: int | None = None
+    """The batch size that the rate is for, if not the recipe's own. The rate grows and falls in
+    proportion with the batch size; to take it as it is, give that here, too."""
     schedule: Literal["poly", "cosine"] = "poly"
     power: float = 0.9
     """Of the poly schedule."""
@@ -42,6 +47,21 @@ class Config:
     momentum: float = 0.9
     l2: float = 1e-4
     """Coupled decay of all variables, as the paper means weight decay."""
+    clip_norm: float | None = None
+    """Greatest norm of the gradient of all variables together; a longer one is shortened."""
+    average_weights: float | None = None
+    """Evaluate and save moving averages of the weights, with this momentum, such as 0.999."""
+
+    # The devices.
+
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = "auto"
+    """`auto` takes all GPUs of the machine, or the machines that TF_CONFIG names."""
+    cpu_devices: int = 1
+    """Split the processor in so many devices, to try `mirrored` without GPUs."""
+    precision: Precision = "float32"
+    """Of the arithmetic; bfloat16 is faster on processors that have it."""
+    deterministic: bool = False
+    """Use operations alone that give the same bits each time; slower."""
 
     # The run.
 
@@ -55,8 +75,6 @@ class Config:
     one, too."""
     keep_checkpoints: int = 2
     seed: int = 0
-    precision: Precision = "float32"
-    """Of the arithmetic; bfloat16 is faster on processors that have it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@
     build_model()                       the network
     objectives(model)                   what `compile` needs beside the optimizer
     multipliers(model)                  factors of the learning rate of single layers
-    train_batches(model, first_step)    endless batches, from some step on
-    val_batches(model)                  every sample once
+    train_batches(model, first_step, input_context)     endless batches, from some step on
+    val_batches(model, input_context)   every sample once
+    checks()                            callbacks that make sure of something, on each machine
     callbacks(run_dir)                  what this task shows beside training
 """
 

@@ -39,14 +39,15 @@ class Classification:
         """Returns the loss and the metric."""
         return {
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            # Weights tell what several replicas evaluate to fill their batch.
+            "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         }
 
     def multipliers(self, model):
         """Returns nothing: all layers learn at one rate."""
         return {}
 
-    def train_batches(self, model, first_step=0):
+    def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
         """Returns endless batches of augmented images."""
         return cifar_pipeline.train_batches(
             self.train_split,
@@ -56,11 +57,18 @@ class Classification:
             padding=self.config.padding,
             flip=self.config.flip,
             first_step=first_step,
+            input_context=input_context,
         )
 
-    def val_batches(self, model):
+    def val_batches(self, model, input_context=input_pipeline.ALONE):
         """Returns every image once, as it is."""
-        return cifar_pipeline.all_images(self.val_split, mode=model.preprocessing)
+        return cifar_pipeline.all_images(
+            self.val_split, mode=model.preprocessing, input_context=input_context
+        )
+
+    def checks(self):
+        """Returns nothing: all images have one size and are in memory."""
+        return []
 
     def callbacks(self, run_dir):
         """Returns nothing: scores and curves say it all."""

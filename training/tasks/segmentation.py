@@ -17,8 +17,8 @@ class Segmentation:
 
     def __init__(self, config):
         self.config = config
-        self.train_split = open_checked(config, config.train_split)
-        self.val_split = open_checked(config, config.val_split)
+        self.train_split, _ = open_checked(config, config.train_split)
+        self.val_split, self.val_pixels = open_checked(config, config.val_split)
         self.steps_per_epoch = input_pipeline.steps_per_epoch(self.train_split, config.batch_size)
 
     def build_model(self):
@@ -30,19 +30,21 @@ class Segmentation:
 
     def objectives(self, model):
         """Returns the losses, their weights and the metrics."""
-        return keras_encnet.objectives(
+        objectives = keras_encnet.objectives(
             model,
             void=self.config.void,
             se_weight=self.config.se_weight,
             auxiliary_weight=self.config.auxiliary_weight,
             class_weights=self.config.class_weights,
         )
+        self.metric = objectives["metrics"]["segmentation"]
+        return objectives
 
     def multipliers(self, model):
         """Returns the factors of the learning rate of single layers."""
         return dict.fromkeys(model.head_layers, self.config.head_multiplier)
 
-    def train_batches(self, model, first_step=0):
+    def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
         """Returns endless batches of augmented crops."""
         config = self.config
         return input_pipeline.train_batches(
@@ -56,11 +58,21 @@ class Segmentation:
             ),
             void=config.void,
             first_step=first_step,
+            input_context=input_context,
         )
 
-    def val_batches(self, model):
+    def val_batches(self, model, input_context=input_pipeline.ALONE):
         """Returns whole images at native size, one a batch."""
-        return input_pipeline.whole_images(self.val_split, mode=model.preprocessing)
+        return input_pipeline.whole_images(
+            self.val_split,
+            mode=model.preprocessing,
+            void=self.config.void,
+            input_context=input_context,
+        )
+
+    def checks(self):
+        """Returns what makes sure that validation counts each image once."""
+        return [callbacks.CheckPixels(self.metric, self.val_pixels)]
 
     def callbacks(self, run_dir):
         """Returns what shows predictions in TensorBoard."""
@@ -69,15 +81,19 @@ class Segmentation:
 
 
 def open_checked(config, name):
-    """Opens a split of the configured data and reads every file of it once."""
+    """Opens a split of the configured data and reads every file of it once.
+
+    Returns:
+        The split, and how many labelled pixels of each class it has.
+    """
     split = open_split(config.data, name)
     report = check_data.check_split(split, config.void)
     if config.skip_bad and report.problems:
         for stem, problem in report.problems:
             print(f"skipping {stem}: {problem}", file=sys.stderr)
-        return split.without(report.bad_stems)
+        return split.without(report.bad_stems), report.pixel_counts
     report.raise_if_bad()
-    return split
+    return split, report.pixel_counts
 
 
 def build_model(config, class_names):
