@@ -1,6 +1,7 @@
 """EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
 
 from keras_encnet import backbones, layers, optimizers, pretrained
+from keras_encnet.export import export_litert, export_onnx, export_saved_model
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
 from keras_encnet.metrics import SegmentationMetrics
@@ -43,6 +44,9 @@ __all__ = [
     "backbones",
     "context_encoding_gate",
     "decode_predictions",
+    "export_litert",
+    "export_onnx",
+    "export_saved_model",
     "from_pytorch",
     "layers",
     "objectives",
