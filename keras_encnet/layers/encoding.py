@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_encnet.checks import is_count
-from keras_encnet.layers.precision import at_least_float32
+from keras_encnet.layers.precision import at_least_float32, full_matmul
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
@@ -22,7 +22,9 @@ class Encoding(keras.layers.Layer):
     of all residuals, `(batch, pixels, codewords, channels)`, is never built.
 
     The layer computes in float32 (float64 under that policy) and returns it,
-    also under mixed precision: a sum over pixels passes float16's range.
+    also under mixed precision: a sum over pixels passes float16's range. Nor
+    does TF32, which GPUs multiply in, cost it digits: both differences above
+    may be much smaller than their terms.
 
     Example:
 
@@ -109,7 +111,7 @@ class Encoding(keras.layers.Layer):
         x, codewords, scale = self._pixels(x, training)
         assignment = self._assign(x, codewords, scale)
         mass = ops.expand_dims(ops.sum(assignment, axis=1), -1)
-        return ops.matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
+        return full_matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
 
     def assignment(self, x):
         """Returns to which codeword each pixel goes: `(batch, pixels, codewords)`, sums to 1."""
@@ -132,7 +134,7 @@ class Encoding(keras.layers.Layer):
     def _assign(self, x, codewords, scale):
         distance = (
             ops.sum(ops.square(x), axis=-1, keepdims=True)
-            - 2 * ops.matmul(x, ops.transpose(codewords))
+            - 2 * full_matmul(x, ops.transpose(codewords))
             + ops.sum(ops.square(codewords), axis=-1)
         )
         # Rounding can leave a distance just below zero.

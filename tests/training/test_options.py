@@ -1,0 +1,127 @@
+"""Precision, averaged weights, clipping, and a training whose loss isn't finite any more."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from training import checkpoints, train
+from training.callbacks import CheckPixels
+from training.configs import CIFAR10EncNet16k64d, ScenesEncNet
+from training.datasets import cifar, scenes
+
+TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
+TINY_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return str(scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=8, val=2, test=1))
+
+
+@pytest.fixture
+def small_cifar(monkeypatch, rng):
+    images, labels = rng.integers(0, 256, (16, 32, 32, 3)), rng.integers(0, 10, 16)
+    split = cifar.Split(
+        "train", images.astype("uint8"), labels.astype("int32"), tuple("abcdefghij")
+    )
+    monkeypatch.setattr(cifar, "read_split", lambda *arguments: split)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_segmentation_trains_in_mixed_precision(precision, data, tmp_path):
+    config = ScenesEncNet(data=data, precision=precision, epochs=1, **TINY_SCENES)
+    check_mixed(config, tmp_path, precision)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_path):
+    check_mixed(
+        CIFAR10EncNet16k64d(precision=precision, epochs=1, **TINY_CIFAR), tmp_path, precision
+    )
+
+
+def check_mixed(config, run_dir, precision):
+    before = train.task_of(config).build_model().get_weights()
+    model, history = train.train(config, run_dir)
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert any((one != other).any() for one, other in zip(before, model.get_weights(), strict=True))
+    # The convolutions in half the bits, the weights and the answers in float32.
+    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+    assert convolutions[0].compute_dtype == precision
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    for output in keras.tree.flatten(model.output):
+        assert output.dtype == "float32"
+    scales = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scales == (precision == "float16")
+
+
+def test_averaged_weights_are_saved_and_the_weights_go_on(small_cifar, tmp_path):
+    options = {**TINY_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
+    model, history = train.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
+    plain, _ = train.train(
+        CIFAR10EncNet16k64d(epochs=3, **{**options, "average_weights": None}), tmp_path / "plain"
+    )
+    # The checkpoint has the weights, which averaging must not have touched, and the averages.
+    again = train.task_of(CIFAR10EncNet16k64d(**options)).build_model()
+    again.compile(train.optimizer(CIFAR10EncNet16k64d(**options), 6), "mse")
+    checkpoints.restore(again, tmp_path / "run" / "checkpoints")
+    for one, other in zip(again.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    averages = again.optimizer._model_variables_moving_average
+    # The model that is returned and the one that was saved have the averages.
+    saved = keras.models.load_model(tmp_path / "run" / "last.keras", compile=False)
+    for of_end, of_file, average, weight in zip(
+        model.trainable_variables,
+        saved.trainable_variables,
+        averages,
+        again.trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(of_end, average)
+        np.testing.assert_array_equal(of_file, average)
+        if len(weight.shape) == 4:
+            assert np.abs(weight.numpy() - average.numpy()).max() > 0
+    split = cifar.read_split()
+    answers = saved.classify(split.images).argmax(-1)
+    assert history["val_accuracy"][-1] == pytest.approx((answers == split.labels).mean())
+
+
+def test_a_long_gradient_is_shortened(small_cifar):
+    config = CIFAR10EncNet16k64d(clip_norm=0.1, learning_rate=1.0, momentum=0.0, l2=0.0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    optimizer = train.optimizer(config, steps=10)
+    before = np.concatenate([w.numpy().ravel() for w in model.weights])
+    optimizer.apply([np.full(w.shape, 100.0, "float32") for w in model.weights], model.weights)
+    after = np.concatenate([w.numpy().ravel() for w in model.weights])
+    assert np.linalg.norm(after - before) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
+    options = {**TINY_SCENES, "warmup_steps": 0, "checkpoint_every": 1, "learning_rate": 1e30}
+    with pytest.raises(FloatingPointError) as stop:
+        train.train(ScenesEncNet(data=data, epochs=2, **options), tmp_path)
+    message = str(stop.value)
+    assert "not finite at step 2: " in message
+    assert "segmentation_loss is " in message
+    assert "The last good checkpoint is that of step 1." in message
+    assert "--learning-rate" in message
+    (path,) = checkpoints.checkpoints(tmp_path / "checkpoints")
+    with np.load(path) as checkpoint:
+        assert all(np.isfinite(checkpoint[n]).all() for n in checkpoint.files if n != "progress")
+        assert json.loads(str(checkpoint["progress"]))["step"] == 1
+    assert not (tmp_path / "last.keras").exists()
+
+
+def test_validation_that_misses_or_repeats_an_image_is_found(rng):
+    from keras_encnet import SegmentationMetrics
+
+    masks = rng.integers(0, 3, (4, 5, 5))
+    metric = SegmentationMetrics(3)
+    check = CheckPixels(metric, np.bincount(masks.ravel(), minlength=3))
+    metric.update_state(masks, rng.integers(0, 3, masks.shape))
+    check.on_test_end()
+    metric.update_state(masks[:1], masks[:1])
+    with pytest.raises(RuntimeError, match="it must see each image once"):
+        check.on_test_end()
