@@ -93,6 +93,8 @@ class Training:
 
     def weights(self):
         """The weights of the last checkpoint, and those of the saved model."""
+        import keras_encnet  # noqa: F401, which registers the layers that Keras is to load
+
         path = newest(self.run_dir)
         with np.load(path) as checkpoint:
             state = {name: checkpoint[name] for name in checkpoint.files if name != "progress"}
