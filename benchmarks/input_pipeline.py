@@ -1,0 +1,200 @@
+"""Images per second and core of the training pipeline, against the same operations with Pillow.
+
+    python benchmarks/input_pipeline.py [--rounds 3]
+
+Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
+cut 480x480, with black and void outside the image, and normalise. The released code does so with
+Pillow and one process a core; here each contestant has one core, in a process of its own, in
+turns. The table says what each stage adds.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import json
+import math
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tabulate
+import tyro
+from PIL import Image
+
+WIDTH, HEIGHT, CROP, CLASSES, VOID = 500, 375, 480, 21, 255
+STAGES = ("decode image", "decode mask", "augment", "normalise and batch")
+
+
+def main(
+    contestant: Literal["all", "pipeline", "pillow"] = "all",
+    images: int = 64,
+    rounds: int = 3,
+    data: Path | None = None,
+):
+    """Compares the pipelines.
+
+    Args:
+        contestant: which to run in this process; `all` runs each in its own.
+        images: files, each read once in every measurement.
+        rounds: processes of each contestant.
+        data: folder of the files; made where it isn't given.
+    """
+    if contestant != "all":
+        # One core for all threads; set before TensorFlow counts them.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        print(json.dumps({"pipeline": pipeline, "pillow": pillow}[contestant](data)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), images)
+        found = {"pipeline": [], "pillow": []}
+        for _ in range(rounds):
+            for name, results in found.items():
+                command = [sys.executable, __file__, "--contestant", name, "--data", folder]
+                printed = subprocess.run(command, check=True, capture_output=True, text=True)
+                results.append(json.loads(printed.stdout.splitlines()[-1]))
+    report(found)
+
+
+def report(found):
+    """Prints rates, their ratio and what each stage adds."""
+    seconds = {
+        name: [statistics.median(stage) for stage in zip(*results, strict=True)]
+        for name, results in found.items()
+    }
+    for name, results in found.items():
+        rates = sorted(1 / result[-1] for result in results)
+        median, low, high = statistics.median(rates), rates[0], rates[-1]
+        print(f"{name:8} {median:.1f} images/s a core ({low:.1f} to {high:.1f})")
+    print(
+        f"pipeline / pillow: {seconds['pillow'][-1] / seconds['pipeline'][-1]:.2f} times the rate"
+    )
+    added = {name: np.diff([0.0, *values]) * 1000 for name, values in seconds.items()}
+    rows = [(stage, *(added[name][i] for name in added)) for i, stage in enumerate(STAGES)]
+    print(tabulate.tabulate(rows, ["ms an image", *added], floatfmt=".2f"))
+
+
+def write(folder, images):
+    """Writes smooth images with some texture, about as large as photographs, and blocky masks."""
+    draw = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for i in range(images):
+        coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), "uint8"))
+        image = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.BICUBIC), "float32")
+        image += draw.normal(0, 8, image.shape)
+        image = Image.fromarray(image.clip(0, 255).astype("uint8"))
+        image.save(folder / "images" / f"{i}.jpg", quality=90)
+        mask = Image.fromarray(draw.integers(0, CLASSES, (6, 8), "uint8"))
+        mask.resize((WIDTH, HEIGHT), Image.NEAREST).save(folder / "labels" / f"{i}.png")
+    (folder / "train.txt").write_text("\n".join(map(str, range(images))))
+    (folder / "classes.txt").write_text("\n".join(f"class {i}" for i in range(CLASSES)))
+
+
+def pipeline(data):
+    """Seconds an image of the pipeline up to each stage."""
+    import tensorflow as tf
+
+    from training import input_pipeline
+    from training.datasets.folder import read_split
+
+    split = read_split(data, "train")
+    paths = [[str(path) for path in paths] for paths in (split.image_paths, split.mask_paths)]
+    augmentation = input_pipeline.Augmentation()
+
+    def augment(image, mask, number):
+        seed = tf.stack([tf.constant(0, tf.int64), number])
+        return input_pipeline.augment(image, mask, augmentation, crop_size=(CROP, CROP), seed=seed)
+
+    def files():
+        return tf.data.Dataset.from_tensor_slices((*paths, tf.range(len(split), dtype=tf.int64)))
+
+    def decode(image, mask, number):
+        return input_pipeline.decode_image(image), input_pipeline.decode_mask(mask), number
+
+    def mapped(function, dataset):
+        return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    decoded = mapped(decode, files())
+    stages = [
+        mapped(lambda image, mask, number: input_pipeline.decode_image(image), files()),
+        decoded,
+        mapped(lambda image, mask, number: augment(*decode(image, mask, number)), files()),
+        input_pipeline.train_batches(
+            split, crop_size=CROP, batch_size=8, mode="torch", seed=0, augmentation=augmentation
+        ).take(len(split) // 8),
+    ]
+    return [timed(lambda stage=stage: [None for _ in stage], len(split)) for stage in stages]
+
+
+def pillow(data):
+    """Seconds an image with Pillow and NumPy up to each stage, as the released code has them."""
+    stems = (data / "train.txt").read_text().split()
+    mean, deviation = (
+        np.array(v, "float32") for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+
+    def image_of(stem):
+        return Image.open(data / "images" / f"{stem}.jpg").convert("RGB")
+
+    def pair_of(stem):
+        mask = Image.open(data / "labels" / f"{stem}.png")
+        mask.load()
+        return image_of(stem), mask
+
+    def augmented(stem):
+        image, mask = pair_of(stem)
+        if random.random() < 0.5:
+            image, mask = (x.transpose(Image.FLIP_LEFT_RIGHT) for x in (image, mask))
+        factor = random.uniform(0.5, 2.0)
+        size = round(factor * WIDTH), round(factor * HEIGHT)
+        angle = random.uniform(-10, 10)
+        image = image.resize(size, Image.BILINEAR).rotate(angle, Image.BILINEAR)
+        mask = mask.resize(size, Image.NEAREST).rotate(angle, Image.NEAREST, fillcolor=VOID)
+        # A crop that reaches beyond the image is black there; the released code pads first.
+        left, top = (random.randint(min(s - CROP, 0), max(s - CROP, 0)) for s in size)
+        right, bottom = max(left + CROP - size[0], 0), max(top + CROP - size[1], 0)
+        if min(left, top) < 0 or right or bottom:
+            border = (max(-left, 0), max(-top, 0))
+            padded = size[0] + border[0] + right, size[1] + border[1] + bottom
+            for mode, colour, source in (("RGB", 0, image), ("L", VOID, mask)):
+                canvas = Image.new(mode, padded, colour)
+                canvas.paste(source, border)
+                image, mask = (canvas, mask) if mode == "RGB" else (image, canvas)
+            left, top = max(left, 0), max(top, 0)
+        box = left, top, left + CROP, top + CROP
+        return image.crop(box), mask.crop(box)
+
+    def normalised(stem):
+        image, mask = augmented(stem)
+        image = (np.asarray(image, "float32") / 255 - mean) / deviation
+        return image, np.asarray(mask, "int32")
+
+    def batches():
+        for i in range(0, len(stems), 8):
+            images, masks = zip(*map(normalised, stems[i : i + 8]), strict=True)
+            np.stack(images), np.stack(masks)
+
+    stages = [lambda f=f: [f(stem) for stem in stems] for f in (image_of, pair_of, augmented)]
+    return [timed(stage, len(stems)) for stage in [*stages, batches]]
+
+
+def timed(run, images, repeats=3):
+    """The least seconds an image of some runs, after one that doesn't count."""
+    least = math.inf
+    for i in range(repeats + 1):
+        start = time.perf_counter()
+        run()
+        if i:
+            least = min(least, time.perf_counter() - start)
+    return least / images
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
