@@ -55,15 +55,9 @@ def speed(
                     printed = output_of(shlex.split(peer + options))
                     turns.append(float(re.search(r"median ([\d.]+)", printed)[1]))
                 else:
-                    command = [
-                        sys.executable,
-                        "-m",
-                        "benchmarks.export_speed",
-                        "turn",
-                        folder,
-                        name,
-                    ]
-                    command += ["--size", str(size), "--repeats", str(repeats)]
+                    turn_of = f"--folder {folder} --contestant {name} --size {size}"
+                    command = [sys.executable, "-m", "benchmarks.export_speed", "turn"]
+                    command += [*turn_of.split(), "--repeats", str(repeats)]
                     turns.append(json.loads(output_of(command).splitlines()[-1]))
                 print(f"{name:9} {turns[-1]:.3f} s", flush=True)
         peaks = {name: peak_flops(name) for name in ("float32", "bfloat16")}
