@@ -133,13 +133,14 @@ def of_saved_model(path, images):
     return [dict(np.load(path / f"{i}.npz")) for i in range(len(images))]
 
 
-def real(model: tyro.conf.Positional[Path], data: str, split: str = "test"):
+def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most: int = 10_000):
     """Compares bfloat16 with float32 on labelled images at native size.
 
     Args:
         model: a run folder or a `.keras` file.
         data: a folder data set, or `scenes`.
         split: of it.
+        most: images to compare, spread evenly over the split.
     """
     import keras
     import tensorflow as tf
@@ -161,7 +162,8 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test"):
             export_saved_model(network, path, precision=precision)
             signatures[precision] = tf.saved_model.load(path).signatures["tensors_uint8"]
             metrics[precision] = keras_encnet.SegmentationMetrics(network.classes)
-    for i in tqdm(range(len(images))):
+    picked = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
+    for i in tqdm(picked):
         x = decode_image(str(images.image_paths[i]))[None]
         mask = read_mask(images.mask_paths[i])[None]
         maps = {k: signature(images=x)["classes"].numpy() for k, signature in signatures.items()}
@@ -173,7 +175,7 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test"):
         scores = metric.result()
         print(f"{precision}: pixAcc {100 * float(scores['pixel_accuracy']):.2f} %", end=", ")
         print(f"mIoU {100 * float(scores['mean_iou']):.2f} %")
-    print(f"{100 * same / pixels:.3f} % of the pixels of {len(images)} images agree")
+    print(f"{100 * same / pixels:.3f} % of the pixels of {len(picked)} images agree")
 
 
 if __name__ == "__main__":
