@@ -120,7 +120,8 @@ import numpy as np, tensorflow as tf
 signature = tf.saved_model.load(sys.argv[1]).signatures["tensors"]
 for i, name in enumerate(sys.argv[2:]):
     answer = signature(images=tf.constant(np.load(name)))
-    np.savez(f"{sys.argv[1]}/{i}.npz", **{key: value.numpy() for key, value in answer.items()})
+    numbers = {key: value.numpy() for key, value in answer.items() if value.dtype != tf.string}
+    np.savez(f"{sys.argv[1]}/{i}.npz", **numbers)
 """
 
 
