@@ -12,13 +12,28 @@ def encnet50(variant, classes):
 
 
 def drawn(model):
-    """Gives biases and statistics values as of training: at zero the optimiser drops them."""
+    """Gives biases and statistics values as of training: at zero the optimiser drops them.
+
+    Statistics are those of drawn images, so that signals neither grow nor vanish with depth.
+    """
+    from keras import layers
+
+    from keras_encnet import preprocess_input
+
     draw = np.random.default_rng(0)
     for weight in model.weights:
-        if weight.path.endswith(("beta", "moving_mean", "bias")):
+        if weight.path.endswith(("beta", "bias")):
             weight.assign(draw.normal(0.0, 0.1, weight.shape))
-        elif weight.path.endswith(("gamma", "moving_variance")):
+        elif weight.path.endswith("gamma"):
             weight.assign(draw.uniform(0.5, 1.5, weight.shape))
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    height, width = (side or 128 for side in model.input.shape[1:3])
+    model(preprocess_input(smooth_noise(4, height, width), model.preprocessing), training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     return model
 
 

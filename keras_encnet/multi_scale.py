@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_encnet.checks import is_count
+from keras_encnet.export.folding import fold_batch_normalization
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.preprocessing import normalized_zero
 from keras_encnet.windows import (
@@ -50,7 +51,8 @@ class MultiScaleSegmenter:
     Args:
         model: a Keras model from images `(batch, height, width, 3)` to logits
             `(batch, height, width, classes)`, or to a dict that holds them as
-            `segmentation`.
+            `segmentation`. Of a `SegmentationModel` the weights are copied as
+            they are now.
         base_size: what the long side is at scale 1. The networks published
             were measured at 520, and EncNet101 on ADE20K at 640. For
             mmsegmentation also the bounds of both sides, such as (2048, 512)
@@ -211,7 +213,8 @@ def _compiled(model, flip):
     the official scores and the largest exponent before that.
     """
     if isinstance(model, SegmentationModel):
-        model = model.with_outputs("segmentation")
+        # Folded, it holds a third less at a time, and takes less time.
+        model = fold_batch_normalization(model.with_outputs("segmentation"))
     windows = tf.TensorSpec((None, None, None, 3), tf.float32)
 
     @tf.function(input_signature=[windows])
