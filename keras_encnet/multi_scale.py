@@ -23,6 +23,8 @@ from keras_encnet.windows import (
 PROTOCOLS = {"official": ("slide",), "mmsegmentation": ("whole", "slide")}
 # What the largest exponent is brought down to if exp overflows, at 88.7: it leaves room for a sum.
 LARGEST_EXPONENT = 80.0
+# Of the windows that are run together.
+PIXELS_AT_A_TIME = 4 * 480**2
 
 
 class MultiScaleSegmenter:
@@ -72,8 +74,8 @@ class MultiScaleSegmenter:
         align_corners: how images and logits are resized, by default true for
             official and false for mmsegmentation. The latter's networks for
             769 want True; it resizes images the other way all the same.
-        batch_size: windows run at a time. It bounds the memory: about 0.15 GiB
-            a window of 480 with EncNet50.
+        batch_size: windows run at a time, which bounds the memory; by default
+            four of 480 x 480 pixels, or as many as have no more pixels.
 
     Call arguments:
         image: one image `(height, width, 3)`, floats, normalised as the model
@@ -110,7 +112,7 @@ class MultiScaleSegmenter:
         window=None,
         stride=None,
         align_corners=None,
-        batch_size=4,
+        batch_size=None,
     ):
         if protocol not in PROTOCOLS:
             raise ValueError(
@@ -138,6 +140,8 @@ class MultiScaleSegmenter:
                 f"Received: stride={stride}, crop_size={crop_size}"
             )
         self.align_corners = official if align_corners is None else bool(align_corners)
+        if batch_size is None:
+            batch_size = max(PIXELS_AT_A_TIME // self.crop_size**2, 1)
         self.batch_size = _checked_count("batch_size", batch_size)
         self._logits, self._exponentials = _compiled(model, self.flip)
 

@@ -344,3 +344,9 @@ def test_models_that_say_no_logits_at_input_size_are_refused(network):
     nameless = keras.Model(network.input, {"mask": network.output})
     with pytest.raises(ValueError, match="name it `segmentation`"):
         MultiScaleSegmenter(nameless, **SMALL)(image)
+
+
+@pytest.mark.parametrize(("crop_size", "windows"), [(240, 16), (480, 4), (768, 1), (2048, 1)])
+def test_larger_windows_run_fewer_at_a_time(crop_size, windows):
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
+    assert MultiScaleSegmenter(model, crop_size=crop_size).batch_size == windows
