@@ -115,7 +115,7 @@ def test_a_recipe_of_each_kind_runs_from_end_to_end(name, data, backbones, tmp_p
     assert set(scores["iou"]) == set(CLASSES)
 
     export_saved_model(model, tmp_path / "export")
-    served = tf.saved_model.load(tmp_path / "export").signatures["serving_default"]
+    served = tf.saved_model.load(tmp_path / "export").signatures["tensors"]
     image = np.asarray(Image.open(data / "images/3.jpg"))
     answer = served(images=tf.constant(image[None], tf.float32))["classes"][0]
     np.testing.assert_array_equal(answer, model.segment(image))
