@@ -19,13 +19,20 @@ def choose(recipes, arguments=None, prog=None):
         The name, and an instance of its class.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments and arguments[0] in recipes:
+        name = arguments[0]
+        return name, tyro.cli(recipes[name], prog=prog and f"{prog} {name}", args=arguments[1:])
+    # Lists the recipes, a sentence each, or tells what is wrong with the name, and ends here.
+    sentences = {name: recipe.__doc__.partition("\n")[0] for name, recipe in recipes.items()}
     choices = [
-        Annotated[recipe, tyro.conf.subcommand(name, prefix_name=False)]
+        Annotated[
+            recipe,
+            tyro.conf.subcommand(name, prefix_name=False, description=sentences[name]),
+        ]
         for name, recipe in recipes.items()
     ]
-    config = tyro.cli(Union[tuple(choices)], prog=prog, args=arguments)  # noqa: UP007
-    name = next(name for name, recipe in recipes.items() if type(config) is recipe)
-    return name, config
+    tyro.cli(Union[tuple(choices)], prog=prog, args=arguments)  # noqa: UP007
+    raise SystemExit(2)
 
 
 def run(function):

@@ -244,3 +244,15 @@ def test_a_float_mask_or_a_model_of_other_classes_is_refused_by_fit():
         model.fit(images, np.zeros((2, 16, 16)), verbose=0)
     with pytest.raises(ValueError, match="beyond the model's 2 classes"):
         model.fit(images, np.full((2, 16, 16), 2), verbose=0)
+
+
+def test_the_help_lists_every_recipe_in_a_sentence_and_each_tells_the_rest(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--help"])
+    assert stop.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in RECIPES)
+    assert "0.001" not in listed
+    with pytest.raises(SystemExit):
+        train.main(["folder_encnet50", "--help"])
+    assert "frozen, small crops" in " ".join(capsys.readouterr().out.split())
