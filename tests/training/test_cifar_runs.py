@@ -5,7 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_encnet.export import export_saved_model
 from training import callbacks, evaluate, train
 from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
 from training.datasets import cifar
@@ -75,23 +77,30 @@ def test_the_rate_falls_by_a_cosine_to_zero_over_however_many_epochs(run):
     assert schedule["config"]["decay_steps"] == 10  # of 2 epochs
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
-    run, tmp_path, monkeypatch
-):
+def interrupted(config, run_dir, monkeypatch, steps):
+    """Begins a run and stops it after so many steps."""
+
     class Interrupt(keras.callbacks.Callback):
-        steps = 0
+        taken = 0
 
         def on_train_batch_end(self, batch, logs=None):
-            self.steps += 1
-            if self.steps == 9:  # in the second epoch, a step after a checkpoint
+            self.taken += 1
+            if self.taken == steps:
                 raise KeyboardInterrupt
 
-    config = CIFAR10EncNet16k64d(**TINY)
     of_run = callbacks.of_run
     with monkeypatch.context() as patch:
         patch.setattr(callbacks, "of_run", lambda *a, **b: [*of_run(*a, **b), Interrupt()])
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, tmp_path / "run")
+            train.train(config, run_dir)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
+    run, tmp_path, monkeypatch
+):
+    config = CIFAR10EncNet16k64d(**TINY)
+    # In the second epoch, a step after a checkpoint.
+    interrupted(config, tmp_path / "run", monkeypatch, steps=9)
     model, history = train.train(config, tmp_path / "run")
     _, uninterrupted, expected = run
     for one, other in zip(model.variables, uninterrupted.variables, strict=True):
@@ -99,6 +108,29 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
     assert history == expected
     written = json.loads((tmp_path / "run" / "history.json").read_text())
     assert written["loss"] == expected["loss"]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("cifar10")])
+def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
+    run_dir = tmp_path / "run"
+    config = RECIPES[name](**{**TINY, "width": 16, "batch_size": 20})
+    # Tracing would take most of the time.
+    tf.config.run_functions_eagerly(True)
+    try:
+        interrupted(config, run_dir, monkeypatch, steps=3)
+        model, history = train.train(config, run_dir)
+        assert len(history["val_accuracy"]) == 2
+        evaluate.main(run_dir)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    scores = json.loads((run_dir / "evaluation-test" / "scores.json").read_text())
+    assert scores["accuracy"] == pytest.approx(max(history["val_accuracy"]))
+
+    export_saved_model(model, tmp_path / "export")
+    served = tf.saved_model.load(tmp_path / "export").signatures["tensors"]
+    images = cifar.read_split("cifar10", "test").images[:3]
+    answer = served(images=tf.constant(images, tf.float32))["probabilities"]
+    np.testing.assert_allclose(answer, model.classify(images), atol=1e-5)
 
 
 def test_a_finished_run_and_one_of_other_options_are_refused(run):

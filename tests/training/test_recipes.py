@@ -1,4 +1,4 @@
-"""The paper's recipes, in small, all the way: train, go on, score in multi-scale, export."""
+"""Every recipe, in small, all the way: train, go on, score in multi-scale, export."""
 
 import dataclasses
 import json
@@ -10,13 +10,26 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_encnet import labels
 from keras_encnet.export import export_saved_model
-from training import evaluate, train
-from training.configs import RECIPES
+from training import evaluate, pictures, train
+from training.configs import RECIPES, SegmentationConfig
+from training.datasets import scenes
 from training.tasks import segmentation, task_of
 
-PAPER = [name for name in RECIPES if name.startswith(("pascal", "ade", "voc", "city"))]
-CLASSES = ("sky", "road", "car")
+# Those of segmentation; tests/training/test_cifar_runs.py has the others.
+NAMES = [name for name, recipe in RECIPES.items() if issubclass(recipe, SegmentationConfig)]
+PAPER = [name for name in NAMES if name.startswith(("pascal", "ade", "voc", "city"))]
+# By how the names of recipes begin; MSRC-21 has as many as VOC.
+CLASSES = {
+    "scenes": scenes.CLASSES,
+    "folder": ("sky", "road", "car"),
+    "msrc21": labels.VOC,
+    "pascal": labels.PASCAL_CONTEXT,
+    "ade20k": labels.ADE20K,
+    "voc2012": labels.VOC,
+    "cityscapes": labels.CITYSCAPES,
+}
 SMALL = {
     "blocks": (1, 1, 1, 1),
     "width_multiplier": 0.0625,
@@ -30,21 +43,33 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A data set of four images, with the lists that any of the recipes asks for."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for folder in ("images", "labels"):
-        (root / folder).mkdir()
-    for i in range(4):
-        image = rng.integers(0, 256, (40, 56, 3), "uint8")
-        mask = np.where(rng.random((40, 56)) < 0.1, 255, rng.integers(0, 3, (40, 56)))
-        Image.fromarray(image).save(root / "images" / f"{i}.jpg")
-        Image.fromarray(mask.astype("uint8")).save(root / "labels" / f"{i}.png")
-    (root / "classes.txt").write_text("\n".join(CLASSES))
-    for name, stems in {"train": "01", "trainaug": "012", "val": "3"}.items():
-        (root / f"{name}.txt").write_text("\n".join(stems))
-    return root
+def datasets(tmp_path_factory):
+    """Returns a function from a recipe's name to a data set with its number of classes.
+
+    It has four images, and the lists that any of the recipes asks for.
+    """
+    folder = tmp_path_factory.mktemp("data")
+
+    def write(name):
+        classes = CLASSES[name.split("_")[0]]
+        root = folder / str(len(classes))
+        if root.exists():
+            return root
+        rng = np.random.default_rng(0)
+        for part in ("images", "labels"):
+            (root / part).mkdir(parents=True)
+        for i in range(4):
+            image = rng.integers(0, 256, (40, 56, 3), "uint8")
+            mask = rng.integers(0, len(classes), (40, 56), "uint8")
+            mask[rng.random((40, 56)) < 0.1] = 255
+            Image.fromarray(image).save(root / "images" / f"{i}.jpg")
+            Image.fromarray(mask).save(root / "labels" / f"{i}.png")
+        (root / "classes.txt").write_text("\n".join(classes))
+        for split, stems in {"train": "01", "trainaug": "012", "val": "3"}.items():
+            (root / f"{split}.txt").write_text("\n".join(stems))
+        return root
+
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +78,7 @@ def backbones(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")
 
     def save(config):
-        model = segmentation.build_model(dataclasses.replace(config, head="fcn"), CLASSES)
+        model = segmentation.build_model(dataclasses.replace(config, head="fcn"), labels.VOC)
         path = folder / f"{config.variant}-{config.backbone}.keras"
         backbone = keras.Model(
             model.input, model.get_layer(model.backbone_layers[-1]).output, name="backbone"
@@ -76,7 +101,9 @@ def small(name, data, **changes):
     """Returns a recipe in small; `start_from` is left out."""
     recipe = RECIPES[name]
     required = [f.name for f in dataclasses.fields(recipe) if f.default is dataclasses.MISSING]
-    options = dict.fromkeys(required) | SMALL | {"data": str(data)} | changes
+    warmup = min(recipe.warmup_steps, SMALL["epochs"] - 1)
+    given = {"data": str(data), "warmup_steps": warmup}
+    options = dict.fromkeys(required) | SMALL | given | changes
     return recipe(**options), "start_from" in required
 
 
@@ -90,17 +117,25 @@ def kind(name):
     return dataclasses.astuple(dataclasses.replace(config, **left_out))
 
 
-# One of each kind.
-ALL_THE_WAY = {kind(name): name for name in reversed(PAPER)}
+# One of each kind of the paper's.
+KINDS = sorted({kind(name): name for name in reversed(PAPER)}.values())
 
 
-@pytest.mark.parametrize("name", sorted(ALL_THE_WAY.values()))
-def test_a_recipe_of_each_kind_runs_from_end_to_end(name, data, backbones, tmp_path, monkeypatch):
+@pytest.fixture
+def step_by_step():
+    """Runs functions without tracing them first, which takes most of the time of a short run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def run_all_the_way(name, data, backbones, folder):
+    """Trains, goes on, scores in multi-scale and exports, and checks what each of them leaves."""
     config, starts_from = small(name, data)
     if starts_from:
         config = dataclasses.replace(config, start_from=backbones(config))
-    run_dir = tmp_path / "run"
-    with monkeypatch.context() as patched:
+    run_dir = folder / "run"
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(segmentation.Segmentation, "callbacks", lambda *unused: [Interrupt()])
         with pytest.raises(KeyboardInterrupt):
             train.train(config, run_dir)
@@ -112,19 +147,42 @@ def test_a_recipe_of_each_kind_runs_from_end_to_end(name, data, backbones, tmp_p
     evaluate.main(run_dir, data=str(data), split="val", **sizes)
     scores = json.loads((run_dir / "evaluation-val-multi-scale/scores.json").read_text())
     assert 0 <= scores["mean_iou"] <= 1
-    assert set(scores["iou"]) == set(CLASSES)
+    assert list(scores["iou"]) == list(CLASSES[name.split("_")[0]])
 
-    export_saved_model(model, tmp_path / "export")
-    served = tf.saved_model.load(tmp_path / "export").signatures["tensors"]
+    export_saved_model(model, folder / "export")
+    served = tf.saved_model.load(folder / "export").signatures["tensors"]
     image = np.asarray(Image.open(data / "images/3.jpg"))
     answer = served(images=tf.constant(image[None], tf.float32))["classes"][0]
-    np.testing.assert_array_equal(answer, model.segment(image))
+    # In bfloat16 the best two classes of a pixel may be all but equal.
+    least = 1.0 if config.precision == "float32" else 0.95
+    assert np.mean(answer == model.segment(image)) >= least
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_a_recipe_learns_from_crops_of_its_own_size(name, data):
-    sizes = {field: getattr(RECIPES[name], field) for field in ("crop_size", "base_size", "epochs")}
-    config, _ = small(name, data, **sizes)
+@pytest.mark.parametrize("name", KINDS)
+def test_a_recipe_of_each_kind_runs_from_end_to_end(name, datasets, backbones, tmp_path):
+    run_all_the_way(name, datasets(name), backbones, tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in KINDS])
+def test_every_other_recipe_runs_from_end_to_end(
+    name, datasets, backbones, tmp_path, step_by_step, monkeypatch
+):
+    # Takes seconds for 150 classes.
+    monkeypatch.setattr(pictures, "save_confusion_matrix", lambda *unused: None)
+    run_all_the_way(name, datasets(name), backbones, tmp_path)
+
+
+def sizes(name):
+    return {field: getattr(RECIPES[name], field) for field in ("crop_size", "base_size")}
+
+
+# One of each kind at each size.
+SIZES = sorted({(kind(name), *sizes(name).values()): name for name in reversed(PAPER)}.values())
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_recipe_of_each_size_learns_from_crops_of_it(name, datasets):
+    config, _ = small(name, datasets(name), **sizes(name))
     task = task_of(config)
     model = task.build_model()
     optimizer = train.optimizer(config, task.steps_per_epoch * config.epochs)
