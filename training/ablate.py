@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 import keras
-import tabulate
 
 import keras_encnet
-from training import cli, pictures, records
+from training import ablation_report, cli, records
 from training.configs import RECIPES
 from training.datasets import open_split
 from training.evaluate import evaluate, evaluate_multi_scale, report
@@ -27,7 +26,6 @@ from training.train import train
 
 SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
 CODEWORDS = (0, 8, 16, 32, 64)
-SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
 DEEPER = {
     "resnet18": "resnet34",
     "resnet34": "resnet50",
@@ -55,10 +53,8 @@ class Row:
     of: str | None = None
 
 
-# The names of the table's rows, without the sweeps; `se_weight_0` is the encoding alone.
-TABLE = ("fcn", "se_weight_0", "se_loss", "deeper", "multi_scale")
 # EncNet as the recipe has it.
-FULL = Row("se_loss", "+ SE-loss")
+FULL = Row(ablation_report.FULL, "+ SE-loss")
 
 
 def main(
@@ -97,11 +93,15 @@ def main(
     rows = rows_of(config, parts, deeper_weights)
     images = open_split(data, split)
     setup = {"recipe": recipe, "data": Path(data).name, "split": split, "epochs": config.epochs}
+    setup |= _recorded({"backbone_weights": config.backbone_weights})
+    for path in ablation_report.paths(output):
+        check_same(path, setup)  # those of other rows, too: they are in one table
     multi_scale = {"base_size": base_size, "crop_size": crop_size}
     for seed in seeds:
         for row in rows:
             path = output / f"{row.name}-seed{seed}.json"
-            wanted = {"label": row.label, **setup, "seed": seed, "changes": row.changes}
+            wanted = {"label": row.label, **setup, "seed": seed}
+            wanted["changes"] = _recorded(row.changes)
             if row.of is not None:
                 wanted |= {"of": row.of, "multi_scale": multi_scale}
             if path.exists():
@@ -117,8 +117,8 @@ def main(
             else:
                 result = score_multi_scale(run_dir, images, config.void, multi_scale)
             records.write_json(path, {**wanted, **result, "environment": records.environment()})
-            summarize(output, config)
-    summarize(output, config)
+            ablation_report.write(output, config)
+    ablation_report.write(output, config)
     print(f"\n{(output / 'table.md').read_text()}\nwritten to {output}")
 
 
@@ -212,82 +212,17 @@ def check_same(path, wanted):
     found = records.read_json(path)
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if found.get(key, value) != value:  # a key that isn't there is younger than the result
             raise FileExistsError(
-                f"{path} is the result of another experiment, with {key}={found.get(key)!r}: "
+                f"{path} is the result of another experiment, with {key}={found[key]!r}: "
                 f"choose another `--output`, or remove it. Received: {key}={value!r}"
             )
 
 
-def summarize(output, config):
-    """Writes the table and the plot of all results in a folder."""
-    results = collect(output)
-    records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
-    curves = {
-        field: {
-            value: [[result["scores"][score] for result in found] for score in SCORES]
-            for value, found in points.items()
-        }
-        for field, points in sweeps(results, config).items()
-    }
-    if any(len(points) > 1 for points in curves.values()):
-        pictures.save_sweeps(output / "sweeps.png", curves, list(SCORES.values()))
-
-
-def collect(output):
-    """Returns all results in a folder: a dict from names of rows to lists, one result a seed."""
-    results = {}
-    for path in sorted(output.glob("*-seed*.json")):
-        results.setdefault(path.stem.rsplit("-seed", 1)[0], []).append(records.read_json(path))
-    return results
-
-
-def table(results):
-    """Returns the results as a Markdown table, a row a network: mean, least and most over seeds."""
-    lines = []
-    for name in sorted(results, key=_place):
-        found = results[name]
-        scores = [_spread(found, score) for score in SCORES]
-        minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
-        lines.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
-    header = ("network", *SCORES.values(), "seeds", "minutes a seed")
-    return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
-
-
-def _place(name):
-    """Where a row is in the table: those of the paper's first, then each sweep by its values."""
-    if name in TABLE:
-        return 0, TABLE.index(name), 0
-    field, _, value = name.rpartition("_")
-    return 1, field, float(value)
-
-
-def _spread(found, score):
-    values = [100 * result["scores"][score] for result in found]
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ({min(values):.1f} to {max(values):.1f})"
-
-
-def sweeps(results, config):
-    """Returns the two curves of the paper's Figure 6.
-
-    Args:
-        results: as `collect` returns them.
-        config: the recipe, which has the values of the row that changes none.
-
-    Returns:
-        Dict from fields to the points of their sweep, a dict from the value to
-        the results at it.
-    """
-    curves = {"se_weight": {}, "num_codewords": {}}
-    for name, found in results.items():
-        changes = found[0]["changes"]
-        for field, points in curves.items():
-            if name == FULL.name or list(changes) == [field]:
-                points[changes.get(field, getattr(config, field))] = found
-    return {field: dict(sorted(points.items())) for field, points in curves.items()}
+def _recorded(options):
+    """Returns options as a result records them: of weights the name, not where they were."""
+    weights = options.get("backbone_weights")
+    return options if weights is None else {**options, "backbone_weights": Path(weights).name}
 
 
 def _config(recipe, data, epochs, backbone_weights):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import ablate
+from training import ablate, ablation_report
 from training.configs import FolderEncNet50, ScenesEncNet
 from training.datasets import scenes
 
@@ -145,7 +145,7 @@ def test_the_sweeps_are_drawn_from_what_is_there(tmp_path):
             result = {"label": f"row {name}", "changes": changes, "scores": scores}
             result["seconds"] = {"train": 60.0}
             (tmp_path / f"{name}-seed{seed}.json").write_text(json.dumps(result))
-    ablate.summarize(tmp_path, ScenesEncNet())
+    ablation_report.write(tmp_path, ScenesEncNet())
     assert Image.open(tmp_path / "sweeps.png").size[0] > 800
     table = (tmp_path / "table.md").read_text()
     order = [
@@ -167,7 +167,7 @@ def test_the_curves_have_a_point_a_value_that_of_the_recipe_among_them(tmp_path)
         "se_weight_0.8": result({"se_weight": 0.8}, 6),
         "num_codewords_8": result({"num_codewords": 8}, 7),
     }
-    curves = ablate.sweeps(found, ScenesEncNet())
+    curves = ablation_report.sweeps(found, ScenesEncNet())
     values = {
         field: {value: results[0]["scores"] for value, results in points.items()}
         for field, points in curves.items()
@@ -194,6 +194,22 @@ def test_results_of_another_experiment_are_not_mixed_in(data, done):
         watch(monkeypatch)
         with pytest.raises(FileExistsError, match="with epochs=1.*Received: epochs=2"):
             run(data, output, parts=("fcn",), epochs=2)
+        # In one table with rows that it doesn't train.
+        with pytest.raises(FileExistsError, match="with epochs=1.*Received: epochs=2"):
+            run(data, output, parts=("encoding",), epochs=2)
+
+
+def test_a_result_tells_the_name_of_weights_and_not_where_they_were(tmp_path):
+    options = {"backbone": "resnet101", "backbone_weights": str(tmp_path / "resnet101.weights.h5")}
+    recorded = ablate._recorded(options)
+    assert recorded == {"backbone": "resnet101", "backbone_weights": "resnet101.weights.h5"}
+    for unchanged in ({"backbone_weights": "imagenet"}, {"backbone_weights": None}, {}):
+        assert ablate._recorded(unchanged) == unchanged
+
+
+def test_a_result_from_before_an_option_existed_is_still_of_the_same_experiment(tmp_path):
+    (tmp_path / "fcn-seed0.json").write_text('{"epochs": 1}')
+    ablate.check_same(tmp_path / "fcn-seed0.json", {"epochs": 1, "younger": 2})
 
 
 def test_no_training_begins_when_time_is_over(data, trained, tmp_path, capsys):
