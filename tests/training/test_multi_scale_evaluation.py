@@ -59,3 +59,27 @@ def test_the_score_with_background_is_told_if_asked(
     scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
     expected = scores["mean_iou"] * len(scenes.CLASSES) / (len(scenes.CLASSES) + 1)
     assert scores["mean_iou_with_background"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
+def test_each_pixel_is_counted_once_whatever_the_number_of_windows_at_a_time(
+    protocol, tiny_backbone, randomize, tmp_path
+):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=3)
+    split = folder.read_split(data, "test")
+    labels = np.concatenate([folder.read_mask(path).ravel() for path in split.mask_paths])
+    model = randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES)))
+    options = {"base_size": 104, "crop_size": 48, "scales": (0.5, 1.0), "window": "slide"}
+    matrices = []
+    for batch_size in (1, 2, 5):
+        segmenter = keras_encnet.MultiScaleSegmenter(
+            model, protocol=protocol, batch_size=batch_size, **options
+        )
+        metric = evaluate.evaluate_multi_scale(segmenter, split)
+        matrices.append(np.asarray(metric.confusion_matrix))
+    for matrix in matrices:
+        np.testing.assert_array_equal(
+            matrix.sum(1), np.bincount(labels[labels != 255], minlength=len(scenes.CLASSES))
+        )
+        # The arg-max of a pixel may tip where sums of floats are in another order.
+        assert np.abs(matrix - matrices[0]).sum() <= 1e-3 * matrix.sum()

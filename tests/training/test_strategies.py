@@ -12,7 +12,7 @@ from training.configs import RECIPES, CIFAR10EncNet16k64d, ScenesEncNet
 from training.datasets import cifar, folder
 
 # Replicas of all machines, and machines.
-LAYOUTS = [(2, 1), (4, 1), (2, 2), (4, 2), (3, 3)]
+LAYOUTS = [(2, 1), (3, 1), (4, 1), (2, 2), (4, 2), (3, 3)]
 BATCH = 12
 
 
