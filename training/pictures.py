@@ -131,7 +131,8 @@ def save_sweeps(path, curves, names):
             means = np.array([values.mean() for values in seeds])
             reach = [means - [v.min() for v in seeds], [v.max() for v in seeds] - means]
             style = {"fmt": "o-" if number == 0 else "s--", "capsize": 3, "color": f"C{number}"}
-            axis.errorbar(ticks, means, reach, **style)
+            # Side by side, so that the bars of one don't cover those of the other.
+            axis.errorbar(np.array(ticks) + 0.08 * number - 0.04, means, reach, **style)
             axis.set_ylabel(name, color=f"C{number}")
         panel.grid(alpha=0.3)
     save(figure, path)
