@@ -145,3 +145,44 @@ class SegmentationMetrics(keras.metrics.Metric):
             "void": list(self.void),
             "absent": self.absent,
         }
+
+
+def presence_scores(presence, logits):
+    """Scores the presence branch beside what knowing nothing of the image would score.
+
+    Example:
+
+    >>> presence = [[True, False], [True, True], [False, True], [False, True]]
+    >>> logits = [[2.0, -1.0], [2.0, 1.0], [-2.0, 1.0], [-2.0, -1.0]]
+    >>> {name: round(score, 3) for name, score in presence_scores(presence, logits).items()}
+    {'se_loss': 0.345, 'base_rate_loss': 0.628, 'average_precision': 0.958}
+
+    Args:
+        presence: booleans `(images, classes)`, see `keras_encnet.losses.class_presence`.
+        logits: floats `(images, classes)`.
+
+    Returns:
+        Dict of floats: `se_loss`, the binary cross-entropy; `base_rate_loss`,
+        that of predicting for each class the share of these images which show
+        it; `average_precision`, 0 to 1, the mean over the classes that some
+        image shows, NaN if there is none.
+    """
+    presence, logits = np.asarray(presence, bool), np.asarray(logits, "float64")
+    rates = presence.mean(0).clip(1e-12, 1 - 1e-12)
+    precisions = [
+        _average_precision(truth, scores)
+        for truth, scores in zip(presence.T, logits.T, strict=True)
+        if truth.any()
+    ]
+    return {
+        "se_loss": float(np.mean(np.logaddexp(0, logits) - presence * logits)),
+        "base_rate_loss": float(np.mean(-rates * np.log(rates) - (1 - rates) * np.log1p(-rates))),
+        "average_precision": float(np.mean(precisions)) if precisions else np.nan,
+    }
+
+
+def _average_precision(truth, scores):
+    """The mean, over the images that show the class, of the precision down to each."""
+    ranked = truth[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return precision[ranked].mean()

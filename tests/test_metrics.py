@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet import SegmentationMetrics
+from keras_encnet.metrics import presence_scores
 
 CLASSES = 5
 
@@ -184,3 +185,29 @@ def test_a_background_that_is_wholly_missed_is_one_class_more(rng, absent):
     metric.update_state(truth, answer)
     expected = float(metric.result()["mean_iou"]) * 59 / 60
     assert metric.mean_iou_with_background() == pytest.approx(expected, rel=1e-6)
+
+
+def test_presence_scores_are_those_by_hand():
+    presence = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0]], bool)
+    logits = np.array([[3.0, -2.0, 0.0], [1.0, 4.0, 0.0], [2.0, -3.0, 0.0], [-1.0, 1.0, 0.0]])
+    scores = presence_scores(presence, logits)
+    # Class 0 ranks its images 1st and 3rd; class 1 1st, 2nd and 4th; no image shows class 2.
+    assert scores["average_precision"] == pytest.approx(((1 + 2 / 3) / 2 + (2 + 3 / 4) / 3) / 2)
+    expected = keras.losses.BinaryCrossentropy(from_logits=True)(presence.astype(float), logits)
+    assert scores["se_loss"] == pytest.approx(float(expected), rel=1e-6)
+    rates = np.broadcast_to([0.5, 0.75, 1e-12], presence.shape)
+    told = presence_scores(presence, np.log(rates / (1 - rates)))
+    assert scores["base_rate_loss"] == pytest.approx(told["se_loss"], rel=1e-6)
+
+
+def test_no_constant_prediction_beats_the_base_rates(rng):
+    presence = rng.random((40, CLASSES)) < 0.3
+    for bias in rng.normal(scale=2, size=(20, CLASSES)):
+        scores = presence_scores(presence, np.broadcast_to(bias, presence.shape))
+        assert scores["se_loss"] >= scores["base_rate_loss"]
+
+
+def test_presence_far_from_even_odds_stays_finite():
+    scores = presence_scores([[True, False]], [[-1e4, 1e4]])
+    assert scores["se_loss"] == pytest.approx(1e4)
+    assert np.isnan(presence_scores([[False, False]], [[0.0, 0.0]])["average_precision"])

@@ -21,6 +21,12 @@ class Encoding(keras.layers.Layer):
     products, `|x|^2 - 2 x.d + |d|^2` and `A'X - (sum_i a_ik) d_k`; the tensor
     of all residuals, `(batch, pixels, codewords, channels)`, is never built.
 
+    Published so, the layer depends on sizes. A squared distance grows with the
+    channels: at 512 it is near 256, and one codeword takes nearly all pixels
+    from the start. A code grows with the pixels, so that statistics learned
+    from crops don't fit larger images. With `average`, both are means, over
+    channels and over pixels.
+
     The layer computes in float32 (float64 under that policy) and returns it,
     also under mixed precision: a sum over pixels passes float16's range. Nor
     does TF32, which GPUs multiply in, cost it digits: both differences above
@@ -38,6 +44,8 @@ class Encoding(keras.layers.Layer):
             from U(-1, 0), one draw a batch, and inference uses -0.5, whatever
             is stored (the CIFAR-10 experiment's regularisation,
             `EncodingDrop` in the released code). `scale` then isn't trainable.
+        average: if true, squared distances are means over channels and codes
+            means over pixels; if false both are sums, as published.
         codewords_initializer: default U(-1, 1) / sqrt(K * channels).
         scale_initializer: default U(-1, 0).
         seed: seed of the stochastic scale.
@@ -62,6 +70,7 @@ class Encoding(keras.layers.Layer):
         self,
         num_codewords,
         stochastic_scale=False,
+        average=False,
         codewords_initializer=None,
         scale_initializer=None,
         seed=None,
@@ -77,6 +86,7 @@ class Encoding(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.num_codewords = int(num_codewords)
         self.stochastic_scale = stochastic_scale
+        self.average = average
         self.codewords_initializer = keras.initializers.get(codewords_initializer)
         self.scale_initializer = keras.initializers.get(scale_initializer)
         self.seed = seed
@@ -111,7 +121,8 @@ class Encoding(keras.layers.Layer):
         x, codewords, scale = self._pixels(x, training)
         assignment = self._assign(x, codewords, scale)
         mass = ops.expand_dims(ops.sum(assignment, axis=1), -1)
-        return full_matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
+        code = full_matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
+        return code / ops.cast(ops.shape(x)[1], code.dtype) if self.average else code
 
     def assignment(self, x):
         """Returns to which codeword each pixel goes: `(batch, pixels, codewords)`, sums to 1."""
@@ -137,6 +148,8 @@ class Encoding(keras.layers.Layer):
             - 2 * full_matmul(x, ops.transpose(codewords))
             + ops.sum(ops.square(codewords), axis=-1)
         )
+        if self.average:
+            distance /= x.shape[-1]
         # Rounding can leave a distance just below zero.
         return ops.softmax(scale * ops.maximum(distance, 0), axis=-1)
 
@@ -153,6 +166,7 @@ class Encoding(keras.layers.Layer):
             **super().get_config(),
             "num_codewords": self.num_codewords,
             "stochastic_scale": self.stochastic_scale,
+            "average": self.average,
             "codewords_initializer": keras.initializers.serialize(self.codewords_initializer),
             "scale_initializer": keras.initializers.serialize(self.scale_initializer),
             "seed": self.seed,

@@ -25,6 +25,8 @@ class FeatureMapAttention(keras.layers.Layer):
 
     Args:
         gating: `"scale"` or `"residual"`.
+        kernel_initializer: of W. `"zeros"` starts all gates at 1/2, whatever
+            the size of the code.
 
     Call arguments:
         features: `(batch, height, width, channels)`, channels known.
@@ -40,11 +42,12 @@ class FeatureMapAttention(keras.layers.Layer):
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
     """
 
-    def __init__(self, gating="scale", **kwargs):
+    def __init__(self, gating="scale", kernel_initializer="glorot_uniform", **kwargs):
         if gating not in GATINGS:
             raise ValueError(f"`gating` must be one of {GATINGS}. Received: gating={gating!r}")
         super().__init__(autocast=False, **kwargs)
         self.gating = gating
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, features_shape, code_shape):
         if len(features_shape) != 4 or len(code_shape) != 2:
@@ -56,7 +59,7 @@ class FeatureMapAttention(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(code_shape[-1], features_shape[-1]),
-            initializer="glorot_uniform",
+            initializer=self.kernel_initializer,
             autocast=False,
         )
         self.bias = self.add_weight(
@@ -80,4 +83,8 @@ class FeatureMapAttention(keras.layers.Layer):
         return features_shape
 
     def get_config(self):
-        return {**super().get_config(), "gating": self.gating}
+        return {
+            **super().get_config(),
+            "gating": self.gating,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -16,9 +16,10 @@ def EncNet(
     backbone,
     classes=21,
     weights=None,
-    variant="paper",
+    variant="keras_encnet",
     num_codewords=32,
     channels=512,
+    average=None,
     reduction=None,
     gating=None,
     auxiliary="variant",
@@ -44,12 +45,15 @@ def EncNet(
         classes: number of classes, at least 2; void isn't one.
         weights: None, or the path of a `.weights.h5` file of the whole model
             with all the outputs of its variant, as `save_weights` wrote it.
-        variant: `"paper"`, `"official"` (PyTorch-Encoding) or
-            `"mmsegmentation"`: what the arguments below are where they are
-            not given.
+        variant: `"keras_encnet"`, the paper's structure with averages inside
+            of Encoding, which trains better; `"paper"`; `"official"`
+            (PyTorch-Encoding) or `"mmsegmentation"`: what the arguments below
+            are where they are not given.
         num_codewords: codewords of each Encoding layer; 0 puts global average
             pooling in its place (the paper's ablation).
         channels: width of the head.
+        average: whether Encoding averages, over channels in its distances and
+            over pixels in its codes, see `Encoding`.
         reduction: how codes of all codewords become one: `"sum"` (the paper)
             or `"mean"` (both implementations).
         gating: `"scale"`, x * g, or `"residual"`, relu(x + x * g).
@@ -85,6 +89,7 @@ def EncNet(
     check_stages(backbone)
     parts = variant_parts(
         variant,
+        average=average,
         reduction=reduction,
         gating=gating,
         lateral=lateral,
@@ -113,15 +118,16 @@ def EncNet(
     if parts["lateral"]:
         check_one_size(backbone, ("stage2", "stage3", "stage4"))
         x = _join_laterals(x, stages)
-    code = context_code(x, num_codewords, parts["reduction"], name="context")
-    x = FeatureMapAttention(parts["gating"], name="context_attention")(x, code)
+    encoding = num_codewords, parts["average"], parts["reduction"]
+    code = context_code(x, *encoding, name="context")
+    x = FeatureMapAttention(parts["gating"], "zeros", name="context_attention")(x, code)
     tensors = {
         "segmentation": classify(x, name="segmentation", **classifier),
         "presence": _presence(code, classes, name="presence"),
     }
     if auxiliary == "context":
         x = conv_norm_relu(stages["stage3"], channels, 3, name="stage3_head")
-        code = context_code(x, num_codewords, parts["reduction"], name="stage3_context")
+        code = context_code(x, *encoding, name="stage3_context")
         tensors["presence_stage3"] = _presence(code, classes, name="presence_stage3")
     elif auxiliary == "fcn":
         tensors["segmentation_stage3"] = fcn_head(
@@ -139,14 +145,14 @@ def EncNet(
     return model if outputs is None else model.with_outputs(outputs)
 
 
-def context_code(x, num_codewords, reduction, name):
+def context_code(x, num_codewords, average, reduction, name):
     """The Context Encoding Module up to its code: `(batch, h, w, c)` to `(batch, c)`, float32."""
     dtype = at_least_float32()
     # A gate hangs on the difference of large sums: rounding their terms to float16 can flip it.
     x = conv_norm_relu(x, x.shape[-1], 1, name=f"{name}_projection", dtype=dtype)
     if num_codewords == 0:
         return layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_pool")(x)
-    code = Encoding(num_codewords, name=f"{name}_encoding")(x)
+    code = Encoding(num_codewords, average=average, name=f"{name}_encoding")(x)
     # One mean and variance a codeword: the axis of codewords is the second.
     code = BatchNormalization(axis=1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(
         code
@@ -159,7 +165,11 @@ def context_code(x, num_codewords, reduction, name):
 
 
 def _presence(code, classes, name):
-    return layers.Dense(classes, dtype=at_least_float32(), name=name)(code)
+    # Like the gates', the kernel starts at zero: a sum over codewords is large, and with random
+    # kernels the first losses are, too, and the first gates are open or closed by chance.
+    return layers.Dense(classes, kernel_initializer="zeros", dtype=at_least_float32(), name=name)(
+        code
+    )
 
 
 def _join_laterals(x, stages):

@@ -40,13 +40,14 @@ def EncNet50(
             they fit `stem="plain"`, `stride_on="1x1"`), the path of a
             `.weights.h5` file that `keras.applications.ResNet50(
             include_top=False)` saved, or None. Unused when `weights` is given.
-        variant: `"paper"`, `"official"` or `"mmsegmentation"`, see `EncNet`;
-            `"paper"` by default, or that of published weights.
+        variant: `"keras_encnet"`, `"paper"`, `"official"` or
+            `"mmsegmentation"`, see `EncNet`; the first by default, or that of
+            published weights.
         num_codewords: codewords of each Encoding layer, 0 for the ablation.
         name: name of the model.
         **options: of the backbone `output_stride` (8, 16, 32), `stem` and
             `stride_on` (see `backbones.ResNet`); of `EncNet` `channels`,
-            `reduction`, `gating`, `auxiliary`, `lateral`, `align_corners`,
+            `average`, `reduction`, `gating`, `auxiliary`, `lateral`, `align_corners`,
             `dropout`, `outputs` and `preprocessing`. The last defaults to what
             the backbone's weights want: `"caffe"` for `stride_on="1x1"` (Keras
             Applications), `"torch"` for `"3x3"`.
@@ -127,7 +128,7 @@ def _on_resnet(
             backbone_weights=None if weights is not None else backbone_weights,
             classes=21 if classes is None else classes,
             input_shape=input_shape,
-            variant=variant or "paper",
+            variant=variant or "keras_encnet",
             num_codewords=num_codewords,
             **options,
         )

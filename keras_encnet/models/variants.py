@@ -1,22 +1,26 @@
-"""The three structures that were published."""
+"""The three structures that were published, and this package's own."""
 
-# What separates the paper from the two implementations with published weights. `lateral` is on in
-# the released code for PASCAL data only.
+_PAPER = {
+    "stem": "plain",
+    "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
+    "average": False,
+    "reduction": "sum",
+    "gating": "scale",
+    "auxiliary": "context",
+    "lateral": False,
+    "align_corners": False,
+    "dropout": 0.1,
+    "spatial_dropout": False,
+}
+# What separates the paper from the two implementations with published weights, and what trains
+# best. `lateral` is on in the released code for PASCAL data only.
 VARIANTS = {
-    "paper": {
-        "stem": "plain",
-        "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
-        "reduction": "sum",
-        "gating": "scale",
-        "auxiliary": "context",
-        "lateral": False,
-        "align_corners": False,
-        "dropout": 0.1,
-        "spatial_dropout": False,
-    },
+    "keras_encnet": {**_PAPER, "average": True},
+    "paper": _PAPER,
     "official": {
         "stem": "deep_64",
         "stride_on": "3x3",
+        "average": False,
         "reduction": "mean",
         "gating": "residual",
         "auxiliary": "fcn",
@@ -28,6 +32,7 @@ VARIANTS = {
     "mmsegmentation": {
         "stem": "deep_32",
         "stride_on": "3x3",
+        "average": False,
         "reduction": "mean",
         "gating": "residual",
         "auxiliary": "fcn",

@@ -41,6 +41,12 @@ def test_the_default_gating_is_that_of_the_paper():
     assert FeatureMapAttention().gating == "scale"
 
 
+def test_gates_start_half_open_where_the_kernel_starts_at_zero():
+    layer = FeatureMapAttention(kernel_initializer="zeros")
+    layer.build((None, None, None, 7), (None, 5))
+    np.testing.assert_array_equal(layer.gates(np.full((2, 5), 1e4)), np.full((2, 7), 0.5))
+
+
 def test_features_of_any_size_are_taken(attention):
     layer, features, code = attention("residual")
     inputs = keras.Input((None, None, 7)), keras.Input((5,))

@@ -11,7 +11,7 @@ from keras_encnet.backbones import ResNet
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.models.encnet import context_code
 
-VARIANTS = ("paper", "official", "mmsegmentation")
+VARIANTS = ("keras_encnet", "paper", "official", "mmsegmentation")
 AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, None: set()}
 
 
@@ -19,7 +19,7 @@ AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, N
 def tiny(tiny_backbone):
     """Builds EncNet on the smallest backbone."""
 
-    def build(variant="paper", num_codewords=4, **options):
+    def build(variant="keras_encnet", num_codewords=4, **options):
         options = {"classes": 5, "channels": 8, **options}
         return EncNet(tiny_backbone(), variant=variant, num_codewords=num_codewords, **options)
 
@@ -53,7 +53,7 @@ def test_trainable_parameters_are_as_many_as_published(build, classes, options, 
 def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
     model = tiny(variant, auxiliary=auxiliary)
     if auxiliary == "variant":
-        auxiliary = "context" if variant == "paper" else "fcn"
+        auxiliary = "context" if variant in ("keras_encnet", "paper") else "fcn"
     outputs = model(image(2, 17, 23))
     assert set(outputs) == {"segmentation", "presence"} | AUXILIARIES[auxiliary]
     for name, output in outputs.items():
@@ -80,11 +80,12 @@ def normalize(x, layer, axis):
     return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
 
 
+@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("gating", ["scale", "residual"])
-def test_the_context_encoding_module_is_the_equations(rng, randomize, reduction, gating):
+def test_the_context_encoding_module_is_the_equations(rng, randomize, average, reduction, gating):
     inputs = keras.Input((None, None, 6))
-    code = context_code(inputs, 4, reduction, name="context")
+    code = context_code(inputs, 4, average, reduction, name="context")
     attention = FeatureMapAttention(gating, name="attention")
     model = randomize(keras.Model(inputs, [code, attention(inputs, code)]))
     model.get_layer("context_encoding").scale.assign(rng.uniform(-1, 0, 4))
@@ -95,9 +96,10 @@ def test_the_context_encoding_module_is_the_equations(rng, randomize, reduction,
     pixels = np.maximum(projected, 0).reshape(2, 35, 1, 6)
     encoding = model.get_layer("context_encoding")
     residuals = pixels - encoding.codewords.numpy()
-    weights = np.exp(encoding.scale.numpy() * (residuals**2).sum(-1))
+    total = np.mean if average else np.sum
+    weights = np.exp(encoding.scale.numpy() * total(residuals**2, -1))
     weights /= weights.sum(-1, keepdims=True)
-    codes = (weights[..., None] * residuals).sum(1)
+    codes = total(weights[..., None] * residuals, 1)
     # One mean and variance a codeword, not a channel.
     codes = np.maximum(normalize(codes, model.get_layer("context_bn"), axis=1), 0)
     expected_code = codes.sum(1) if reduction == "sum" else codes.mean(1)
@@ -110,6 +112,15 @@ def test_the_context_encoding_module_is_the_equations(rng, randomize, reduction,
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_training_starts_from_even_odds_and_half_open_gates(tiny, variant):
+    # Whatever the code: that of 32 codewords is a sum in the hundreds.
+    model = tiny(variant, num_codewords=32)
+    np.testing.assert_array_equal(model(image(2, 17, 23))["presence"], np.zeros((2, 5)))
+    attention = model.get_layer("context_attention")
+    np.testing.assert_array_equal(attention.gates(np.full((1, 8), 300.0)), np.full((1, 8), 0.5))
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     ("gating", "reduction"), [("scale", "sum"), ("residual", "mean"), ("residual", "sum")]
@@ -120,7 +131,7 @@ def test_the_context_encoding_module_survives_float16(gating, reduction, trainin
     def build(policy):
         keras.config.set_dtype_policy(policy)
         inputs = keras.Input((None, None, 512))
-        code = context_code(inputs, 32, reduction, name="context")
+        code = context_code(inputs, 32, False, reduction, name="context")
         features = FeatureMapAttention(gating, name="attention")(inputs, code)
         return keras.Model(inputs, {"code": code, "features": features})
 
@@ -155,6 +166,7 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
 @pytest.mark.parametrize(
     ("variant", "reduction", "gating", "auxiliary", "align_corners", "dropout"),
     [
+        ("keras_encnet", "sum", "scale", "presence_stage3", False, keras.layers.Dropout),
         ("paper", "sum", "scale", "presence_stage3", False, keras.layers.Dropout),
         ("official", "mean", "residual", "segmentation_stage3", True, keras.layers.Dropout),
         (
@@ -168,6 +180,7 @@ def test_each_variant_has_its_parts(
 ):
     model = tiny(variant)
     assert ("context_sum" in names(model)) == (reduction == "sum")
+    assert model.get_layer("context_encoding").average == (variant == "keras_encnet")
     assert model.get_layer("context_attention").gating == gating
     assert set(model.output) == {"segmentation", "presence", auxiliary}
     assert model.get_layer("segmentation").align_corners == align_corners
@@ -180,6 +193,8 @@ def test_each_variant_has_its_parts(
 @pytest.mark.parametrize(
     ("override", "described"),
     [
+        ({"average": True}, lambda m: m.get_layer("context_encoding").average),
+        ({"average": False}, lambda m: not m.get_layer("context_encoding").average),
         ({"reduction": "sum"}, lambda m: "context_sum" in names(m)),
         ({"reduction": "mean"}, lambda m: "context_sum" not in names(m)),
         ({"gating": "scale"}, lambda m: m.get_layer("context_attention").gating == "scale"),
@@ -241,7 +256,7 @@ def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
     inputs = keras.Input((None, None, 6))
     x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
     summed, mean = (
-        randomize(keras.Model(inputs, context_code(inputs, 4, reduction, reduction)))(x)
+        randomize(keras.Model(inputs, context_code(inputs, 4, True, reduction, reduction)))(x)
         for reduction in ("sum", "mean")
     )
     assert np.max(mean) > 0
@@ -285,6 +300,7 @@ def test_a_backbone_without_the_stages_is_refused(tiny_backbone, stages):
 @pytest.mark.parametrize(
     ("variant", "stem", "stride_on", "preprocessing"),
     [
+        ("keras_encnet", "plain", "1x1", "caffe"),
         ("paper", "plain", "1x1", "caffe"),
         ("official", "deep_64", "3x3", "torch"),
         ("mmsegmentation", "deep_32", "3x3", "torch"),

@@ -29,6 +29,7 @@ class ADE20KEncNet50(config.SegmentationConfig):
     """
 
     data: str = "data/ade20k"
+    variant: config.Variant = "paper"
     epochs: int = 120
     learning_rate: float = 0.01
     head_multiplier: float = 10.0

@@ -7,7 +7,7 @@ from typing import Literal
 Head = Literal["encnet", "fcn"]
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Blocks = tuple[int, int, int, int] | None
-Variant = Literal["paper", "official", "mmsegmentation"]
+Variant = Literal["keras_encnet", "paper", "official", "mmsegmentation"]
 StrideOn = Literal["1x1", "3x3"] | None
 Reduction = Literal["sum", "mean"] | None
 Gating = Literal["scale", "residual"] | None
@@ -106,10 +106,11 @@ class SegmentationConfig(Config):
     start_from: str | None = None
     """A `.keras` file, such as the last of another run or a converted ResNet. Its weights are
     copied, layer by layer, where names and shapes agree."""
-    variant: Variant = "paper"
+    variant: Variant = "keras_encnet"
     """What the options from here to `dropout` are where they are not given."""
     stem: Literal["plain", "deep_32", "deep_64"] | None = None
     stride_on: StrideOn = None
+    average: bool | None = None
     reduction: Reduction = None
     gating: Gating = None
     auxiliary: Auxiliary = "variant"
@@ -130,6 +131,8 @@ class SegmentationConfig(Config):
     class_weights: tuple[float, ...] | None = None
     head_multiplier: float = 1.0
     """Factor of the head's learning rate; 10 in the released code."""
+    presence_multiplier: float | None = None
+    """Factor of the learning rate of the presence classifiers; the head's by default."""
 
     # Augmentation.
 

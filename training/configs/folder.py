@@ -18,14 +18,13 @@ class FolderEncNet50(config.SegmentationConfig):
     """
 
     data: str = dataclasses.MISSING
-    reduction: config.Reduction = "mean"
-    gating: config.Gating = "residual"
     auxiliary: config.Auxiliary = None
     freeze_backbone_batch_normalization: bool = True
     epochs: int = 6
     batch_size: int = 8
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
+    presence_multiplier: float | None = 1.0
     warmup_steps: int = 40
     crop_size: tuple[int, int] = (192, 192)
 

@@ -27,6 +27,7 @@ class PascalContextEncNet50(config.SegmentationConfig):
     """
 
     data: str = "data/pascal_context"
+    variant: config.Variant = "paper"
     epochs: int = 50
     learning_rate: float = 0.001
     head_multiplier: float = 10.0

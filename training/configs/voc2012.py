@@ -32,6 +32,7 @@ class VOC2012EncNet101Aug(config.SegmentationConfig):
 
     data: str = "data/voc2012"
     train_split: str = "trainaug"
+    variant: config.Variant = "paper"
     backbone: config.Backbone = "resnet101"
     epochs: int = 50
     learning_rate: float = 0.001

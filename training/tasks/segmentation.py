@@ -42,7 +42,11 @@ class Segmentation:
 
     def multipliers(self, model):
         """Returns the factors of the learning rate of single layers."""
-        return dict.fromkeys(model.head_layers, self.config.head_multiplier)
+        multipliers = dict.fromkeys(model.head_layers, self.config.head_multiplier)
+        if self.config.presence_multiplier is not None:
+            presence = [name for name in model.output if name.startswith("presence")]
+            multipliers |= dict.fromkeys(presence, self.config.presence_multiplier)
+        return multipliers
 
     def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
         """Returns endless batches of augmented crops."""
@@ -114,8 +118,8 @@ def build_model(config, class_names):
     if config.head == "fcn":
         model = keras_encnet.FCN(backbone, len(class_names), preprocessing=preprocessing)
     else:
-        names = ("variant", "num_codewords", "channels", "reduction", "gating", "auxiliary")
-        names += ("lateral", "align_corners", "dropout")
+        names = ("variant", "num_codewords", "channels", "average", "reduction", "gating")
+        names += ("auxiliary", "lateral", "align_corners", "dropout")
         model = keras_encnet.EncNet(
             backbone,
             len(class_names),

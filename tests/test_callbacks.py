@@ -1,0 +1,151 @@
+"""The diagnostics tell a module that learns from one that doesn't."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
+
+from keras_encnet import EncNet, EncNet14, objectives
+from keras_encnet.callbacks import ContextDiagnostics
+
+CLASSES = 3
+
+
+@pytest.fixture
+def data(rng):
+    """Images of one class each, which their colour tells; the last is void."""
+    classes = np.arange(9) % CLASSES
+    masks = np.broadcast_to(classes[:, None, None], (9, 16, 16)).copy()
+    images = np.eye(3)[classes][:, None, None] + 0.1 * rng.normal(size=(9, 16, 16, 3))
+    masks[-1] = 255
+    return images.astype("float32"), masks
+
+
+@pytest.fixture
+def network(tiny_backbone):
+    def build(**options):
+        options = {"num_codewords": 4, "channels": 8, "auxiliary": None, **options}
+        model = EncNet(tiny_backbone(), CLASSES, **options)
+        model.compile(keras.optimizers.SGD(0.1), **objectives(model))
+        return model
+
+    return build
+
+
+def fit(model, data, diagnostics, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(*data, batch_size=3, shuffle=False, verbose=0, callbacks=[diagnostics], **options)
+    return [str(w.message) for w in caught if "codewords" in str(w.message) + "base rates"]
+
+
+def test_numbers_are_those_of_the_layers(network, data):
+    model = network()
+    diagnostics = ContextDiagnostics([data])
+    fit(model, data, diagnostics, epochs=1)
+    (numbers,) = diagnostics.history
+    outputs = keras.Model(
+        model.input,
+        [
+            model.get_layer("context_encoding").input,
+            model.get_layer("context_mean").output,
+            model.output["presence"],
+        ],
+    )
+    features, code, logits = outputs(data[0], training=False)
+    assignment = np.asarray(model.get_layer("context_encoding").assignment(features))
+    gates = model.get_layer("context_attention").gates(4 * code).numpy()
+    shares = assignment.mean((0, 1))
+    assert numbers["step"] == 3
+    assert numbers["context_encoding/live_codewords"] == (shares >= 0.025).sum()
+    assert numbers["context_encoding/largest_share"] == pytest.approx(shares.max(), rel=1e-5)
+    assert 0 <= numbers["context_encoding/assignment_entropy"] <= 1 + 1e-6
+    assert numbers["context_attention/gate_mean"] == pytest.approx(gates.mean(), rel=1e-4)
+    spread = gates.std(0).mean()
+    assert numbers["context_attention/gate_spread_images"] == pytest.approx(spread, rel=1e-3)
+    # The image without a labelled pixel tells nothing of presence.
+    truth = np.eye(CLASSES)[np.arange(8) % CLASSES]
+    entropy = keras.losses.BinaryCrossentropy(from_logits=True)(truth, logits[:8])
+    assert numbers["presence/se_loss"] == pytest.approx(float(entropy), rel=1e-4)
+
+
+def test_looks_come_every_so_many_steps_and_at_the_end_of_epochs(network, data):
+    diagnostics = ContextDiagnostics([data], every=2)
+    fit(network(), data, diagnostics, epochs=2)
+    assert [numbers["step"] for numbers in diagnostics.history] == [2, 3, 4, 6]
+
+
+def test_even_assignments_have_entropy_one_and_all_codewords_live(network, data):
+    model = network()
+    model.get_layer("context_encoding").scale.assign([0.0] * 4)
+    model.get_layer("context_encoding").trainable = False
+    diagnostics = ContextDiagnostics([data])
+    assert not any("live" in message for message in fit(model, data, diagnostics))
+    numbers = diagnostics.history[-1]
+    assert numbers["context_encoding/assignment_entropy"] == pytest.approx(1, abs=1e-6)
+    assert numbers["context_encoding/largest_share"] == pytest.approx(1 / 4, abs=1e-6)
+    assert numbers["context_encoding/live_codewords"] == 4
+
+
+def test_dead_codewords_are_warned_of(network, data):
+    model = network()
+    model.get_layer("context_encoding").scale.assign([0.0, -1e6, -1e6, -1e6])
+    model.get_layer("context_encoding").trainable = False
+    messages = fit(model, data, ContextDiagnostics([data]))
+    assert any("1 of the 4 codewords of 'context_encoding' are live" in m for m in messages)
+
+
+def test_presence_that_does_not_beat_base_rates_is_warned_of_after_the_first_epoch(network, data):
+    model = network()
+    model.get_layer("presence").trainable = False
+    diagnostics = ContextDiagnostics([data])
+    assert not any("base rates" in message for message in fit(model, data, diagnostics, epochs=1))
+    messages = fit(model, data, diagnostics, epochs=2, initial_epoch=1)
+    assert any(
+        "'presence' does not beat the base rates: its SE-loss is 0.693" in m for m in messages
+    )
+
+
+def test_a_branch_that_learns_is_not_warned_of(network, data):
+    model = network()
+    model.compile(keras.optimizers.Adam(0.02), **objectives(model, se_weight=1))
+    diagnostics = ContextDiagnostics([data])
+    fit(model, data, diagnostics, epochs=30)
+    numbers = diagnostics.history[-1]
+    assert numbers["presence/se_loss"] < numbers["presence/base_rate_loss"]
+    assert numbers["presence/average_precision"] == pytest.approx(1)
+
+
+def test_tensorboard_gets_every_number(network, data, tmp_path):
+    diagnostics = ContextDiagnostics(tf.data.Dataset.from_tensors(data), log_dir=tmp_path)
+    fit(network(), data, diagnostics)
+    (file,) = tmp_path.iterdir()
+    tags = set()
+    for record in tf.data.TFRecordDataset(str(file)):
+        event = event_pb2.Event.FromString(record.numpy())
+        tags |= {value.tag for value in event.summary.value}
+    assert tags == {f"context/{name}" for name in diagnostics.history[-1] if name != "step"}
+
+
+def test_a_classifier_is_looked_into_without_masks(rng):
+    images, labels = rng.normal(size=(4, 32, 32, 3)).astype("float32"), np.arange(4)
+    model = EncNet14(width=4, num_codewords=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    diagnostics = ContextDiagnostics([images])
+    model.fit(images, labels, verbose=0, callbacks=[diagnostics])
+    assert sum(name.endswith("live_codewords") for name in diagnostics.history[-1]) > 1
+
+
+def test_a_model_without_the_module_is_refused(data):
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Dense(CLASSES)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="Expected a model with Encoding.*Received: model="):
+        model.fit(data[0], data[0], verbose=0, callbacks=[ContextDiagnostics([data])])
+
+
+def test_nothing_to_look_at_is_refused(network, data):
+    with pytest.raises(ValueError, match="Expected at least one batch"):
+        fit(network(), data, ContextDiagnostics([]))
