@@ -191,7 +191,8 @@ def train_row(config, row, seed, images, run_dir):
         train(config, run_dir)
     begun = time.monotonic()
     model = keras.models.load_model(run_dir / "last.keras")
-    scores = report(evaluate(model, images, config.void), images.class_names)
+    metric, presence = evaluate(model, images, config.void)
+    scores = report(metric, images.class_names, presence)
     trained = sum(records.read_json(run_dir / "history.json")["seconds"])
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and of no more use
     return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - begun}}

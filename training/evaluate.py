@@ -5,7 +5,6 @@ python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import keras_encnet
+from keras_encnet.losses import class_presence
+from keras_encnet.metrics import presence_scores
 from training import cifar_pipeline, cli, input_pipeline, pictures, records
 from training.datasets import cifar, open_split
 from training.datasets.folder import read_mask
@@ -79,12 +80,12 @@ def main(
         how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
         if multi_scale:
             segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
-            metric = evaluate_multi_scale(segmenter, images, void, absent)
+            metric, presence = evaluate_multi_scale(segmenter, images, void, absent), None
         else:
-            metric = evaluate(network, images, void, absent)
+            metric, presence = evaluate(network, images, void, absent)
         result["multi_scale"] = how if multi_scale else None
         matrix = metric.confusion_matrix
-        scores = report(metric, images.class_names)
+        scores = report(metric, images.class_names, presence)
         if with_background:
             scores["mean_iou_with_background"] = metric.mean_iou_with_background()
         print(table(scores))
@@ -132,16 +133,31 @@ def evaluate(model, split, void=(255,), absent="exclude"):
     """Runs `model` over every image of `split`, one at a time, at native size.
 
     Returns:
-        A `SegmentationMetrics` that has seen them all.
+        A `SegmentationMetrics` that has seen them all, and the scores of the
+        presence branch, see `keras_encnet.metrics.presence_scores`, or None.
     """
-    scorer = model.with_outputs("segmentation")
-    objectives = keras_encnet.objectives(scorer, void=void, absent=absent)
-    scorer.compile(**objectives)
-    scorer.evaluate(
-        input_pipeline.whole_images(split, mode=model.preprocessing),
-        verbose="auto" if sys.stdout.isatty() else 2,  # a line in a log
+    scorer = model.with_outputs(set(model.output) & {"segmentation", "presence"})
+    metric = keras_encnet.SegmentationMetrics(model.classes, void=void, absent=absent)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((1, None, None, 3), tf.float32),
+            tf.TensorSpec((1, None, None), tf.int32),
+        ]
     )
-    return objectives["metrics"]["segmentation"]
+    def answer(images, masks):
+        outputs = scorer(images, training=False)
+        metric.update_state(masks, outputs["segmentation"])
+        return class_presence(masks, model.classes, void), outputs.get("presence")
+
+    truth, logits = [], []
+    batches = input_pipeline.whole_images(split, mode=model.preprocessing)
+    for images, masks in tqdm(batches, unit="image"):
+        (presence, told), logit = answer(images, masks)
+        if logit is not None and told[0]:
+            truth.append(presence[0])
+            logits.append(logit[0])
+    return metric, presence_scores(truth, logits) if logits else None
 
 
 def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude"):
@@ -177,13 +193,14 @@ def save_page(path, model, split, shown=SHOWN):
     pictures.save_comparison(path, rows, ["image", "truth", model.name], split.class_names)
 
 
-def report(metric, class_names):
-    """Returns the scores of `metric` as a dict of plain numbers, per class among them."""
+def report(metric, class_names, presence=None):
+    """Returns all scores as a dict of plain numbers, per class and of presence among them."""
     per_class = {
         name: None if np.isnan(iou) else float(iou)
         for name, iou in zip(class_names, metric.per_class_iou(), strict=True)
     }
-    return {**{k: float(v) for k, v in metric.result().items()}, "iou": per_class}
+    scores = {**{k: float(v) for k, v in metric.result().items()}, "iou": per_class}
+    return scores if presence is None else {**scores, "presence": presence}
 
 
 def table(scores):
@@ -197,6 +214,12 @@ def table(scores):
     )
     if "mean_iou_with_background" in scores:
         summary += f"   with background {100 * scores['mean_iou_with_background']:.1f} %"
+    if "presence" in scores:
+        summary += (
+            f"\npresence: average precision {100 * scores['presence']['average_precision']:.1f} %   "
+            f"SE-loss {scores['presence']['se_loss']:.3f}, "
+            f"of the base rates {scores['presence']['base_rate_loss']:.3f}"
+        )
     return f"{lines}\n\n{summary}"
 
 

@@ -70,7 +70,8 @@ def main(
         config = dataclasses.replace(config, epochs=epochs, overwrite=True)
         model, _ = train(config, folder)
         seconds = time.perf_counter() - began
-        scores = report(evaluate(model, split), split.class_names)
+        metric, presence = evaluate(model, split)
+        scores = report(metric, split.class_names, presence)
         scores["ambiguous_iou"] = float(np.mean([scores["iou"][n] or 0 for n in scenes.AMBIGUOUS]))
         models[name], results[name] = model, {**scores, "seconds": seconds}
 

@@ -1,0 +1,262 @@
+r"""Ranks what heads could be, in about a minute each, on features that are computed once.
+
+    python -m training.proxy --data FOLDER --recipe folder_encnet50
+
+The features are stage 4 of the frozen backbone at output stride 16, of the very crops that the
+recipe would train on, and of the whole images of the split to score. On these, each head is trained
+with the recipe's rates, and scored at the resolution of the features. What the choices are is in
+`CHOICES`; scores, diagnostics and their plot are written to the output folder, and a choice that is
+there already is not trained again.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tabulate
+import tensorflow as tf
+from tqdm import tqdm
+
+import keras_encnet
+from keras_encnet.callbacks import ContextDiagnostics
+from keras_encnet.metrics import presence_scores
+from training import cli, pictures, records
+from training.configs import RECIPES
+from training.tasks.segmentation import Segmentation
+from training.train import optimizer, set_up
+
+OUTPUT_STRIDE = 16
+# Steps between two looks of the diagnostics, and the images that they look at.
+EVERY, LOOKED_AT = 10, 32
+PUBLISHED = {
+    "average": False,
+    "reduction": "mean",
+    "gating": "residual",
+    "presence_multiplier": None,
+}
+# What each changes in the recipe, and whether gates and presence start from random kernels.
+CHOICES = {
+    "FCN": ({"head": "fcn"}, False),
+    "released code": (PUBLISHED, True),
+    "+ kernels from zero": (PUBLISHED, False),
+    "+ averages in Encoding": ({**PUBLISHED, "average": True}, False),
+    "+ gates scale": ({**PUBLISHED, "average": True, "gating": "scale"}, False),
+    "+ sum over codewords": ({"presence_multiplier": None}, False),
+    "+ slower presence: the recipe": ({}, False),
+    "the recipe without averages": ({"average": False}, False),
+    "the recipe without codewords": ({"num_codewords": 0}, False),
+    "the recipe without SE-loss": ({"se_weight": 0.0}, False),
+}
+# The two that the plot compares.
+COMPARED = {"released code": "released code", "this package": "+ slower presence: the recipe"}
+
+
+def main(
+    data: str,
+    recipe: str = "folder_encnet50",
+    output: Path = Path("runs/proxy"),
+    split: str = "test",
+    backbone_weights: str | None = None,
+    seeds: tuple[int, ...] = (0,),
+):
+    """Ranks the choices of `CHOICES` on one data set.
+
+    Args:
+        data: a folder data set, or `scenes`.
+        recipe: that of an EncNet, which the choices vary.
+        output: folder of features and results.
+        split: the split to score on.
+        backbone_weights: those of the recipe by default.
+        seeds: each choice starts from each of them; the crops are those of the recipe's seed.
+    """
+    config = dataclasses.replace(
+        RECIPES[recipe](data=data), val_split=split, output_stride=OUTPUT_STRIDE, auxiliary=None
+    )
+    if backbone_weights is not None:
+        config = dataclasses.replace(config, backbone_weights=backbone_weights)
+    set_up(config)
+    crops, images, classes = features(config, output / "features.npz")
+    for seed in seeds:
+        for name, (changes, random_kernels) in CHOICES.items():
+            path = output / f"{name.replace(' ', '_').replace(':', '')}-seed{seed}.json"
+            if path.exists():
+                continue
+            print(f"\n{name}, seed {seed}", flush=True)
+            choice = dataclasses.replace(config, **changes, seed=seed)
+            result = rank(choice, random_kernels, crops, images, classes)
+            environment = records.environment()
+            records.write_json(path, {"choice": name, "seed": seed, **result, **environment})
+    results = {
+        name: [
+            records.read_json(path)
+            for path in sorted(output.glob("*-seed*.json"))
+            if records.read_json(path)["choice"] == name
+        ]
+        for name in CHOICES
+    }
+    records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
+    pictures.save_diagnostics(
+        output / "diagnostics.png", {k: results[name][0] for k, name in COMPARED.items()}
+    )
+    print(f"\n{table(results)}\nwritten to {output}")
+
+
+def features(config, path):
+    """Returns features and masks of all crops of a training, and of the images to score.
+
+    Args:
+        config: a `SegmentationConfig`.
+        path: where they are kept for the next time.
+
+    Returns:
+        The crops, arrays `(steps, batch, rows, columns, channels)` and `(steps, batch, rows,
+        columns)`; the images, a list of pairs of such without the first axis; and how many classes
+        there are.
+    """
+    task = Segmentation(config)
+    model = task.build_model()
+    if not path.exists():
+        backbone = keras.Model(model.input, model.get_layer("head_conv").input)
+        compute = tf.function(
+            lambda x: tf.cast(backbone(x, training=False), tf.float16),
+            input_signature=[tf.TensorSpec((None, None, None, 3))],
+        )
+        steps = config.epochs * task.steps_per_epoch
+        crops = _computed(compute, task.train_batches(model).take(steps), steps)
+        images = _computed(compute, task.val_batches(model), len(task.val_split))
+        arrays = {f"x{i}": x for i, (x, _) in enumerate(images)}
+        arrays |= {f"y{i}": y for i, (_, y) in enumerate(images)}
+        xs, ys = (np.stack(part) for part in zip(*crops, strict=True))
+        records.write_whole(path, lambda place: np.savez(place, crops=xs, masks=ys, **arrays))
+    with np.load(path) as arrays:
+        images = [(arrays[f"x{i}"], arrays[f"y{i}"]) for i in range(len(task.val_split))]
+        return (arrays["crops"], arrays["masks"]), images, model.classes
+
+
+def _computed(compute, batches, count):
+    """The features of batches, and their masks at the same size."""
+    found = []
+    for images, masks in tqdm(batches, total=count, unit="batch"):
+        x = compute(images)
+        y = tf.image.resize(masks[..., None], tf.shape(x)[1:3], "nearest")[..., 0]
+        found.append((x.numpy(), y.numpy()))
+    return found
+
+
+def rank(config, random_kernels, crops, images, classes):
+    """Trains one head on the features, and returns its scores and diagnostics."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    model = head_of(config, crops[0].shape[-1], classes)
+    if random_kernels:
+        _redraw(model)
+    steps = len(crops[0])
+    multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
+    if config.presence_multiplier is not None:
+        multipliers["presence"] = config.presence_multiplier
+    objectives = keras_encnet.objectives(model, void=config.void, se_weight=config.se_weight)
+    model.compile(optimizer(config, steps, multipliers), **objectives)
+    callbacks = []
+    if config.head == "encnet":
+        spread = np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int)
+        callbacks = [ContextDiagnostics([images[i] for i in spread], None, EVERY, config.void)]
+    begun = time.monotonic()
+    history = model.fit(
+        _endless(*crops),
+        epochs=config.epochs,
+        steps_per_epoch=steps // config.epochs,
+        validation_data=_finite(images),
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=2,
+    ).history
+    seconds = time.monotonic() - begun
+    scores = {
+        name.removeprefix("val_"): float(values[-1])
+        for name, values in history.items()
+        if name in ("val_pixel_accuracy", "val_mean_iou")
+    }
+    if config.head == "encnet":
+        answer = tf.function(
+            lambda x: model(x, training=False)["presence"],
+            input_signature=[tf.TensorSpec((1, None, None, crops[0].shape[-1]))],
+        )
+        shown = [np.isin(np.arange(classes), mask) for _, mask in images]
+        logits = [answer(tf.cast(x, tf.float32))[0] for x, _ in images]
+        scores["presence"] = presence_scores(shown, logits)
+    return {
+        "scores": scores,
+        "seconds": seconds,
+        "val_mean_iou": [float(value) for value in history["val_mean_iou"]],
+        "diagnostics": callbacks[0].history if callbacks else [],
+    }
+
+
+def head_of(config, channels, classes):
+    """Builds the head of `config` alone, from features to logits of their size."""
+    x = keras.Input((None, None, channels), name="features")
+    stages = {f"stage{i}": keras.layers.Identity(name=f"stage{i}")(x) for i in range(1, 5)}
+    backbone = keras.Model(x, stages)
+    if config.head == "fcn":
+        return keras_encnet.FCN(backbone, classes)
+    names = ("variant", "num_codewords", "channels", "average", "reduction", "gating", "auxiliary")
+    return keras_encnet.EncNet(backbone, classes, **{name: getattr(config, name) for name in names})
+
+
+def _redraw(model):
+    """Draws the kernels of gates and presence at random, as published."""
+    draw = keras.initializers.GlorotUniform(seed=0)
+    for name in ("context_attention", "presence"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(draw(kernel.shape))
+
+
+def _endless(xs, ys):
+    return (
+        tf.data.Dataset.range(len(xs))
+        .map(
+            lambda i: tf.numpy_function(
+                lambda i: (xs[i].astype("float32"), ys[i]), [i], (tf.float32, tf.int32)
+            )
+        )
+        .map(lambda x, y: (tf.ensure_shape(x, xs.shape[1:]), tf.ensure_shape(y, ys.shape[1:])))
+    )
+
+
+def _finite(images):
+    def pairs():
+        for x, y in images:
+            yield x.astype("float32"), y
+
+    channels = images[0][0].shape[-1]
+    return tf.data.Dataset.from_generator(
+        pairs,
+        output_signature=(
+            tf.TensorSpec((1, None, None, channels), tf.float32),
+            tf.TensorSpec((1, None, None), tf.int32),
+        ),
+    )
+
+
+def table(results):
+    """Returns the scores as a Markdown table, the mean over seeds."""
+    lines = []
+    for name, found in results.items():
+        if not found:
+            continue
+        scores = [f"{100 * np.mean([r['scores'][s] for r in found]):.1f}" for s in SCORES]
+        presence = [r["scores"]["presence"] for r in found if "presence" in r["scores"]]
+        for score, factor, digits in (("average_precision", 100, 1), ("se_loss", 1, 3)):
+            values = [factor * p[score] for p in presence]
+            scores.append(f"{np.mean(values):.{digits}f}" if values else "")
+        lines.append((name, *scores, len(found)))
+    header = ("head", *SCORES.values(), "presence AP %", "SE-loss", "seeds")
+    return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
+
+
+SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
+
+if __name__ == "__main__":
+    cli.run(main)
