@@ -101,33 +101,33 @@ def pipeline(data):
     """Seconds an image of the pipeline up to each stage."""
     import tensorflow as tf
 
-    from training import input_pipeline
+    from training import augmentation, decoding, input_pipeline
     from training.datasets.folder import read_split
 
     split = read_split(data, "train")
     paths = [[str(path) for path in paths] for paths in (split.image_paths, split.mask_paths)]
-    augmentation = input_pipeline.Augmentation()
+    variation = augmentation.Augmentation()
 
     def augment(image, mask, number):
         seed = tf.stack([tf.constant(0, tf.int64), number])
-        return input_pipeline.augment(image, mask, augmentation, crop_size=(CROP, CROP), seed=seed)
+        return augmentation.augment(image, mask, variation, crop_size=(CROP, CROP), seed=seed)
 
     def files():
         return tf.data.Dataset.from_tensor_slices((*paths, tf.range(len(split), dtype=tf.int64)))
 
     def decode(image, mask, number):
-        return input_pipeline.decode_image(image), input_pipeline.decode_mask(mask), number
+        return decoding.decode_image(image), decoding.decode_mask(mask), number
 
     def mapped(function, dataset):
         return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     decoded = mapped(decode, files())
     stages = [
-        mapped(lambda image, mask, number: input_pipeline.decode_image(image), files()),
+        mapped(lambda image, mask, number: decoding.decode_image(image), files()),
         decoded,
         mapped(lambda image, mask, number: augment(*decode(image, mask, number)), files()),
         input_pipeline.train_batches(
-            split, crop_size=CROP, batch_size=8, mode="torch", seed=0, augmentation=augmentation
+            split, crop_size=CROP, batch_size=8, mode="torch", seed=0, augmentation=variation
         ).take(len(split) // 8),
     ]
     return [timed(lambda stage=stage: [None for _ in stage], len(split)) for stage in stages]
