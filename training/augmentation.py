@@ -64,12 +64,12 @@ def augment(image, mask, augmentation, *, crop_size, seed, outside=255):
     """Flips, scales, rotates and crops an image and its mask.
 
     All of it is one affine map from the pixels of the crop to those of the image, so each pixel is
-    interpolated once, bilinearly, at the nearest 64th of a pixel to the left and above. When
-    nothing is to be done the pixels stay as they are, bit for bit.
+    interpolated once, bilinearly, at whole 64ths of a pixel (OpenCV takes 32nds). At the border it
+    repeats pixels. When nothing is to be done the pixels stay as they are, bit for bit.
 
-    XLA compiles what is done per pixel to loops over all of the crop, which takes a sixth of the
-    time of the operations one by one. It compiles anew for each power of two of pixels that images
-    need, in a third of a second.
+    XLA compiles what is done pixel by pixel, which then takes a sixth of the time of TensorFlow's
+    operations: for each power of two of pixels that there are images of, once, in a third of a
+    second.
 
     Args:
         image: `uint8` tensor of shape `(height, width, 3)`.
