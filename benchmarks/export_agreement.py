@@ -151,8 +151,8 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most
     from keras_encnet.export import export_saved_model
     from training.datasets import open_split
     from training.datasets.folder import read_mask
+    from training.decoding import decode_image
     from training.evaluate import find_model
-    from training.input_pipeline import decode_image
 
     network = keras.models.load_model(find_model(model))
     images = open_split(data, split)

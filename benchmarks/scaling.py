@@ -1,11 +1,11 @@
 """What N replicas send each other at every step, and how much of their time that takes.
 
-    python benchmarks/scaling.py [--step-seconds S] [--batch B] [--crop-size C]
+    python benchmarks/scaling.py [--measure 3 | --step-seconds S S] [--batch B] [--crop-size C]
 
-Bytes and operations are counted from the networks. The time of a step of one replica is given, or
-reckoned from `--teraflops`, what the device does of them in practice. An all-reduce of b bytes over
-N replicas takes 2 (N - 1) / N b / bandwidth, and a latency for each doubling of N. Nothing is taken
-to overlap.
+Bytes and operations are counted from the networks. The time of a step of one replica is measured
+here, given, or reckoned from `--teraflops`, what the device does of them in practice. An all-reduce
+of b bytes over N replicas takes 2 (N - 1) / N b / bandwidth, and a latency for each doubling of N.
+Nothing is taken to overlap.
 """
 
 import os
@@ -13,6 +13,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import math
+import statistics
+import time
 
 import numpy as np
 import tabulate
@@ -28,7 +30,8 @@ LINKS = {
 
 
 def main(
-    step_seconds: float | None = None,
+    step_seconds: tuple[float, float] | None = None,
+    measure: int = 0,
     teraflops: float = 20.0,
     batch: int = 4,
     crop_size: int = 480,
@@ -37,16 +40,23 @@ def main(
     """Prints what is sent, and expected efficiencies.
 
     Args:
-        step_seconds: a step of one replica; reckoned from `teraflops` if not given.
-        teraflops: 10^12 operations a second of one device in practice.
+        step_seconds: a step of one replica, of EncNet50 and of EncNet101.
+        measure: steps to measure here, of which the median counts, if no seconds are given.
+        teraflops: 10^12 operations a second of one device in practice, to reckon with otherwise.
         batch: images of a replica.
         crop_size: height and width of the crops.
         classes: classes.
     """
-    for depth in (50, 101):
-        sent = count(depth, crop_size, classes)
+    for i, depth in enumerate((50, 101)):
+        model = build(depth, crop_size, classes)
+        sent = count(model)
         operations = 6 * sent["multiplications"] * batch  # forward once, backward twice
-        seconds = step_seconds or operations / (teraflops * 1e12)
+        if step_seconds:
+            seconds = step_seconds[i]
+        elif measure:
+            seconds = time_step(model, crop_size, classes, batch, measure)
+        else:
+            seconds = operations / (teraflops * 1e12)
         print(
             f"EncNet{depth}: {sent['gradients'] / 1e6:.1f} MB of gradients; "
             f"{sent['norms']} normalisations send {sent['statistics'] / 1e3:.0f} kB; "
@@ -65,14 +75,33 @@ def main(
         print(tabulate.tabulate(rows, ["link", "all-reduces a norm", *REPLICAS], "github"))
 
 
-def count(depth, crop_size, classes):
+def build(depth, crop_size, classes):
+    """Builds and compiles the paper's network."""
+    import keras_encnet
+
+    builder = {50: keras_encnet.EncNet50, 101: keras_encnet.EncNet101}[depth]
+    model = builder(classes=classes, backbone_weights=None, input_shape=(crop_size, crop_size, 3))
+    model.compile(keras_encnet.optimizers.SGD(0.01), **keras_encnet.objectives(model))
+    return model
+
+
+def time_step(model, crop_size, classes, batch, steps):
+    """Returns the median seconds of some steps, after one that doesn't count."""
+    draw = np.random.default_rng(0)
+    images = draw.normal(size=(batch, crop_size, crop_size, 3)).astype("float32")
+    masks = draw.integers(0, classes, (batch, crop_size, crop_size)).astype("int32")
+    seconds = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        model.train_on_batch(images, masks)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def count(model):
     """Counts multiplications of the convolutions, and the bytes that are all-reduced."""
     import keras
 
-    import keras_encnet
-
-    build = {50: keras_encnet.EncNet50, 101: keras_encnet.EncNet101}[depth]
-    model = build(classes=classes, backbone_weights=None, input_shape=(crop_size, crop_size, 3))
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     return {

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from training import checkpoints, pictures, records
 from training.datasets.folder import read_mask
-from training.input_pipeline import decode_image
+from training.decoding import decode_image
 
 # Validation images shown in TensorBoard.
 SHOWN = 4

@@ -20,6 +20,7 @@ from keras_encnet.metrics import presence_scores
 from training import cifar_pipeline, cli, input_pipeline, pictures, records
 from training.datasets import cifar, open_split
 from training.datasets.folder import read_mask
+from training.decoding import decode_image
 
 # Images on the page of predictions, spread evenly over the split.
 SHOWN = 6
@@ -187,7 +188,7 @@ def confusion_matrix(model, split):
 def save_page(path, model, split, shown=SHOWN):
     """Writes a page of images, their truth and what `model` says."""
     picked = np.unique(np.linspace(0, len(split) - 1, min(shown, len(split))).round().astype(int))
-    pixels = [input_pipeline.decode_image(str(split.image_paths[i])).numpy() for i in picked]
+    pixels = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
     truths = [read_mask(split.mask_paths[i]) for i in picked]
     rows = list(zip(pixels, truths, model.segment(pixels), strict=True))
     pictures.save_comparison(path, rows, ["image", "truth", model.name], split.class_names)

@@ -23,8 +23,8 @@ from training import cli, pictures, records
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import open_split, scenes
 from training.datasets.folder import read_mask
+from training.decoding import decode_image
 from training.evaluate import evaluate, report
-from training.input_pipeline import decode_image
 from training.receptive_field import receptive_field
 from training.train import train
 

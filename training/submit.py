@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 import keras_encnet
 from keras_encnet.labels import VOC, voc_palette
-from training import cli, input_pipeline, records
+from training import cli, records
+from training.decoding import decode_image
 from training.evaluate import find_model
 
 PLACE = "results/VOC2012/Segmentation/{}_{}_cls/{}.png"
@@ -70,7 +71,7 @@ def main(
     def write(place):
         with tarfile.open(place, "w:gz") as archive:
             for image_id, path in zip(image_ids, tqdm(paths, unit="image"), strict=True):
-                image = input_pipeline.decode_image(str(path)).numpy()
+                image = decode_image(str(path)).numpy()
                 entry = tarfile.TarInfo(PLACE.format(competition, split, image_id))
                 png = encode(segment(image))
                 entry.size = len(png)

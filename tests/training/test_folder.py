@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from training.datasets.folder import read_mask, read_split
-from training.input_pipeline import decode_mask
+from training.decoding import decode_mask
 
 
 def write_folder(root, splits, classes=("sky", "road"), suffix=".png"):

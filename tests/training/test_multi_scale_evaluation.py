@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import keras_encnet
-from training import cli, evaluate, input_pipeline
+from training import cli, evaluate
 from training.datasets import folder, scenes
+from training.decoding import decode_image
 
 
 def test_multi_scale_evaluation_counts_every_pixel_once(
@@ -27,7 +28,7 @@ def test_multi_scale_evaluation_counts_every_pixel_once(
     split = folder.read_split(data, "test")
     right = total = 0
     for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
-        raw = input_pipeline.decode_image(str(image_path)).numpy()
+        raw = decode_image(str(image_path)).numpy()
         truth = folder.read_mask(mask_path)
         image = keras_encnet.preprocess_input(raw, model.preprocessing)
         right += np.sum((segmenter(image).argmax(-1) == truth) & (truth != 255))

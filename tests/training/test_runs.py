@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import keras_encnet
-from training import cli, evaluate, input_pipeline, predict, records, train
+from training import cli, evaluate, predict, records, train
 from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
 from training.datasets import folder, scenes
+from training.decoding import decode_image
 from training.tasks import segmentation
 
 TINY = {"width_multiplier": 0.125, "channels": 8, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
@@ -75,7 +76,7 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
     split = folder.read_split(data, "test")
     model = keras.models.load_model(run_dir / "best.keras")
     truth = np.concatenate([folder.read_mask(p).ravel() for p in split.mask_paths])
-    images = [input_pipeline.decode_image(str(p)).numpy() for p in split.image_paths]
+    images = [decode_image(str(p)).numpy() for p in split.image_paths]
     answer = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
     truth = truth[truth != 255]
     assert scores["pixel_accuracy"] == pytest.approx((truth == answer).mean(), abs=1e-4)

@@ -9,7 +9,8 @@ from PIL import Image
 
 import keras_encnet
 from tests.training.datasets import layouts
-from training import input_pipeline, submit
+from training import submit
+from training.decoding import decode_image
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_the_archive_holds_a_mask_of_each_image_in_its_place(
     # The colours that VOC gives to aeroplane and tvmonitor.
     colours = np.reshape(picture.getpalette(), (-1, 3))
     assert colours[[1, 20]].tolist() == [[128, 0, 0], [0, 64, 128]]
-    image = input_pipeline.decode_image(str(voc / "JPEGImages/2007_000003.jpg")).numpy()
+    image = decode_image(str(voc / "JPEGImages/2007_000003.jpg")).numpy()
     if multi_scale:
         segmenter = keras_encnet.MultiScaleSegmenter(model, 40, 32)
         image = keras_encnet.preprocess_input(image, model.preprocessing)

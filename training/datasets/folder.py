@@ -161,7 +161,7 @@ def read_mask(path):
     """Reads the class ids of a mask.
 
     The ids are the numbers that the file stores: indices, if it has a palette, and not colours.
-    `training.input_pipeline.decode_mask` does the same within `tf.data`.
+    `training.decoding.decode_mask` does the same within `tf.data`.
 
     Args:
         path: Path, string or bytes, of a PNG of one channel, of 1 to 16 bits, or of a palette.

@@ -7,6 +7,7 @@ import keras
 import keras_encnet
 from keras_encnet import pretrained
 from training import callbacks, check_data, input_pipeline
+from training.augmentation import Augmentation
 from training.datasets import open_split
 
 
@@ -57,9 +58,7 @@ class Segmentation:
             batch_size=config.batch_size,
             mode=model.preprocessing,
             seed=config.seed,
-            augmentation=input_pipeline.Augmentation(
-                config.flip, config.scale, config.rotation, config.base_size
-            ),
+            augmentation=Augmentation(config.flip, config.scale, config.rotation, config.base_size),
             void=config.void,
             first_step=first_step,
             input_context=input_context,
