@@ -216,10 +216,10 @@ def table(scores):
     if "mean_iou_with_background" in scores:
         summary += f"   with background {100 * scores['mean_iou_with_background']:.1f} %"
     if "presence" in scores:
+        presence = scores["presence"]
         summary += (
-            f"\npresence: average precision {100 * scores['presence']['average_precision']:.1f} %   "
-            f"SE-loss {scores['presence']['se_loss']:.3f}, "
-            f"of the base rates {scores['presence']['base_rate_loss']:.3f}"
+            f"\npresence: average precision {100 * presence['average_precision']:.1f} %   "
+            f"SE-loss {presence['se_loss']:.3f}, of base rates {presence['base_rate_loss']:.3f}"
         )
     return f"{lines}\n\n{summary}"
 

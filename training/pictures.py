@@ -138,6 +138,41 @@ def save_sweeps(path, curves, names):
     save(figure, path)
 
 
+def save_diagnostics(path, runs):
+    """Writes what codewords, gates and presence did in some trainings, and their scores over time.
+
+    Args:
+        path: of the PNG.
+        runs: dict from names to results of `training.proxy`: `diagnostics`, a list of dicts, a
+            look each; `val_mean_iou`, a value an epoch; `seconds`, in all.
+    """
+    panels = {
+        "live codewords": "context_encoding/live_codewords",
+        "entropy of the assignment (1: even)": "context_encoding/assignment_entropy",
+        "a gate's standard deviation over images": "context_attention/gate_spread_images",
+        "a gate's mean": "context_attention/gate_mean",
+        "SE-loss (dotted: base rates)": "presence/se_loss",
+    }
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
+    for number, (run, result) in enumerate(runs.items()):
+        looks, style = result["diagnostics"], {"color": f"C{number}", "label": run}
+        steps = [look["step"] for look in looks]
+        for axis, (title, name) in zip(axes.flat, panels.items(), strict=False):
+            axis.plot(steps, [look[name] for look in looks], **style)
+            axis.set(title=title, xlabel="step")
+        scores = result["val_mean_iou"]
+        seconds = result["seconds"] * np.arange(1, len(scores) + 1) / len(scores)
+        axes.flat[-1].plot(seconds, 100 * np.array(scores), "o-", **style)
+    base = [look["presence/base_rate_loss"] for look in looks]
+    axes.flat[4].plot(steps, base, ":", color="black")
+    axes.flat[-1].set(title="mIoU %", xlabel="seconds")
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+        axis.set_ylim(bottom=0)
+    axes.flat[0].legend()
+    save(figure, path)
+
+
 def save_confusion_matrix(path, matrix, class_names):
     """Writes a confusion matrix, each row (the truth) as shares of its sum."""
     matrix = np.asarray(matrix, "float64")

@@ -23,6 +23,7 @@ import keras_encnet
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.metrics import presence_scores
 from training import cli, pictures, records
+from training.ablation_report import SCORES
 from training.configs import RECIPES
 from training.tasks.segmentation import Segmentation
 from training.train import optimizer, set_up
@@ -214,15 +215,10 @@ def _redraw(model):
 
 
 def _endless(xs, ys):
-    return (
-        tf.data.Dataset.range(len(xs))
-        .map(
-            lambda i: tf.numpy_function(
-                lambda i: (xs[i].astype("float32"), ys[i]), [i], (tf.float32, tf.int32)
-            )
-        )
-        .map(lambda x, y: (tf.ensure_shape(x, xs.shape[1:]), tf.ensure_shape(y, ys.shape[1:])))
-    )
+    def to_float32(x, y):
+        return tf.cast(x, tf.float32), y
+
+    return tf.data.Dataset.from_tensor_slices((xs, ys)).map(to_float32).repeat()
 
 
 def _finite(images):
@@ -231,13 +227,14 @@ def _finite(images):
             yield x.astype("float32"), y
 
     channels = images[0][0].shape[-1]
-    return tf.data.Dataset.from_generator(
+    dataset = tf.data.Dataset.from_generator(
         pairs,
         output_signature=(
             tf.TensorSpec((1, None, None, channels), tf.float32),
             tf.TensorSpec((1, None, None), tf.int32),
         ),
     )
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(images)))
 
 
 def table(results):
@@ -255,8 +252,6 @@ def table(results):
     header = ("head", *SCORES.values(), "presence AP %", "SE-loss", "seeds")
     return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
 
-
-SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
 
 if __name__ == "__main__":
     cli.run(main)

@@ -133,6 +133,9 @@ class SegmentationConfig(Config):
     """Factor of the head's learning rate; 10 in the released code."""
     presence_multiplier: float | None = None
     """Factor of the learning rate of the presence classifiers; the head's by default."""
+    diagnostics: int = 16
+    """Validation images on which codewords, gates and presence are looked into after each epoch,
+    for TensorBoard and for warnings; 0 for none."""
 
     # Augmentation.
 

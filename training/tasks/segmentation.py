@@ -6,6 +6,7 @@ import keras
 
 import keras_encnet
 from keras_encnet import pretrained
+from keras_encnet.callbacks import ContextDiagnostics
 from training import callbacks, check_data, input_pipeline
 from training.augmentation import Augmentation
 from training.datasets import open_split
@@ -27,6 +28,7 @@ class Segmentation:
         model = build_model(self.config, self.train_split.class_names)
         if self.config.start_from is not None:
             start_from(self.config.start_from, model)
+        self.mode = model.preprocessing
         return model
 
     def objectives(self, model):
@@ -78,9 +80,16 @@ class Segmentation:
         return [callbacks.CheckPixels(self.metric, self.val_pixels)]
 
     def callbacks(self, run_dir):
-        """Returns what shows predictions in TensorBoard."""
+        """Returns what shows predictions in TensorBoard, and what context encoding does."""
         pictures = run_dir / "tensorboard" / "pictures"
-        return [callbacks.ShowPredictions(pictures, self.val_split, self.config.void)]
+        shown = [callbacks.ShowPredictions(pictures, self.val_split, self.config.void)]
+        if self.config.head == "encnet" and self.config.diagnostics:
+            images = input_pipeline.whole_images(
+                self.val_split, mode=self.mode, void=self.config.void
+            ).take(self.config.diagnostics)
+            context = run_dir / "tensorboard" / "context"
+            shown.append(ContextDiagnostics(images, context, void=self.config.void))
+        return shown
 
 
 def open_checked(config, name):

@@ -1,0 +1,80 @@
+"""The proxy trains each head once, on the features of the recipe's own crops."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from training import proxy, records
+from training.configs import ScenesEncNet
+from training.datasets import scenes
+from training.tasks.segmentation import Segmentation
+
+CHOICES = ("FCN", "released code", "+ slower presence: the recipe")
+
+
+@dataclasses.dataclass(frozen=True)
+class Small(ScenesEncNet):
+    """Scenes in the smallest form."""
+
+    width_multiplier: float = 0.125
+    channels: int = 8
+    num_codewords: int = 4
+    batch_size: int = 2
+    warmup_steps: int = 0
+    epochs: int = 2
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=4, val=1, test=2)
+
+
+@pytest.fixture(scope="module")
+def ranked(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("proxy")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(proxy.RECIPES, "scenes_encnet", Small)
+        monkeypatch.setattr(proxy, "CHOICES", {name: proxy.CHOICES[name] for name in CHOICES})
+        proxy.main(str(data), "scenes_encnet", output)
+        files = {path: path.read_bytes() for path in output.glob("*.json")}
+        proxy.main(str(data), "scenes_encnet", output)
+        assert files == {path: path.read_bytes() for path in output.glob("*.json")}
+    return output
+
+
+def test_each_choice_has_its_scores_and_diagnostics(ranked):
+    results = {r["choice"]: r for r in map(records.read_json, ranked.glob("*-seed0.json"))}
+    assert set(results) == set(CHOICES)
+    for name, result in results.items():
+        assert 0 <= result["scores"]["mean_iou"] <= 1
+        assert len(result["val_mean_iou"]) == 2
+        assert ("presence" in result["scores"]) == (name != "FCN")
+        steps = [look["step"] for look in result["diagnostics"]]
+        assert steps == ([] if name == "FCN" else [2, 4])
+    lines = (ranked / "table.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == list(CHOICES)
+    assert (ranked / "diagnostics.png").stat().st_size > 10_000
+
+
+def test_features_are_those_of_the_recipes_own_crops_and_of_the_whole_images(data, ranked):
+    config = dataclasses.replace(Small(data=str(data)), val_split="test", output_stride=16)
+    (xs, ys), images, classes = proxy.features(config, ranked / "features.npz")
+    assert (xs.shape, ys.shape) == ((4, 2, 4, 14, 64), (4, 2, 4, 14))
+    assert (classes, len(images)) == (len(scenes.CLASSES), 2)
+    _, masks = next(iter(Segmentation(config).train_batches(fake_model(), 2)))
+    # The pixel in the middle of each place of the features, or next to it.
+    near = [masks[:, 7 + i :: 16, 7 + j :: 16].numpy() for i in (0, 1) for j in (0, 1)]
+    assert np.mean(np.any([ys[2] == found for found in near], 0)) == 1
+
+
+def fake_model():
+    return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
+
+
+def test_random_kernels_are_drawn_where_a_choice_asks_for_them():
+    model = proxy.head_of(Small(num_codewords=4, auxiliary=None), 6, 3)
+    kernels = [model.get_layer(name).kernel for name in ("context_attention", "presence")]
+    assert all(np.all(kernel == 0) for kernel in kernels)
+    proxy._redraw(model)
+    assert all(np.std(kernel) > 0.1 for kernel in kernels)
