@@ -87,6 +87,8 @@ class Segmentation:
             images = input_pipeline.whole_images(
                 self.val_split, mode=self.mode, void=self.config.void
             ).take(self.config.diagnostics)
+            if self.config.se_weight == 0:
+                images = images.map(lambda image, _: image)  # presence isn't trained
             context = run_dir / "tensorboard" / "context"
             shown.append(ContextDiagnostics(images, context, void=self.config.void))
         return shown
