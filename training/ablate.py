@@ -5,7 +5,7 @@
 trains FCN, EncNet without and with the SE-loss and on a deeper backbone, scores the last in
 multi-scale, too, and sweeps the weight of the SE-loss and the number of codewords. Each result is a
 file; what is there already is not done again, so a run that was stopped goes on, and a later
-`--seeds 0 1 2` adds the third. Table and plot are drawn anew after each result.
+`--seeds 0 1 2` adds the third. Table and plots are drawn anew after each result.
 """
 
 import dataclasses

@@ -20,19 +20,22 @@ TABLE = ("fcn", "se_weight_0", FULL, "deeper", "multi_scale")
 
 
 def write(output, config):
-    """Writes the table and the plot of all results in a folder."""
+    """Writes the table, a plot of its rows and one of the sweeps, of all results in a folder."""
     results = collect(output)
     records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
-    curves = {
-        field: {
-            value: [[result["scores"][score] for result in found] for score in SCORES]
-            for value, found in points.items()
+    rows = {results[name][0]["label"]: results[name] for name in TABLE if name in results}
+    curves = {SWEPT[field]: points for field, points in sweeps(results, config).items()}
+    for file, plotted in (("rows.png", {"": rows}), ("sweeps.png", curves)):
+        scores = {
+            option: {
+                value: [[result["scores"][score] for result in found] for score in SCORES]
+                for value, found in points.items()
+            }
+            for option, points in plotted.items()
+            if len(points) > 1
         }
-        for field, points in sweeps(results, config).items()
-    }
-    if any(len(points) > 1 for points in curves.values()):
-        labelled = {SWEPT[field]: points for field, points in curves.items()}
-        pictures.save_sweeps(output / "sweeps.png", labelled, list(SCORES.values()))
+        if scores:
+            pictures.save_sweeps(output / file, scores, list(SCORES.values()))
 
 
 def collect(output):

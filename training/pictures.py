@@ -116,15 +116,17 @@ def save_sweeps(path, curves, names):
 
     Args:
         path: of the PNG.
-        curves: dict from options to a dict from their values to lists, one a
-            score, of its values in 0 to 1, one a seed.
+        curves: dict from options to a dict from their values, numbers or
+            words, to lists, one a score, of its values in 0 to 1, one a seed.
         names: of the scores, in percent; the first belongs to the left axis.
     """
-    figure, panels = plt.subplots(1, len(curves), figsize=(10, 4), layout="constrained")
-    for panel, (option, points) in zip(panels, curves.items(), strict=True):
+    figure, panels = plt.subplots(
+        1, len(curves), figsize=(5 * len(curves), 4), squeeze=False, layout="constrained"
+    )
+    for panel, (option, points) in zip(panels[0], curves.items(), strict=True):
         ticks = range(len(points))
         panel.set(xlabel=option)
-        panel.set_xticks(ticks, [f"{value:g}" for value in points])
+        panel.set_xticks(ticks, [v if isinstance(v, str) else f"{v:g}" for v in points])
         axes = [panel, panel.twinx()]
         for number, (axis, name) in enumerate(zip(axes, names, strict=True)):
             seeds = [100 * np.array(scores[number]) for scores in points.values()]

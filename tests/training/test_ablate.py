@@ -136,6 +136,7 @@ def test_the_table_has_the_mean_and_the_reach_of_the_seeds(done):
 
 def test_the_sweeps_are_drawn_from_what_is_there(tmp_path):
     for name, changes, score in (
+        ("fcn", {"head": "fcn"}, 0.3),
         ("se_loss", {}, 0.5),
         ("se_weight_0.8", {"se_weight": 0.8}, 0.6),
         ("num_codewords_8", {"num_codewords": 8}, 0.4),
@@ -147,6 +148,7 @@ def test_the_sweeps_are_drawn_from_what_is_there(tmp_path):
             (tmp_path / f"{name}-seed{seed}.json").write_text(json.dumps(result))
     ablation_report.write(tmp_path, ScenesEncNet())
     assert Image.open(tmp_path / "sweeps.png").size[0] > 800
+    assert Image.open(tmp_path / "rows.png").size[0] > 400
     table = (tmp_path / "table.md").read_text()
     order = [
         table.index(f"row {name} ") for name in ("se_loss", "num_codewords_8", "se_weight_0.8")
