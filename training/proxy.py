@@ -37,18 +37,17 @@ PUBLISHED = {
     "gating": "residual",
     "presence_multiplier": None,
 }
-# What each changes in the recipe, and whether gates and presence start from random kernels.
+# What each changes in the recipe.
 CHOICES = {
-    "FCN": ({"head": "fcn"}, False),
-    "released code": (PUBLISHED, True),
-    "+ kernels from zero": (PUBLISHED, False),
-    "+ averages in Encoding": ({**PUBLISHED, "average": True}, False),
-    "+ gates scale": ({**PUBLISHED, "average": True, "gating": "scale"}, False),
-    "+ sum over codewords": ({"presence_multiplier": None}, False),
-    "+ slower presence: the recipe": ({}, False),
-    "the recipe without averages": ({"average": False}, False),
-    "the recipe without codewords": ({"num_codewords": 0}, False),
-    "the recipe without SE-loss": ({"se_weight": 0.0}, False),
+    "FCN": {"head": "fcn"},
+    "released code": PUBLISHED,
+    "+ averages in Encoding": {**PUBLISHED, "average": True},
+    "+ x times gate": {**PUBLISHED, "average": True, "gating": "scale"},
+    "+ sum over codewords": {"presence_multiplier": None},
+    "+ slower presence: the recipe": {},
+    "the recipe without averages": {"average": False},
+    "the recipe without codewords": {"num_codewords": 0, "presence_multiplier": None},
+    "the recipe without SE-loss": {"se_weight": 0.0},
 }
 # The two that the plot compares.
 COMPARED = {"released code": "released code", "this package": "+ slower presence: the recipe"}
@@ -80,13 +79,13 @@ def main(
     set_up(config)
     crops, images, classes = features(config, output / "features.npz")
     for seed in seeds:
-        for name, (changes, random_kernels) in CHOICES.items():
+        for name, changes in CHOICES.items():
             path = output / f"{name.replace(' ', '_').replace(':', '')}-seed{seed}.json"
             if path.exists():
                 continue
             print(f"\n{name}, seed {seed}", flush=True)
             choice = dataclasses.replace(config, **changes, seed=seed)
-            result = rank(choice, random_kernels, crops, images, classes)
+            result = rank(choice, crops, images, classes)
             environment = records.environment()
             records.write_json(path, {"choice": name, "seed": seed, **result, **environment})
     results = {
@@ -146,13 +145,11 @@ def _computed(compute, batches, count):
     return found
 
 
-def rank(config, random_kernels, crops, images, classes):
+def rank(config, crops, images, classes):
     """Trains one head on the features, and returns its scores and diagnostics."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
     model = head_of(config, crops[0].shape[-1], classes)
-    if random_kernels:
-        _redraw(model)
     steps = len(crops[0])
     multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
     if config.presence_multiplier is not None:
@@ -204,14 +201,6 @@ def head_of(config, channels, classes):
         return keras_encnet.FCN(backbone, classes)
     names = ("variant", "num_codewords", "channels", "average", "reduction", "gating", "auxiliary")
     return keras_encnet.EncNet(backbone, classes, **{name: getattr(config, name) for name in names})
-
-
-def _redraw(model):
-    """Draws the kernels of gates and presence at random, as published."""
-    draw = keras.initializers.GlorotUniform(seed=0)
-    for name in ("context_attention", "presence"):
-        kernel = model.get_layer(name).kernel
-        kernel.assign(draw(kernel.shape))
 
 
 def _endless(xs, ys):

@@ -119,16 +119,19 @@ def EncNet(
         check_one_size(backbone, ("stage2", "stage3", "stage4"))
         x = _join_laterals(x, stages)
     encoding = num_codewords, parts["average"], parts["reduction"]
+    # A sum over codewords is large: from random kernels the first losses would be, too, and the
+    # first gates open or closed by chance.
+    start = "zeros" if num_codewords and parts["reduction"] == "sum" else "glorot_uniform"
     code = context_code(x, *encoding, name="context")
-    x = FeatureMapAttention(parts["gating"], "zeros", name="context_attention")(x, code)
+    x = FeatureMapAttention(parts["gating"], start, name="context_attention")(x, code)
     tensors = {
         "segmentation": classify(x, name="segmentation", **classifier),
-        "presence": _presence(code, classes, name="presence"),
+        "presence": _presence(code, classes, start, name="presence"),
     }
     if auxiliary == "context":
         x = conv_norm_relu(stages["stage3"], channels, 3, name="stage3_head")
         code = context_code(x, *encoding, name="stage3_context")
-        tensors["presence_stage3"] = _presence(code, classes, name="presence_stage3")
+        tensors["presence_stage3"] = _presence(code, classes, start, name="presence_stage3")
     elif auxiliary == "fcn":
         tensors["segmentation_stage3"] = fcn_head(
             stages["stage3"], name="segmentation_stage3", **classifier
@@ -164,10 +167,8 @@ def context_code(x, num_codewords, average, reduction, name):
     return code
 
 
-def _presence(code, classes, name):
-    # Like the gates', the kernel starts at zero: a sum over codewords is large, and with random
-    # kernels the first losses are, too, and the first gates are open or closed by chance.
-    return layers.Dense(classes, kernel_initializer="zeros", dtype=at_least_float32(), name=name)(
+def _presence(code, classes, start, name):
+    return layers.Dense(classes, kernel_initializer=start, dtype=at_least_float32(), name=name)(
         code
     )
 

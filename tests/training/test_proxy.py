@@ -70,11 +70,3 @@ def test_features_are_those_of_the_recipes_own_crops_and_of_the_whole_images(dat
 
 def fake_model():
     return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
-
-
-def test_random_kernels_are_drawn_where_a_choice_asks_for_them():
-    model = proxy.head_of(Small(num_codewords=4, auxiliary=None), 6, 3)
-    kernels = [model.get_layer(name).kernel for name in ("context_attention", "presence")]
-    assert all(np.all(kernel == 0) for kernel in kernels)
-    proxy._redraw(model)
-    assert all(np.std(kernel) > 0.1 for kernel in kernels)
