@@ -94,7 +94,7 @@ class ContextDiagnostics(keras.callbacks.Callback):
             warnings.warn(message, stacklevel=2)
 
     def _step(self):
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _look(self):
         answers = [self._inside(images) for images, _ in self._batches]

@@ -1,6 +1,6 @@
 r"""Ranks what heads could be, in about a minute each, on features that are computed once.
 
-    python -m training.proxy --data FOLDER --recipe folder_encnet50
+    python -m training.proxy FOLDER --recipe folder_encnet50
 
 The features are stage 4 of the frozen backbone at output stride 16, of the very crops that the
 recipe would train on, and of the whole images of the split to score. On these, each head is trained

@@ -30,7 +30,7 @@ def test_assignment_and_gates_are_those_of_the_networks_layers(model, image):
     inside = keras.Model(model.input, [encoding.input, attention.input[1]])
     batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
     features, code = map(np.asarray, inside(batch))
-    distance = ((features[0, :, :, None] - np.asarray(encoding.codewords)) ** 2).sum(-1)
+    distance = ((features[0, :, :, None] - np.asarray(encoding.codewords)) ** 2).mean(-1)
     expected = np.exp(np.asarray(encoding.scale) * distance)
     np.testing.assert_allclose(
         assignment, expected / expected.sum(-1, keepdims=True), rtol=1e-3, atol=1e-5
