@@ -1,4 +1,4 @@
-r"""Ranks what heads could be, in about a minute each, on features that are computed once.
+r"""Ranks what heads could be, in a few minutes each, on features that are computed once.
 
     python -m training.proxy FOLDER --recipe folder_encnet50
 
