@@ -151,7 +151,7 @@ def save_diagnostics(path, runs):
     panels = {
         "live codewords": "context_encoding/live_codewords",
         "entropy of the assignment (1: even)": "context_encoding/assignment_entropy",
-        "a gate's standard deviation over images": "context_attention/gate_spread_images",
+        "a gate's spread over images": "context_attention/gate_spread_images",
         "a gate's mean": "context_attention/gate_mean",
         "SE-loss (dotted: base rates)": "presence/se_loss",
     }
@@ -170,6 +170,7 @@ def save_diagnostics(path, runs):
     axes.flat[-1].set(title="mIoU %", xlabel="seconds")
     for axis in axes.flat:
         axis.grid(alpha=0.3)
+    for axis in axes.flat[:-1]:
         axis.set_ylim(bottom=0)
     axes.flat[0].legend()
     save(figure, path)
