@@ -1,6 +1,6 @@
 """Images per second and core of the training pipeline, against the same operations with Pillow.
 
-    python benchmarks/input_pipeline.py [--rounds 3]
+    python -m benchmarks.input_pipeline [--rounds 3]
 
 Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
 cut 480x480, with black and void outside the image, and normalise. The released code does so with
@@ -58,7 +58,15 @@ def main(
         found = {"pipeline": [], "pillow": []}
         for _ in range(rounds):
             for name, results in found.items():
-                command = [sys.executable, __file__, "--contestant", name, "--data", folder]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.input_pipeline",
+                    "--contestant",
+                    name,
+                    "--data",
+                    folder,
+                ]
                 printed = subprocess.run(command, check=True, capture_output=True, text=True)
                 results.append(json.loads(printed.stdout.splitlines()[-1]))
     report(found)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.checks import is_count
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
@@ -61,11 +62,14 @@ class ContextDiagnostics(keras.callbacks.Callback):
             `<layer>/<number>`.
 
     Raises:
-        ValueError: if the model has none of these layers, or `batches` is empty.
+        ValueError: for another `every`; as training begins, if the model has
+            none of these layers or `batches` is empty.
     """
 
     def __init__(self, batches, log_dir=None, every=None, void=255):
         super().__init__()
+        if every is not None and not is_count(every, least=1):
+            raise ValueError(f"`every` must be a positive integer or None. Received: every={every}")
         self.batches = batches
         self.log_dir = log_dir
         self.every = every

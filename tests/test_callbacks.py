@@ -149,3 +149,9 @@ def test_a_model_without_the_module_is_refused(data):
 def test_nothing_to_look_at_is_refused(network, data):
     with pytest.raises(ValueError, match="Expected at least one batch"):
         fit(network(), data, ContextDiagnostics([]))
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5])
+def test_steps_between_looks_must_be_a_positive_integer(data, every):
+    with pytest.raises(ValueError, match=f"Received: every={every}"):
+        ContextDiagnostics([data], every=every)

@@ -89,7 +89,7 @@ def main(
         hours: begin no further training after so long.
     """
     start = time.monotonic()
-    config = _config(recipe, data, epochs, backbone_weights)
+    config = config_of(recipe, data, epochs, backbone_weights)
     rows = rows_of(config, parts, deeper_weights)
     images = open_split(data, split)
     setup = {"recipe": recipe, "data": Path(data).name, "split": split, "epochs": config.epochs}
@@ -226,7 +226,12 @@ def _recorded(options):
     return options if weights is None else {**options, "backbone_weights": Path(weights).name}
 
 
-def _config(recipe, data, epochs, backbone_weights):
+def config_of(recipe, data, epochs, backbone_weights):
+    """Returns the recipe of that name on that data, with what is given in the place of its own.
+
+    Raises:
+        ValueError: unless it is the recipe of an EncNet that needs nothing but data.
+    """
     names = [name for name, kind in RECIPES.items() if _can_be_taken_apart(kind)]
     if recipe not in names:
         raise ValueError(f"`recipe` must be one of {names}. Received: recipe={recipe!r}")

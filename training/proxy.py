@@ -23,8 +23,8 @@ import keras_encnet
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.metrics import presence_scores
 from training import cli, pictures, records
+from training.ablate import check_same, config_of
 from training.ablation_report import SCORES
-from training.configs import RECIPES
 from training.tasks.segmentation import Segmentation
 from training.train import optimizer, set_up
 
@@ -41,16 +41,16 @@ PUBLISHED = {
 CHOICES = {
     "FCN": {"head": "fcn"},
     "released code": PUBLISHED,
-    "+ averages in Encoding": {**PUBLISHED, "average": True},
-    "+ x times gate": {**PUBLISHED, "average": True, "gating": "scale"},
-    "+ sum over codewords": {"presence_multiplier": None},
-    "+ slower presence: the recipe": {},
-    "the recipe without averages": {"average": False},
-    "the recipe without codewords": {"num_codewords": 0, "presence_multiplier": None},
-    "the recipe without SE-loss": {"se_weight": 0.0},
+    "released code, averages": {**PUBLISHED, "average": True},
+    "released code, averages, x times gate": {**PUBLISHED, "average": True, "gating": "scale"},
+    "the recipe": {},
+    "the recipe, presence as fast as the head": {"presence_multiplier": None},
+    "the recipe, sums in Encoding": {"average": False},
+    "the recipe, no codewords": {"num_codewords": 0, "presence_multiplier": None},
+    "the recipe, no SE-loss": {"se_weight": 0.0},
 }
 # The two that the plot compares.
-COMPARED = {"released code": "released code", "this package": "+ slower presence: the recipe"}
+COMPARED = {"released code": "released code", "this package": "the recipe"}
 
 
 def main(
@@ -72,22 +72,28 @@ def main(
         seeds: each choice starts from each of them; the crops are those of the recipe's seed.
     """
     config = dataclasses.replace(
-        RECIPES[recipe](data=data), val_split=split, output_stride=OUTPUT_STRIDE, auxiliary=None
+        config_of(recipe, data, None, backbone_weights),
+        val_split=split,
+        output_stride=OUTPUT_STRIDE,
+        auxiliary=None,
     )
-    if backbone_weights is not None:
-        config = dataclasses.replace(config, backbone_weights=backbone_weights)
+    made_with = output / "config.json"
+    if made_with.exists():
+        check_same(made_with, records.describe(config))
+    else:
+        records.write_json(made_with, records.describe(config))
     set_up(config)
     crops, images, classes = features(config, output / "features.npz")
     for seed in seeds:
         for name, changes in CHOICES.items():
-            path = output / f"{name.replace(' ', '_').replace(':', '')}-seed{seed}.json"
+            path = output / f"{name.replace(',', '').replace(' ', '_')}-seed{seed}.json"
             if path.exists():
                 continue
             print(f"\n{name}, seed {seed}", flush=True)
             choice = dataclasses.replace(config, **changes, seed=seed)
             result = rank(choice, crops, images, classes)
-            environment = records.environment()
-            records.write_json(path, {"choice": name, "seed": seed, **result, **environment})
+            result |= {"choice": name, "seed": seed, "environment": records.environment()}
+            records.write_json(path, result)
     results = {
         name: [
             records.read_json(path)

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from training import proxy, records
+from training import ablate, proxy, records
 from training.configs import ScenesEncNet
 from training.datasets import scenes
 from training.tasks.segmentation import Segmentation
 
-CHOICES = ("FCN", "released code", "+ slower presence: the recipe")
+CHOICES = ("FCN", "released code", "the recipe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def data(tmp_path_factory):
 def ranked(data, tmp_path_factory):
     output = tmp_path_factory.mktemp("proxy")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(proxy.RECIPES, "scenes_encnet", Small)
+        monkeypatch.setitem(ablate.RECIPES, "scenes_encnet", Small)
         monkeypatch.setattr(proxy, "CHOICES", {name: proxy.CHOICES[name] for name in CHOICES})
         proxy.main(str(data), "scenes_encnet", output)
         files = {path: path.read_bytes() for path in output.glob("*.json")}
@@ -70,3 +70,10 @@ def test_features_are_those_of_the_recipes_own_crops_and_of_the_whole_images(dat
 
 def fake_model():
     return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
+
+
+def test_an_unknown_recipe_and_a_folder_of_other_features_are_refused(data, ranked, tmp_path):
+    with pytest.raises(ValueError, match="`recipe` must be one of.*Received: recipe='scenes_fcn'"):
+        proxy.main(str(data), "scenes_fcn", tmp_path)
+    with pytest.raises(FileExistsError, match="another experiment, with .*Received: "):
+        proxy.main(str(data), "scenes_encnet", ranked)  # the recipe in its own size
