@@ -77,11 +77,8 @@ def main(
         output_stride=OUTPUT_STRIDE,
         auxiliary=None,
     )
-    made_with = output / "config.json"
-    if made_with.exists():
-        check_same(made_with, records.describe(config))
-    else:
-        records.write_json(made_with, records.describe(config))
+    if (output / "config.json").exists():
+        check_same(output / "config.json", records.describe(config))
     set_up(config)
     crops, images, classes = features(config, output / "features.npz")
     for seed in seeds:
@@ -124,6 +121,8 @@ def features(config, path):
     task = Segmentation(config)
     model = task.build_model()
     if not path.exists():
+        # Before the features, so that none are taken for another recipe's; after what may be wrong.
+        records.write_json(path.with_name("config.json"), records.describe(config))
         backbone = keras.Model(model.input, model.get_layer("head_conv").input)
         compute = tf.function(
             lambda x: tf.cast(backbone(x, training=False), tf.float16),

@@ -77,3 +77,9 @@ def test_an_unknown_recipe_and_a_folder_of_other_features_are_refused(data, rank
         proxy.main(str(data), "scenes_fcn", tmp_path)
     with pytest.raises(FileExistsError, match="another experiment, with .*Received: "):
         proxy.main(str(data), "scenes_encnet", ranked)  # the recipe in its own size
+
+
+def test_data_that_is_not_there_leaves_nothing_behind(tmp_path):
+    with pytest.raises(OSError, match="Received: root='nowhere'"):
+        proxy.main("nowhere", "scenes_encnet", tmp_path)
+    assert not list(tmp_path.iterdir())
