@@ -20,6 +20,7 @@ import keras
 import keras_encnet
 from training import ablation_report, cli, records
 from training.configs import RECIPES
+from training.configs.config import Precision
 from training.datasets import open_split
 from training.evaluate import evaluate, evaluate_multi_scale, report
 from training.train import train
@@ -65,6 +66,7 @@ def main(
     parts: tuple[Part, ...] = PARTS,
     split: str = "test",
     epochs: int | None = None,
+    precision: Precision | None = None,
     backbone_weights: str | None = None,
     deeper_weights: str | None = None,
     base_size: int = 520,
@@ -82,17 +84,19 @@ def main(
         parts: rows of the table, and the two sweeps.
         split: the split to score the last model of each training on.
         epochs: those of the recipe by default.
-        backbone_weights: those of the recipe by default.
+        precision: likewise; bfloat16 is faster on processors that have it.
+        backbone_weights: likewise.
         deeper_weights: of the deeper backbone, if the recipe's are a file.
         base_size: of the multi-scale row, see `training.evaluate`.
         crop_size: likewise.
         hours: begin no further training after so long.
     """
     start = time.monotonic()
-    config = config_of(recipe, data, epochs, backbone_weights)
+    config = config_of(recipe, data, epochs, precision, backbone_weights)
     rows = rows_of(config, parts, deeper_weights)
     images = open_split(data, split)
-    setup = {"recipe": recipe, "data": Path(data).name, "split": split, "epochs": config.epochs}
+    setup = {"recipe": recipe, "data": Path(data).name, "split": split}
+    setup |= {"epochs": config.epochs, "precision": config.precision}
     setup |= _recorded({"backbone_weights": config.backbone_weights})
     for path in ablation_report.paths(output):
         check_same(path, setup)  # those of other rows, too: they are in one table
@@ -226,7 +230,7 @@ def _recorded(options):
     return options if weights is None else {**options, "backbone_weights": Path(weights).name}
 
 
-def config_of(recipe, data, epochs, backbone_weights):
+def config_of(recipe, data, epochs=None, precision=None, backbone_weights=None):
     """Returns the recipe of that name on that data, with what is given in the place of its own.
 
     Raises:
@@ -236,7 +240,7 @@ def config_of(recipe, data, epochs, backbone_weights):
     if recipe not in names:
         raise ValueError(f"`recipe` must be one of {names}. Received: recipe={recipe!r}")
     config = RECIPES[recipe](data=data)
-    given = {"epochs": epochs, "backbone_weights": backbone_weights}
+    given = {"epochs": epochs, "precision": precision, "backbone_weights": backbone_weights}
     return dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
 
 

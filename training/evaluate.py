@@ -130,8 +130,10 @@ def check_class_names(network, images, path, data):
         )
 
 
-def evaluate(model, split, void=(255,), absent="exclude"):
-    """Runs `model` over every image of `split`, one at a time, at native size.
+def evaluate(model, split, void=(255,), absent="exclude", size=1.0):
+    """Runs `model` over every image of `split`, one at a time, at native size or `size` times that.
+
+    Masks keep their size: the answers are resized to it.
 
     Returns:
         A `SegmentationMetrics` that has seen them all, and the scores of the
@@ -147,8 +149,11 @@ def evaluate(model, split, void=(255,), absent="exclude"):
         ]
     )
     def answer(images, masks):
-        outputs = scorer(images, training=False)
-        metric.update_state(masks, outputs["segmentation"])
+        outputs = scorer(_resized(images, size), training=False)
+        scores = outputs["segmentation"]
+        if size != 1:
+            scores = tf.image.resize(scores, tf.shape(masks)[1:])
+        metric.update_state(masks, scores)
         return class_presence(masks, model.classes, void), outputs.get("presence")
 
     truth, logits = [], []
@@ -161,8 +166,8 @@ def evaluate(model, split, void=(255,), absent="exclude"):
     return metric, presence_scores(truth, logits) if logits else None
 
 
-def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude"):
-    """Runs a `MultiScaleSegmenter` over every image of `split`.
+def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude", size=1.0):
+    """Runs a `MultiScaleSegmenter` over every image of `split`, at `size` times its own size.
 
     Returns:
         A `SegmentationMetrics` that has seen them all.
@@ -171,8 +176,20 @@ def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude"):
     metric = keras_encnet.SegmentationMetrics(model.classes, void=void, absent=absent)
     images = input_pipeline.whole_images(split, mode=model.preprocessing)
     for image, mask in tqdm(images, unit="image"):
-        metric.update_state(mask, segmenter(image[0]).argmax(-1)[None])
+        scores = segmenter(_resized(image, size)[0])[None]
+        if size != 1:
+            scores = tf.image.resize(scores, mask.shape[1:]).numpy()
+        metric.update_state(mask, scores.argmax(-1))
     return metric
+
+
+def _resized(images, size):
+    """Images `(batch, height, width, channels)` of `size` times their height and width."""
+    if size == 1:
+        return images
+    shape = tf.cast(tf.shape(images)[1:3], tf.float32) * size
+    shape = tf.maximum(tf.cast(tf.round(shape), tf.int32), 1)
+    return tf.image.resize(images, shape, antialias=True)
 
 
 def confusion_matrix(model, split):

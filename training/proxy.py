@@ -72,7 +72,7 @@ def main(
         seeds: each choice starts from each of them; the crops are those of the recipe's seed.
     """
     config = dataclasses.replace(
-        config_of(recipe, data, None, backbone_weights),
+        config_of(recipe, data, backbone_weights=backbone_weights),
         val_split=split,
         output_stride=OUTPUT_STRIDE,
         auxiliary=None,

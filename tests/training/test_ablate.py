@@ -111,6 +111,7 @@ def test_a_result_says_what_it_is_of(done):
         "data": "scenes",
         "split": "test",
         "epochs": 1,
+        "precision": "float32",
         "seed": 1,
     }
     assert {key: result[key] for key in expected} == expected
@@ -199,6 +200,8 @@ def test_results_of_another_experiment_are_not_mixed_in(data, done):
         # In one table with rows that it doesn't train.
         with pytest.raises(FileExistsError, match="with epochs=1.*Received: epochs=2"):
             run(data, output, parts=("encoding",), epochs=2)
+        with pytest.raises(FileExistsError, match="precision='float32'.*Received: .*'bfloat16'"):
+            run(data, output, parts=("fcn",), precision="bfloat16")
 
 
 def test_a_result_tells_the_name_of_weights_and_not_where_they_were(tmp_path):
