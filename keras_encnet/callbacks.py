@@ -77,9 +77,7 @@ class ContextDiagnostics(keras.callbacks.Callback):
         self.history = []
 
     def on_train_begin(self, logs=None):
-        self._batches = [
-            batch if isinstance(batch, (tuple, list)) else (batch, None) for batch in self.batches
-        ]
+        self._batches = [_images_and_masks(batch) for batch in self.batches]
         if not self._batches:
             raise ValueError(f"Expected at least one batch. Received: batches={self.batches}")
         self._inside, self._looks = _inside(self.model)
@@ -134,6 +132,16 @@ class ContextDiagnostics(keras.callbacks.Callback):
         return presence_scores(np.concatenate(presence)[told], np.concatenate(logits)[told])
 
 
+def _images_and_masks(batch):
+    """A batch as `fit` takes it, whose masks may have a trailing 1, and which may have weights."""
+    if not isinstance(batch, (tuple, list)):
+        return batch, None
+    images, masks, *_ = (*batch, None)
+    if masks is not None and len(masks.shape) == 4:
+        masks = keras.ops.squeeze(masks, -1)
+    return images, masks
+
+
 def _inside(model):
     """Returns a function from images to what the module's layers see, and these layers by name."""
     looks, tensors = {}, {}
@@ -186,10 +194,13 @@ def _complaints(numbers, looks, first):
         if isinstance(layer, Encoding):
             live = numbers[f"{name}/live_codewords"]
             if live < layer.num_codewords / 2:
+                remedy = "Look at the layer's learning rate and at the factors `scale`."
+                if not layer.average:
+                    remedy = "`average=True` (the default variant) keeps them alive."
                 messages.append(
                     f"{live} of the {layer.num_codewords} codewords of {name!r} are live: the "
                     "others take next to no pixels, and batch normalisation makes signals of "
-                    "their noise. `average=True` (the default variant) keeps them alive."
+                    f"their noise. {remedy}"
                 )
         elif layer is None and f"{name}/se_loss" in numbers and not first:
             loss, base = numbers[f"{name}/se_loss"], numbers[f"{name}/base_rate_loss"]

@@ -1,12 +1,15 @@
 """Checks of arguments that several builders share."""
 
 import inspect
+import numbers
 import os
 
 
 def is_count(value, least):
     """Tells whether `value` is an integer, not a boolean, of at least `least`."""
-    return not isinstance(value, bool) and int(value) == value and value >= least
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return float(value).is_integer() and value >= least
 
 
 def check_classes(classes):
@@ -38,9 +41,14 @@ def check_one_size(backbone, stages):
         )
 
 
-def check_options(functions, options):
-    """Raises TypeError for an option that none of `functions` has."""
-    known = {name for function in functions for name in inspect.signature(function).parameters}
+def check_options(functions, options, own=()):
+    """Raises TypeError for an option that none of `functions` has, or that the caller gives."""
+    known = {
+        name
+        for function in functions
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name not in own
+    }
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(

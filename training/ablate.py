@@ -22,7 +22,7 @@ from training import ablation_report, cli, records
 from training.configs import RECIPES
 from training.configs.config import Precision
 from training.datasets import open_split
-from training.evaluate import evaluate, evaluate_multi_scale, report
+from training.evaluate import MULTI_SCALE, evaluate, evaluate_multi_scale, report
 from training.train import train
 
 SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
@@ -59,7 +59,7 @@ FULL = Row(ablation_report.FULL, "+ SE-loss")
 
 
 def main(
-    data: str = "scenes",
+    data: str | None = None,
     recipe: str = "scenes_encnet",
     output: Path = Path("runs/ablation"),
     seeds: tuple[int, ...] = (0,),
@@ -69,14 +69,14 @@ def main(
     precision: Precision | None = None,
     backbone_weights: str | None = None,
     deeper_weights: str | None = None,
-    base_size: int = 520,
-    crop_size: int = 480,
+    base_size: int | None = None,
+    crop_size: int | None = None,
     hours: float | None = None,
 ):
     """Runs the paper's ablation on a data set.
 
     Args:
-        data: a folder data set, or `scenes`.
+        data: a folder data set, or `scenes`; the recipe's own by default.
         recipe: the recipe that rows vary; that of an EncNet.
         output: folder of the results, the table and the plot; the runs
             themselves are in `runs` within.
@@ -87,20 +87,20 @@ def main(
         precision: likewise; bfloat16 is faster on processors that have it.
         backbone_weights: likewise.
         deeper_weights: of the deeper backbone, if the recipe's are a file.
-        base_size: of the multi-scale row, see `training.evaluate`.
-        crop_size: likewise.
+        base_size: of the multi-scale row, see `training.evaluate`; by default the recipe's, or 520.
+        crop_size: likewise; by default the recipe's beside its `base_size`, or 480.
         hours: begin no further training after so long.
     """
     start = time.monotonic()
     config = config_of(recipe, data, epochs, precision, backbone_weights)
     rows = rows_of(config, parts, deeper_weights)
-    images = open_split(data, split)
-    setup = {"recipe": recipe, "data": Path(data).name, "split": split}
+    images = open_split(config.data, split)
+    setup = {"recipe": recipe, "data": Path(config.data).name, "split": split}
     setup |= {"epochs": config.epochs, "precision": config.precision}
     setup |= _recorded({"backbone_weights": config.backbone_weights})
     for path in ablation_report.paths(output):
         check_same(path, setup)  # those of other rows, too: they are in one table
-    multi_scale = {"base_size": base_size, "crop_size": crop_size}
+    multi_scale = multi_scale_sizes(config, base_size, crop_size)
     for seed in seeds:
         for row in rows:
             path = output / f"{row.name}-seed{seed}.json"
@@ -212,6 +212,16 @@ def score_multi_scale(run_dir, images, void, options):
     return {"scores": scores, "seconds": {"evaluate": time.monotonic() - begun}}
 
 
+def multi_scale_sizes(config, base_size=None, crop_size=None):
+    """Returns the sizes of multi-scale evaluation: what is given, or as the recipe trains."""
+    sizes = {key: MULTI_SCALE[key] for key in ("base_size", "crop_size")}
+    if config.base_size is not None or config.data == "scenes":  # which must keep its size
+        side = max(config.crop_size)
+        sizes = {"base_size": config.base_size or side, "crop_size": side}
+    given = {"base_size": base_size, "crop_size": crop_size}
+    return sizes | {key: value for key, value in given.items() if value is not None}
+
+
 def check_same(path, wanted):
     """Raises FileExistsError if a result is of another experiment."""
     found = records.read_json(path)
@@ -230,16 +240,18 @@ def _recorded(options):
     return options if weights is None else {**options, "backbone_weights": Path(weights).name}
 
 
-def config_of(recipe, data, epochs=None, precision=None, backbone_weights=None):
+def config_of(recipe, data=None, epochs=None, precision=None, backbone_weights=None):
     """Returns the recipe of that name on that data, with what is given in the place of its own.
 
     Raises:
-        ValueError: unless it is the recipe of an EncNet that needs nothing but data.
+        ValueError: unless it is the recipe of an EncNet that needs nothing but data, and has it.
     """
     names = [name for name, kind in RECIPES.items() if _can_be_taken_apart(kind)]
     if recipe not in names:
         raise ValueError(f"`recipe` must be one of {names}. Received: recipe={recipe!r}")
-    config = RECIPES[recipe](data=data)
+    if data is None and RECIPES[recipe].__dataclass_fields__["data"].default is dataclasses.MISSING:
+        raise ValueError(f"This recipe needs data: give `--data`. Received: recipe={recipe!r}")
+    config = RECIPES[recipe](**({} if data is None else {"data": data}))
     given = {"epochs": epochs, "precision": precision, "backbone_weights": backbone_weights}
     return dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
 

@@ -5,6 +5,7 @@ python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -24,19 +25,21 @@ from training.decoding import decode_image
 
 # Images on the page of predictions, spread evenly over the split.
 SHOWN = 6
+# How published scores were measured, unless told.
+MULTI_SCALE = {"base_size": 520, "crop_size": 480, "protocol": "official"}
 
 
 def main(
     model: Path,
     data: str | None = None,
     split: str = "test",
-    void: tuple[int, ...] = (255,),
-    absent: Literal["exclude", "zero"] = "exclude",
+    void: tuple[int, ...] | None = None,
+    absent: Literal["exclude", "zero"] | None = None,
     with_background: bool = False,
     multi_scale: bool = False,
-    base_size: int | tuple[int, int] = 520,
-    crop_size: int = 480,
-    protocol: Literal["official", "mmsegmentation"] = "official",
+    base_size: int | tuple[int, int] | None = None,
+    crop_size: int | None = None,
+    protocol: Literal["official", "mmsegmentation"] | None = None,
     output: Path | None = None,
 ):
     """Scores a model: segmentation on whole images at their native size, or classification.
@@ -46,40 +49,41 @@ def main(
         data: a folder data set, `scenes`, or `cifar10` or `cifar100` for a
             classifier; by default what the run was trained on.
         split: such as `test` or `train+val`.
-        void: the labels that count nowhere.
+        void: the labels that count nowhere; those of the run, or 255, by default.
         absent: what a class scores that neither truth nor prediction has:
-            `exclude` (left out of the mean) or `zero` (the released code).
+            `exclude` (left out of the mean, the default) or `zero` (the released code).
         with_background: also tell the mean IoU over one class more, the void,
             as if wholly missed: PASCAL-Context's number over 60 classes.
         multi_scale: six scales and their mirror images, as published scores
             were measured. The page of predictions stays single-scale.
-        base_size: long side of the images at scale 1, in multi-scale; for
+        base_size: long side of the images at scale 1, in multi-scale, 520 by default; for
             mmsegmentation also the bounds of both sides, such as 2048 512.
-        crop_size: side of its windows.
-        protocol: its arithmetic, see `keras_encnet.MultiScaleSegmenter`.
+        crop_size: side of its windows, 480 by default.
+        protocol: its arithmetic, see `keras_encnet.MultiScaleSegmenter`; official by default.
         output: folder of the results; `evaluation-<split>` in the run folder,
             or beside the model, by default, with `-multi-scale` if it is.
     """
+    how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
+    if not multi_scale:
+        refuse(how, "are of use with `--multi-scale` only")
     path = find_model(model)
     data = data or data_of_run(path)
     network = keras.models.load_model(path)
     result = {"model": str(path), "data": data, "split": split}
     if isinstance(network, keras_encnet.ClassificationModel):
-        if multi_scale:
-            raise ValueError(
-                "Only segmentation is evaluated at several scales, and this is a classifier. "
-                f"Received: multi_scale=True, model={str(path)!r}"
-            )
-        images = cifar.read_split(data, split)
-        check_class_names(network, images, path, data)
+        segmenting = {"void": void, "absent": absent, "with_background": with_background}
+        refuse({**segmenting, "multi_scale": multi_scale}, "mean nothing to a classifier")
+        images = cifar.read_split(data, split, run_of(path).get("data_dir"))
+        check_classes(network, images, path, data)
         matrix = confusion_matrix(network, images)
         scores = report_classification(matrix, images.class_names)
         print(classification_table(scores))
     else:
         images = open_split(data, split)
-        check_class_names(network, images, path, data)
-        how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
+        check_classes(network, images, path, data)
+        void, absent = void or void_of_run(path), absent or "exclude"
         if multi_scale:
+            how = {**MULTI_SCALE, **{key: value for key, value in how.items() if value is not None}}
             segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
             metric, presence = evaluate_multi_scale(segmenter, images, void, absent), None
         else:
@@ -110,10 +114,29 @@ def find_model(path):
     return found
 
 
+def refuse(options, why):
+    """Raises ValueError if any of these options is given, which would do nothing."""
+    given = {key: value for key, value in options.items() if value not in (None, False)}
+    if given:
+        names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
+        received = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        raise ValueError(f"{names} {why}. Received: {received}")
+
+
+def run_of(path):
+    """Returns the configuration of the run that saved the model at `path`; empty if unknown."""
+    return records.read_json(path.parent / "config.json") or {}
+
+
+def void_of_run(path):
+    """Returns what labels counted nowhere in the run that saved the model at `path`."""
+    return tuple(run_of(path).get("void", (255,)))
+
+
 def data_of_run(path):
     """Returns on what data the run that saved the model at `path` was trained."""
-    config = records.read_json(path.parent / "config.json")
-    if config is None:
+    config = run_of(path)
+    if not config:
         raise ValueError(
             "There is no `config.json` beside the model that tells what it was trained on: name "
             f"the data with --data. Received: model={str(path)!r}"
@@ -121,13 +144,22 @@ def data_of_run(path):
     return config["data"]
 
 
-def check_class_names(network, images, path, data):
-    """Raises ValueError unless model and data agree on the number of classes."""
+def check_classes(network, images, path, data):
+    """Raises ValueError unless model and data agree on the number of classes; warns of names."""
     if network.classes != len(images.class_names):
         raise ValueError(
             f"The model knows {network.classes} classes and the data has "
             f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
         )
+    unnamed = tuple(str(i) for i in range(network.classes))
+    for i, pair in enumerate(zip(network.class_names, images.class_names, strict=True)):
+        if network.class_names != unnamed and pair[0] != pair[1]:
+            print(
+                f"warning: class {i} is {pair[0]!r} to the model and {pair[1]!r} in {data}: "
+                "scores mean something only if both are names of one class",
+                file=sys.stderr,
+            )
+            break
 
 
 def evaluate(model, split, void=(255,), absent="exclude", size=1.0):

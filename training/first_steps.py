@@ -3,8 +3,8 @@
     python -m training.first_steps RECIPE [--option value ...]
 
 Takes the recipes and options of `training.train`, on one device, and takes the first `STEPS` steps
-of that very training. Features of a pretrained backbone are the capital of a short training, and a
-rate that is too high for a head at random spends them within ten steps, which no loss shows.
+of that very training. A short training lives on the features of its pretrained backbone; a rate
+that is too high for a head at random destroys them within ten steps, and no loss shows it.
 """
 
 from pathlib import Path
@@ -62,10 +62,18 @@ def follow(config, steps=STEPS):
         features from what they were, over their norm; and the norms of the gradient that reaches
         these features from the loss of the segmentation by way of the `classifier`, by way of the
         `gates`, and from the SE-loss on the `presence` branch. FCN has the first alone.
+
+    Raises:
+        ValueError: for a network whose head joins several stages.
     """
     set_up(config)
     task = Segmentation(config)
     model = task.build_model()
+    if "fusion" in {layer.name.split("_")[0] for layer in model.layers}:
+        raise ValueError(
+            "The gradient is followed to the backbone's last stage, and with `lateral` the head "
+            f"begins at three: give `--lateral False`. Received: lateral={config.lateral}"
+        )
     objectives = task.objectives(model)
     model.compile(
         optimizer(config, task.steps_per_epoch * config.epochs, task.multipliers(model)),

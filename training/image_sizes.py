@@ -18,12 +18,13 @@ from keras_encnet.layers import Encoding
 from training import cli, records
 from training.datasets import open_split
 from training.evaluate import (
-    check_class_names,
+    check_classes,
     data_of_run,
     evaluate,
     evaluate_multi_scale,
     find_model,
     report,
+    void_of_run,
 )
 
 
@@ -33,7 +34,7 @@ def main(
     split: str = "test",
     sizes: tuple[float, ...] = (0.5, 1.0, 2.0),
     every: int = 1,
-    void: tuple[int, ...] = (255,),
+    void: tuple[int, ...] | None = None,
     sums: int | None = None,
     multi_scale: bool = False,
     base_size: int = 520,
@@ -47,8 +48,8 @@ def main(
         data: a folder data set, or `scenes`; by default what the run was trained on.
         split: such as `test` or `train+val`.
         sizes: factors of height and width.
-        every: score each so-manieth image.
-        void: the labels that count nowhere.
+        every: score every n-th image, from the first.
+        void: the labels that count nowhere; those of the run, or 255, by default.
         sums: also score the model as if its codes were sums over pixels, learned on feature maps of
             so many pixels: 576 for crops of 192 at output stride 8.
         multi_scale: also score in multi-scale.
@@ -60,10 +61,10 @@ def main(
     if not all(size > 0 for size in sizes):
         raise ValueError(f"`sizes` must be above 0. Received: sizes={sizes}")
     path = find_model(model)
-    data = data or data_of_run(path)
+    data, void = data or data_of_run(path), void or void_of_run(path)
     images = open_split(data, split)
     network = keras.models.load_model(path)
-    check_class_names(network, images, path, data)
+    check_classes(network, images, path, data)
     images = every_nth(images, every)
     networks = {"as it is": network}
     if sums is not None:
@@ -93,7 +94,7 @@ def main(
 
 
 def every_nth(split, n):
-    """Returns each n-th image of a `Split`, from the first.
+    """Returns every n-th image of a `Split`, from the first.
 
     Raises:
         ValueError: unless `n` is at least 1.

@@ -153,7 +153,7 @@ def _computed(compute, batches, count):
 def rank(config, crops, images, classes):
     """Trains one head on the features, and returns its scores and diagnostics."""
     keras.utils.clear_session()
-    keras.utils.set_random_seed(config.seed)
+    set_up(config)  # anew: with the session goes the precision
     model = head_of(config, crops[0].shape[-1], classes)
     steps = len(crops[0])
     multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)

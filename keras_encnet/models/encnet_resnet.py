@@ -97,6 +97,7 @@ def EncNet101(
 
 def _on_resnet(
     build_backbone,
+    /,
     classes,
     input_shape,
     weights,
@@ -108,7 +109,7 @@ def _on_resnet(
 ):
     network = build_backbone.__name__.replace("ResNet", "EncNet")
     published = pretrained.find(network, weights)
-    check_options((EncNet, _untrained), options)
+    check_options((EncNet, _untrained), options, own=("backbone", "build_backbone"))
     if published is not None:
         if classes is not None:
             check_classes(classes)

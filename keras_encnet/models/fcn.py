@@ -104,6 +104,7 @@ def FCN101(
 
 def _on_resnet(
     build_backbone,
+    /,
     classes,
     input_shape,
     weights,
@@ -114,9 +115,9 @@ def _on_resnet(
     preprocessing=None,
     **options,
 ):
-    # Whatever is wrong is said before anything is downloaded.
+    # Before anything is downloaded.
     check_classes(classes)
-    check_options((FCN, _on_resnet), options)
+    check_options((FCN, _on_resnet), options, own=("backbone", "build_backbone"))
     check_weights(weights)
     backbone = build_backbone(
         input_shape=input_shape,

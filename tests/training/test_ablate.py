@@ -204,6 +204,21 @@ def test_results_of_another_experiment_are_not_mixed_in(data, done):
             run(data, output, parts=("fcn",), precision="bfloat16")
 
 
+def test_a_recipe_keeps_its_own_data_and_the_sizes_that_it_trains_at():
+    assert ablate.config_of("scenes_encnet").data == "scenes"
+    with pytest.raises(ValueError, match="give `--data`. Received: recipe='folder_encnet50'"):
+        ablate.config_of("folder_encnet50")
+    for recipe, sizes in {
+        "scenes_encnet": (224, 224),
+        "folder_encnet50": (520, 480),
+        "ade20k_encnet101": (640, 576),
+    }.items():
+        config = ablate.config_of(recipe, "scenes" if recipe == "scenes_encnet" else "FOLDER")
+        expected = dict(zip(("base_size", "crop_size"), sizes, strict=True))
+        assert ablate.multi_scale_sizes(config) == expected
+        assert ablate.multi_scale_sizes(config, 100) == {**expected, "base_size": 100}
+
+
 def test_a_result_tells_the_name_of_weights_and_not_where_they_were(tmp_path):
     options = {"backbone": "resnet101", "backbone_weights": str(tmp_path / "resnet101.weights.h5")}
     recorded = ablate._recorded(options)

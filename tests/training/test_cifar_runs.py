@@ -165,3 +165,16 @@ def test_evaluation_refuses_what_only_segmentation_has(run):
     run_dir, *_ = run
     with pytest.raises(ValueError, match="multi_scale"):
         evaluate.main(run_dir, multi_scale=True)
+    with pytest.raises(ValueError, match="`--absent` mean nothing to a classifier"):
+        evaluate.main(run_dir, absent="zero")
+
+
+def test_evaluation_reads_the_data_where_the_run_had_it(run, tmp_path, monkeypatch):
+    run_dir, model, _ = run
+    config = json.loads((run_dir / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "data_dir": "elsewhere"}))
+    model.save(tmp_path / "best.keras")
+    asked, read = [], cifar.read_split
+    monkeypatch.setattr(cifar, "read_split", lambda *place: asked.append(place) or read(*place))
+    evaluate.main(tmp_path)
+    assert asked == [("cifar10", "test", "elsewhere")]

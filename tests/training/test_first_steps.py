@@ -53,6 +53,11 @@ def test_a_rate_of_zero_moves_nothing(data):
     assert "gates" not in looks[0]
 
 
+def test_a_head_that_begins_at_three_stages_is_refused(data):
+    with pytest.raises(ValueError, match="lateral=True"):
+        first_steps.follow(ScenesEncNet(data=data, channels=8, lateral=True, **SMALL))
+
+
 def test_the_command_takes_a_recipe_and_writes_a_table(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(first_steps, "STEPS", 1)
     monkeypatch.setattr(first_steps.follow, "__defaults__", (1,))

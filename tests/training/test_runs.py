@@ -96,6 +96,47 @@ def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
         evaluate.main(run_dir, data=str(other))
 
 
+def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
+    ground = scenes.CLASSES.index("ground")
+    config = ScenesEncNet(data=str(data), void=(ground, 255), **TINY)
+    records.write_json(tmp_path / "config.json", records.describe(config))
+    segmentation.build_model(config, scenes.CLASSES).save(tmp_path / "best.keras")
+    evaluate.main(tmp_path)
+    scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
+    split = folder.read_split(data, "test")
+    model = keras.models.load_model(tmp_path / "best.keras")
+    expected, _ = evaluate.evaluate(model, split, void=(ground, 255))
+    assert scores["pixel_accuracy"] == pytest.approx(float(expected.result()["pixel_accuracy"]))
+    evaluate.main(tmp_path, void=(255,))
+    assert json.loads((tmp_path / "evaluation-test" / "scores.json").read_text()) != scores
+
+
+def test_evaluation_warns_where_model_and_data_name_a_class_differently(
+    run, data, tmp_path, capsys
+):
+    run_dir, *_ = run
+    other = scenes.write(tmp_path / "other", train=1, val=1, test=1)
+    names = (other / "classes.txt").read_text()
+    (other / "classes.txt").write_text(names.replace("box", "crate"))
+    evaluate.main(run_dir, data=str(other), output=tmp_path / "scores")
+    assert "class 1 is 'box' to the model and 'crate' in" in capsys.readouterr().err
+
+
+def test_options_that_would_do_nothing_are_refused(run):
+    run_dir, *_ = run
+    with pytest.raises(ValueError, match="`--base-size` and `--protocol` are of use with"):
+        evaluate.main(run_dir, base_size=520, protocol="official")
+
+
+def test_an_fcn_takes_the_options_that_it_has(data):
+    options = {"align_corners": True, "dropout": 0.3, "auxiliary": "fcn"}
+    config = ScenesFCN(data=str(data), **TINY, **options)
+    model = segmentation.build_model(config, scenes.CLASSES)
+    assert set(model.output) == {"segmentation", "segmentation_stage3"}
+    assert model.get_layer("segmentation_dropout").rate == 0.3
+    assert model.get_layer("segmentation").align_corners
+
+
 def test_evaluation_of_nothing_says_what_it_wants(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"\.keras"):
         evaluate.main(tmp_path)

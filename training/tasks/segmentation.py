@@ -112,8 +112,9 @@ def open_checked(config, name):
 
 def build_model(config, class_names):
     """Builds the network of `config` for these classes."""
+    overridden = ("stem", "stride_on", "align_corners", "dropout")
     parts = keras_encnet.models.variant_parts(
-        config.variant, stem=config.stem, stride_on=config.stride_on
+        config.variant, **{name: getattr(config, name) for name in overridden}
     )
     build_backbone = getattr(keras_encnet.backbones, config.backbone.replace("resnet", "ResNet"))
     backbone = build_backbone(
@@ -126,7 +127,14 @@ def build_model(config, class_names):
     )
     preprocessing = keras_encnet.backbones.preprocessing_of(parts["stride_on"])
     if config.head == "fcn":
-        model = keras_encnet.FCN(backbone, len(class_names), preprocessing=preprocessing)
+        model = keras_encnet.FCN(
+            backbone,
+            len(class_names),
+            auxiliary="fcn" if config.auxiliary == "fcn" else None,  # it has no context
+            align_corners=parts["align_corners"],
+            dropout=parts["dropout"],
+            preprocessing=preprocessing,
+        )
     else:
         names = ("variant", "num_codewords", "channels", "average", "reduction", "gating")
         names += ("auxiliary", "lateral", "align_corners", "dropout")
