@@ -34,3 +34,20 @@ def test_options_that_there_are_not_are_named_among_those_that_there_are(build, 
     assert "'output_stride'" in known
     assert "'options'" not in known
     assert "'backbone'" not in known
+
+
+@pytest.mark.parametrize(
+    ("build", "wrong"),
+    [
+        (EncNet50, {"gating": "scal"}),
+        (EncNet50, {"reduction": "max"}),
+        (EncNet50, {"auxiliary": "ffcn"}),
+        (EncNet50, {"variant": "papr"}),
+        (FCN50, {"auxiliary": "context"}),
+    ],
+)
+def test_wrong_choices_are_named_before_anything_is_downloaded(build, wrong, monkeypatch):
+    monkeypatch.setattr("keras.utils.get_file", lambda *args, **kwargs: pytest.fail("a download"))
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}={value!r}"):
+        build(**wrong)

@@ -9,8 +9,6 @@ from keras_encnet.models.heads import classify, conv_norm_relu, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.variants import variant_parts
 
-ALLOWED = {"reduction": ("sum", "mean"), "auxiliary": ("context", "fcn", None)}
-
 
 def EncNet(
     backbone,
@@ -89,6 +87,7 @@ def EncNet(
     check_stages(backbone)
     parts = variant_parts(
         variant,
+        auxiliary,
         average=average,
         reduction=reduction,
         gating=gating,
@@ -96,12 +95,6 @@ def EncNet(
         align_corners=align_corners,
         dropout=dropout,
     )
-    auxiliary = parts["auxiliary"] if auxiliary == "variant" else auxiliary
-    for argument, value in (("reduction", parts["reduction"]), ("auxiliary", auxiliary)):
-        if value not in ALLOWED[argument]:
-            raise ValueError(
-                f"`{argument}` must be one of {ALLOWED[argument]}. Received: {argument}={value!r}"
-            )
     if not is_count(num_codewords, least=0):
         raise ValueError(
             "`num_codewords` must be an integer, 0 (global average pooling) or more. "
@@ -128,11 +121,11 @@ def EncNet(
         "segmentation": classify(x, name="segmentation", **classifier),
         "presence": _presence(code, classes, start, name="presence"),
     }
-    if auxiliary == "context":
+    if parts["auxiliary"] == "context":
         x = conv_norm_relu(stages["stage3"], channels, 3, name="stage3_head")
         code = context_code(x, *encoding, name="stage3_context")
         tensors["presence_stage3"] = _presence(code, classes, start, name="presence_stage3")
-    elif auxiliary == "fcn":
+    elif parts["auxiliary"] == "fcn":
         tensors["segmentation_stage3"] = fcn_head(
             stages["stage3"], name="segmentation_stage3", **classifier
         )

@@ -5,7 +5,7 @@ import functools
 from keras_encnet import backbones, pretrained
 from keras_encnet.checks import check_classes, check_options, check_weights
 from keras_encnet.models.encnet import EncNet
-from keras_encnet.models.variants import variant_parts
+from keras_encnet.models.variants import ALLOWED, variant_parts
 
 
 def EncNet50(
@@ -150,8 +150,10 @@ def _untrained(
     preprocessing=None,
     **options,
 ):
-    check_classes(classes)  # before anything is downloaded
-    parts = variant_parts(variant, stem=stem, stride_on=stride_on)
+    # Before anything is downloaded.
+    check_classes(classes)
+    chosen = {part: options[part] for part in ALLOWED if part in options}
+    parts = variant_parts(variant, stem=stem, stride_on=stride_on, **chosen)
     backbone = build_backbone(
         input_shape=input_shape,
         output_stride=output_stride,

@@ -39,8 +39,7 @@ def FCN(
     """
     check_classes(classes)
     check_stages(backbone)
-    if auxiliary not in ("fcn", None):
-        raise ValueError(f"`auxiliary` must be 'fcn' or None. Received: auxiliary={auxiliary!r}")
+    _check_auxiliary(auxiliary)
     images, stages = backbone.input, backbone.output
 
     def head(features, name):
@@ -117,6 +116,7 @@ def _on_resnet(
 ):
     # Before anything is downloaded.
     check_classes(classes)
+    _check_auxiliary(options.get("auxiliary"))
     check_options((FCN, _on_resnet), options, own=("backbone", "build_backbone"))
     check_weights(weights)
     backbone = build_backbone(
@@ -128,3 +128,8 @@ def _on_resnet(
     )
     preprocessing = preprocessing or backbones.preprocessing_of(stride_on)
     return FCN(backbone, classes, weights=weights, preprocessing=preprocessing, **options)
+
+
+def _check_auxiliary(auxiliary):
+    if auxiliary not in ("fcn", None):
+        raise ValueError(f"`auxiliary` must be 'fcn' or None. Received: auxiliary={auxiliary!r}")

@@ -44,11 +44,28 @@ VARIANTS = {
 }
 
 
-def variant_parts(variant, **overrides):
-    """Returns the parts of `variant`, with the overrides that aren't None in their place."""
+# What can be chosen, where it isn't a number or a switch.
+ALLOWED = {
+    "reduction": ("sum", "mean"),
+    "gating": ("scale", "residual"),
+    "auxiliary": ("context", "fcn", None),
+}
+
+
+def variant_parts(variant, auxiliary="variant", **overrides):
+    """Returns the parts of `variant`, with the overrides that aren't None in their place.
+
+    Raises:
+        ValueError: for an unknown variant or choice.
+    """
     if variant not in VARIANTS:
         raise ValueError(
             f"`variant` must be one of {sorted(VARIANTS)}. Received: variant={variant!r}"
         )
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return {**VARIANTS[variant], **given}
+    parts = VARIANTS[variant] | {key: v for key, v in overrides.items() if v is not None}
+    if auxiliary != "variant":
+        parts = parts | {"auxiliary": auxiliary}  # None is one of its values
+    for name, allowed in ALLOWED.items():
+        if parts[name] not in allowed:
+            raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={parts[name]!r}")
+    return parts
