@@ -45,6 +45,7 @@ def main(arguments=None):
     with cli.plain_errors():
         looks = follow(config)
         record = {"config": records.describe(config), "looks": looks}
+        record["environment"] = records.environment()
         records.write_json(output / "first_steps.json", record)
         print(f"{table(looks)}written to {output}")
 
