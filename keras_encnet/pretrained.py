@@ -10,6 +10,8 @@ import hashlib
 import os
 import tempfile
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -29,7 +31,7 @@ class Published:
         weights: the name, as in `EncNet50(weights=...)`.
         address: where its authors keep it.
         algorithm: `"sha1"` or `"sha256"`.
-        digest: the first hexadecimal digits of the file's hash.
+        digest: the first hexadecimal digits of the checkpoint's hash.
         structure: the builder's arguments that the weights imply.
         class_names: one name per class, in the order of the logits.
         palette: one (red, green, blue) per class, 0 to 255.
@@ -62,12 +64,26 @@ _DATA = {
     "cityscapes": (tuple(CITYSCAPES), tuple(CITYSCAPES.values())),
 }
 _MULTI_SCALE = "official protocol, 6 scales and flip, base {}, crop {}"
-# Network, data, file stem, mIoU, pixel accuracy, base and crop size.
+# Network, data, what the file calls that, SHA-1, mIoU, pixel accuracy.
 _OFFICIAL = [
-    ("EncNet50", "ade20k", "encnet_resnet50s_ade-07ac287c", 41.5, 80.1, 520, 480),
-    ("EncNet101", "ade20k", "encnet_resnet101s_ade-3f54fa3b", 44.4, 81.3, 640, 576),
-    ("EncNet50", "pascal_context", "encnet_resnet50s_pcontext-4de91d59", 51.0, 79.2, 520, 480),
-    ("EncNet101", "pascal_context", "encnet_resnet101s_pcontext-9f27ea13", 54.1, 80.7, 520, 480),
+    ("EncNet50", "ade20k", "ade", "07ac287cd77e53ea583f37454e17d30ce1509a4a", 41.5, 80.1),
+    ("EncNet101", "ade20k", "ade", "3f54fa3b67bac7619cd9b3673f5c8227cf8f4718", 44.4, 81.3),
+    (
+        "EncNet50",
+        "pascal_context",
+        "pcontext",
+        "4de91d5922d4d3264f678b663f874da72e82db00",
+        51.0,
+        79.2,
+    ),
+    (
+        "EncNet101",
+        "pascal_context",
+        "pcontext",
+        "9f27ea13d514d7010e59988341bcbd4140fcc33d",
+        54.1,
+        80.7,
+    ),
 ]
 # Network, data, size, iterations, stamp (ends in the hash), single-scale mIoU.
 _MMSEGMENTATION = [
@@ -86,21 +102,23 @@ _MMSEGMENTATION = [
 ]
 
 
-def _official(network, data, stem, mean_iou, pixel_accuracy, base, crop):
+def _official(network, data, short, digest, mean_iou, pixel_accuracy):
     names, palette = _DATA[data]
+    depth = network.removeprefix("EncNet")
+    sizes = (640, 576) if (depth, data) == ("101", "ade20k") else (520, 480)
     lateral = data == "pascal_context"
     return Published(
         network,
         f"{data}_official",
-        OFFICIAL.format(stem),
+        OFFICIAL.format(f"encnet_resnet{depth}s_{short}-{digest[:8]}"),
         "sha1",
-        stem.rsplit("-", 1)[1],
+        digest,
         {"variant": "official", "auxiliary": "fcn", "lateral": lateral, "align_corners": True},
         names,
         palette,
         mean_iou,
         pixel_accuracy,
-        _MULTI_SCALE.format(base, crop),
+        _MULTI_SCALE.format(*sizes),
     )
 
 
@@ -212,8 +230,18 @@ def _download(entry, folder):
 
 
 def _digest(path, algorithm):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+    """The hash of a checkpoint; of one in an archive, the released code checks what is inside."""
+    from keras_encnet.pytorch.reading import NotACheckpointError, unpacked  # as in `fetch`
+
+    def of(place):
+        with open(place, "rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+
+    try:
+        with unpacked(path) as place:
+            return of(place)
+    except (NotACheckpointError, zipfile.BadZipFile, zlib.error, RuntimeError):
+        return of(path)  # an archive of something else
 
 
 def build(entry, builder, classes=None, **arguments):

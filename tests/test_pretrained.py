@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import io
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -21,20 +23,28 @@ def tiny(classes, **structure):
     return keras_encnet.EncNet(backbone, classes, channels=8, num_codewords=2, **structure)
 
 
+def zipped(content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("checkpoint.pth", content)
+    return file.getvalue()
+
+
 @pytest.fixture
 def server(tmp_path):
-    """Serves `/whole.pth`, and `/cut.pth`, which ends early; counts the requests."""
+    """Serves `/whole.pth`, `/whole.zip`, and `/cut.pth`, which ends early; counts the requests."""
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             requests.append(self.path)
-            if self.path not in ("/whole.pth", "/cut.pth"):
+            found = {"/whole.pth": CONTENT, "/cut.pth": CONTENT, "/whole.zip": zipped(CONTENT)}
+            if self.path not in found:
                 return self.send_error(404)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
+            self.send_header("Content-Length", str(len(found[self.path])))
             self.end_headers()
-            self.wfile.write(CONTENT if self.path == "/whole.pth" else CONTENT[:500])
+            self.wfile.write(found[self.path][: 500 if self.path == "/cut.pth" else None])
 
         def log_message(self, *args):
             pass
@@ -67,6 +77,15 @@ def test_a_file_is_downloaded_and_converted_once(entry, server, tmp_path):
     assert pretrained.fetch(entry, tmp_path / "cache") == path
     assert server[1] == ["/whole.pth"]
     assert files(path.parent) == ["whole.pth", "whole.weights.h5"]
+
+
+def test_the_hash_of_an_archive_is_that_of_the_checkpoint_in_it(entry, server, tmp_path):
+    archived = dataclasses.replace(entry, address=entry.address.replace(".pth", ".zip"))
+    pretrained.fetch(archived, tmp_path)
+    assert files(tmp_path) == ["whole.weights.h5", "whole.zip"]
+    wrong = dataclasses.replace(archived, digest=hashlib.sha1(zipped(CONTENT)).hexdigest())
+    with pytest.raises(ValueError, match="isn't the file that was published"):
+        pretrained.fetch(wrong, tmp_path / "other")
 
 
 def test_a_file_of_another_hash_is_refused_and_not_kept(entry, tmp_path):
@@ -163,6 +182,7 @@ def test_the_table_is_consistent():
     for entry in entries:
         assert entry.network in ("EncNet50", "EncNet101")
         assert len(entry.class_names) == len(entry.palette) == len(set(entry.class_names))
-        assert len(entry.digest) == 8
+        assert len(entry.digest) == (40 if entry.algorithm == "sha1" else 8)
         int(entry.digest, 16)
+        assert entry.digest[:8] in entry.address
         assert entry.address.startswith("https://")

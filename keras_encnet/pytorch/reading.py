@@ -70,7 +70,7 @@ def _load(path):
     with open(path, "rb"):
         pass  # A missing or unreadable file is an OSError that names it.
     try:
-        with _unpacked(path) as place, torch.serialization.safe_globals(_numpy_scalars()):
+        with unpacked(path) as place, torch.serialization.safe_globals(_numpy_scalars()):
             checkpoint = torch.load(
                 place,
                 map_location="cpu",
@@ -79,7 +79,7 @@ def _load(path):
                 mmap=zipfile.is_zipfile(place),
             )
         if not isinstance(checkpoint, Mapping):
-            raise _NotACheckpointError(f"it holds a {type(checkpoint).__name__}, not a state dict")
+            raise NotACheckpointError(f"it holds a {type(checkpoint).__name__}, not a state dict")
     except Exception as error:
         raise ValueError(
             f"Could not read the checkpoint: {_reason(error)}. Received: checkpoint={str(path)!r}"
@@ -87,12 +87,12 @@ def _load(path):
     return checkpoint
 
 
-class _NotACheckpointError(Exception):
-    pass
+class NotACheckpointError(Exception):
+    """Says what a file is instead of a checkpoint."""
 
 
 def _reason(error):
-    if isinstance(error, _NotACheckpointError):
+    if isinstance(error, NotACheckpointError):
         return str(error)
     # torch says at length how to switch its check off, which isn't advice for foreign files.
     if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
@@ -125,7 +125,7 @@ def _numpy_scalars():
 
 
 @contextlib.contextmanager
-def _unpacked(path):
+def unpacked(path):
     """Yields where `path`'s checkpoint can be read: itself, or out of an archive around it.
 
     PyTorch's newer serialisation is a zip archive, too, whatever its file is called.
@@ -145,7 +145,7 @@ def _unpacked(path):
         ]
         if len(inner) != 1 or inner[0].file_size > MOST_BYTES:
             found = [member.filename for member in inner[:5]]
-            raise _NotACheckpointError(f"it is an archive, but not of one checkpoint: {found}")
+            raise NotACheckpointError(f"it is an archive, but not of one checkpoint: {found}")
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             # Under a name of ours: an archive's names may lead anywhere.
             place = Path(folder) / "checkpoint.pth"
