@@ -63,6 +63,12 @@ def main(
     """
     files = find_images(images)
     masks = {path: output / name for path, name in files.items()}
+    over = {path.resolve() for path in files} & {mask.resolve() for mask in masks.values()}
+    if over:
+        raise ValueError(
+            "These images would be overwritten by masks: choose another `--output`. "
+            f"Received: {sorted(map(str, over))[:10]}"
+        )
     if grpc:
         from saved_models.grpc_client import GrpcClient  # which imports TensorFlow
 

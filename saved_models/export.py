@@ -59,7 +59,7 @@ def main(
         origin: where the weights come from, for the model card; by default
             file, hash and, of a run, its recipe.
         scores: a JSON file for the model card; by default the newest
-            evaluation in the run folder, if there is one.
+            evaluation of this model in the run folder, if there is one.
         folder: where the models lie.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
@@ -71,10 +71,6 @@ def main(
     version = next_version(folder / name) if version is None else version
     if version < 1:
         raise ValueError(f"`--version` must be a positive integer. Received: version={version}")
-    if max(warm_up, default=0) > limits.images or min(warm_up, default=1) < 1:
-        raise ValueError(
-            f"`--warm-up` must be batch sizes from 1 to {limits.images}. Received: {warm_up}"
-        )
     network = keras.models.load_model(path)
     target = folder / name / str(version)
     export = export_saved_model(
@@ -111,11 +107,19 @@ def origin_of(path):
 
 
 def scores_of(path, scores):
-    """Returns the scores of the JSON file `scores`, or of the run's newest evaluation, or None."""
-    if scores is None:
-        found = path.parent.glob("evaluation*/scores.json")
-        scores = max(found, key=lambda file: file.stat().st_mtime, default=None)
-    return None if scores is None else json.loads(Path(scores).read_text())
+    """Returns the scores of the JSON file `scores`, or of the model's newest evaluation, or None.
+
+    The evaluations of a run may be those of another of its models, or older than this one.
+    """
+    if scores is not None:
+        return json.loads(scores.read_text())
+    written = path.stat().st_mtime
+    files = [f for f in path.parent.glob("evaluation*/scores.json") if f.stat().st_mtime >= written]
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        found = json.loads(file.read_text())
+        if Path(found.get("model", "")).name == path.name:
+            return found
+    return None
 
 
 if __name__ == "__main__":

@@ -37,12 +37,7 @@ def main(
             gates, and which classes the model believes present.
         truth: folder of masks, `photo.png`, that the last page compares with.
     """
-    stems = [path.stem for path in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise ValueError(
-            f"Images of one name would overwrite each other's masks. Received: {twice[:10]}"
-        )
+    check_apart(images, output, explain)
     for path in images:
         read_image(path)  # a file that can't be read stops us here, before any output
     if truth is not None and not explain:
@@ -70,6 +65,21 @@ def main(
         if "present" in answer:
             print(f"  believed present: {', '.join(answer['present']) or 'none'}")
     print(f"written to {output}")
+
+
+def check_apart(images, output, explain):
+    """Raises ValueError if a result would be written over another, or over an image."""
+    kinds = ("", "_overlay", "_codewords") if explain else ("", "_overlay")
+    places = [output / f"{path.stem}{kind}.png" for path in images for kind in kinds]
+    twice = sorted({place.name for place in places if places.count(place) > 1})
+    if twice:
+        raise ValueError(f"Images would overwrite each other's results. Received: {twice[:10]}")
+    over = sorted({str(path) for path in images if path.resolve() in {p.resolve() for p in places}})
+    if over:
+        raise ValueError(
+            "These images would be overwritten by results: choose another `--output`. "
+            f"Received: {over[:10]}"
+        )
 
 
 def read_image(path):

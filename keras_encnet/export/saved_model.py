@@ -1,11 +1,13 @@
 """SavedModels, for programs that have TensorFlow and not Keras, TensorFlow Serving among them."""
 
+import math
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.checks import is_count
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.model_card import describe, model_card
 from keras_encnet.export.network import Network
@@ -94,6 +96,7 @@ def export_saved_model(
     limits = limits or Limits()
     fixed_size = fixed_size or None not in model.input.shape[1:3]
     size = _checked_size(size, model.input.shape[1:3], limits)
+    _check_warm_up(warm_up, size, limits)
     palette = _checked_palette(palette, model.classes)
     network = Network(model, fold, freeze, precision, size if fixed_size else None)
     description = describe(
@@ -157,6 +160,17 @@ def _checked_size(size, own_size, limits):
             f"The model takes images of {own} alone: leave `size` out. Received: size={size}"
         )
     return size
+
+
+def _check_warm_up(batch_sizes, size, limits):
+    """A server doesn't load a version that refuses its own warm-up requests."""
+    most = min(limits.images, limits.tensor_pixels // math.prod(size))
+    if not all(is_count(count, least=1) and count <= most for count in batch_sizes):
+        raise ValueError(
+            f"`warm_up` must be batch sizes from 1 to {most}: `limits` lets a request have "
+            f"{limits.images} images and {limits.tensor_pixels:,} pixels, and one has "
+            f"{math.prod(size):,}. Received: warm_up={tuple(batch_sizes)}"
+        )
 
 
 def _checked_palette(palette, classes):

@@ -229,6 +229,14 @@ def test_a_frozen_export_has_its_weights_once_and_no_variables(exported, model):
     assert 0.7 * weights < (exported / "saved_model.pb").stat().st_size < 2 * weights + 600_000
 
 
+@pytest.mark.parametrize("warm_up", [(0,), (1, 3), (1.5,)])
+def test_warm_up_that_the_limits_refuse_is_refused(warm_up, model, tmp_path):
+    limits = Limits(tensor_pixels=2 * SIZE[0] * SIZE[1])
+    with pytest.raises(ValueError, match="batch sizes from 1 to 2"):
+        export_saved_model(model, tmp_path / "1", size=SIZE, limits=limits, warm_up=warm_up)
+    assert not (tmp_path / "1").exists()
+
+
 def test_warm_up_requests_fit_the_signatures(exported, signatures):
     from tensorflow_serving.apis import prediction_log_pb2
 

@@ -1,6 +1,7 @@
 """`python -m saved_models.export`: versions, and what it knows of a run."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -19,7 +20,9 @@ def run(tmp_path):
     small_encnet().save(folder / "best.keras")
     (folder / "config.json").write_text('{"recipe": "Tiny"}')
     (folder / "evaluation-test").mkdir()
-    (folder / "evaluation-test/scores.json").write_text('{"mean_iou": 0.25}')
+    (folder / "evaluation-test/scores.json").write_text('{"model": "best.keras", "mean_iou": 0.25}')
+    (folder / "evaluation-val").mkdir()
+    (folder / "evaluation-val/scores.json").write_text('{"model": "last.keras", "mean_iou": 0.75}')
     return folder
 
 
@@ -47,6 +50,7 @@ def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch
     card = (folder / "street/1/model_card.md").read_text()
     assert '"recipe": "Tiny"' in card
     assert '"mean_iou": 0.25' in card
+    assert '"mean_iou": 0.75' not in card  # of another model of the run
     with pytest.raises(SystemExit, match="never written over"):
         call(*arguments, "--version", "7", monkeypatch=monkeypatch)
 
@@ -69,5 +73,15 @@ def test_wrong_arguments_are_named_before_anything_is_written(
 
 def test_scores_may_be_a_file_of_their_own(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"iou": 1}))
+    (tmp_path / "best.keras").touch()
     assert export.scores_of(tmp_path / "best.keras", tmp_path / "mine.json") == {"iou": 1}
+    assert export.scores_of(tmp_path / "best.keras", None) is None
+
+
+def test_scores_older_than_the_model_are_not_its_own(tmp_path):
+    scores = tmp_path / "evaluation-test" / "scores.json"
+    scores.parent.mkdir()
+    scores.write_text(json.dumps({"model": "best.keras"}))
+    (tmp_path / "best.keras").touch()
+    os.utime(scores, (0, 0))
     assert export.scores_of(tmp_path / "best.keras", None) is None

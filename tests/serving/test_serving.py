@@ -161,6 +161,13 @@ def test_two_images_that_would_share_a_mask_are_refused(tmp_path):
         client.find_images([tmp_path / "absent"])
 
 
+def test_masks_are_not_written_over_images(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"an image")
+    with pytest.raises(ValueError, match="overwritten by masks.*a.png"):
+        client.main((tmp_path,), "street", output=tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == b"an image"
+
+
 def test_a_busy_server_is_asked_again():
     answers = iter([503, 429, 200])
 

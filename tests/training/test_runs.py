@@ -164,9 +164,23 @@ def test_prediction_checks_all_images_before_it_writes(run, data, tmp_path):
     broken.write_bytes(b"\xff\xd8\xff no image")
     with pytest.raises(ValueError, match=r"broken\.jpg"):
         predict.main(run_dir, (image, broken), tmp_path / "out")
-    with pytest.raises(ValueError, match="one name"):
+    with pytest.raises(ValueError, match="overwrite each other's results"):
         predict.main(run_dir, (image, image), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_prediction_writes_over_no_image(run, tmp_path):
+    run_dir, *_ = run
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (32, 32)).save(photo)
+    before = photo.read_bytes()
+    for images, message in (
+        ((photo,), "overwritten by results.*photo.png"),
+        ((tmp_path / "a.jpg", tmp_path / "a_overlay.jpg"), "overwrite each other.*a_overlay.png"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict.main(run_dir, images, tmp_path)
+    assert photo.read_bytes() == before
 
 
 def _spoil_ids(root):
