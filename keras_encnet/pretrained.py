@@ -63,6 +63,8 @@ _DATA = {
     "pascal_context": (tuple(PASCAL_CONTEXT), _palette(len(PASCAL_CONTEXT))),
     "cityscapes": (tuple(CITYSCAPES), tuple(CITYSCAPES.values())),
 }
+# Of every published model.
+SIZES = {"num_codewords": 32, "channels": 512}
 _MULTI_SCALE = "official protocol, 6 scales and flip, base {}, crop {}"
 # Network, data, what the file calls that, SHA-1, mIoU, pixel accuracy.
 _OFFICIAL = [
@@ -259,13 +261,17 @@ def build(entry, builder, classes=None, **arguments):
     Raises:
         ValueError: if an argument contradicts the published structure.
     """
+    from keras_encnet.models.variants import variant_parts  # as in `fetch`
+
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    for name, value in entry.structure.items():
-        if arguments.setdefault(name, value) != value:
+    structure = {**SIZES, **variant_parts(entry.structure["variant"]), **entry.structure}
+    for name, value in arguments.items():
+        if name != "dropout" and structure.get(name, value) != value:
             raise ValueError(
-                f"The weights {entry.weights!r} are those of a model with `{name}={value!r}`. "
-                f"Received: {name}={arguments[name]!r}"
+                f"The weights {entry.weights!r} are those of a model with "
+                f"`{name}={structure[name]!r}`. Received: {name}={value!r}"
             )
+    arguments = {**entry.structure, **arguments}
     published = builder(classes=len(entry.class_names), **arguments)
     published.load_weights(fetch(entry))
     published.class_names = entry.class_names

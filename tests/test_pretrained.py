@@ -172,6 +172,17 @@ def test_contradicting_arguments_are_refused_before_anything_is_downloaded(monke
         keras_encnet.EncNet50(weights="ade20k_official", variant="paper")
     with pytest.raises(ValueError, match="align_corners"):
         keras_encnet.EncNet50(weights="ade20k_official", align_corners=False)
+    for name, value in {
+        "gating": "scale",
+        "reduction": "sum",
+        "average": True,
+        "stride_on": "1x1",
+        "stem": "plain",
+        "num_codewords": 16,
+        "channels": 256,
+    }.items():
+        with pytest.raises(ValueError, match=f"with `{name}=.*Received: {name}={value!r}"):
+            keras_encnet.EncNet50(weights="ade20k_official", **{name: value})
     with pytest.raises(ValueError, match="ade20k_official"):
         keras_encnet.EncNet50(weights="ade20k_oficial")
 

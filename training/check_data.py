@@ -89,6 +89,8 @@ def check_split(split, void=255):
         A `Report`.
     """
     void = np.atleast_1d(void)
+    if not void.size:
+        raise ValueError("`void` must be one label or more: padding gets it. Received: void=()")
     check = functools.partial(_check_pair, classes=len(split.class_names), void=void)
     # Pillow decodes without holding the interpreter's lock, so threads use all cores.
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -21,6 +21,7 @@ import tensorflow_datasets as tfds
 import tyro
 from PIL import Image
 from tensorflow_datasets.core.download.extractor import ExtractError
+from tensorflow_datasets.core.download.util import DownloadError
 from tqdm import tqdm
 
 from training import cli
@@ -97,6 +98,7 @@ def main(
     if manual_dir is not None and not manual_dir.expanduser().is_dir():
         raise FileNotFoundError(f"There is no such folder. Received: manual_dir={manual_dir}")
     source = SOURCES[dataset]
+    check_place(output)
     builder = source.build(data_dir=tfds_dir.expanduser())
     print(f"{dataset}: {builder.info.homepage}\n{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     config = tfds.download.DownloadConfig(manual_dir=manual_dir and manual_dir.expanduser())
@@ -106,7 +108,22 @@ def main(
         raise FileNotFoundError(str(error)) from error
     except ExtractError as error:
         raise ValueError(f"An archive can't be unpacked: {error}") from error
+    except DownloadError as error:
+        raise OSError(
+            f"{error}. If you have the archives, name their folder with `--manual-dir`."
+        ) from error
     print(f"written to {write(source, builder, output)}")
+
+
+def check_place(output):
+    """Raises FileExistsError if `output` holds anything but a data set that was written here."""
+    output = Path(output).expanduser()
+    occupied = output.exists() and (not output.is_dir() or any(output.iterdir()))
+    if occupied and not (output / "dataset.json").is_file():
+        raise FileExistsError(
+            "The folder holds something else: name another one, or remove it. "
+            f"Received: output={str(output)!r}"
+        )
 
 
 def check_counts(source, builder):
@@ -140,9 +157,10 @@ def write(source, builder, output):
     output = Path(output).expanduser().resolve()
     counts = {split: builder.info.splits[split].num_examples for split in source.counts}
     record = {"dataset": builder.info.full_name, "images": counts}
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        path = output / "dataset.json"
-        if path.is_file() and json.loads(path.read_text()) == record:
+    check_place(output)
+    path = output / "dataset.json"
+    if path.is_file():
+        if json.loads(path.read_text()) == record:
             return output
         raise FileExistsError(
             "The folder holds something else: name another one, or remove it. "

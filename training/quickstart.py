@@ -61,6 +61,11 @@ def main(
         epochs: epochs of each training.
     """
     start = time.perf_counter()
+    if export.exists() and not (export / "saved_model.pb").exists():
+        raise FileExistsError(
+            "`--export` is replaced whole, and this folder holds no SavedModel. "
+            f"Received: export={str(export)!r}"
+        )
     split = open_split("scenes", "test")
     models, results = {}, {}
     for name, config in {**NETWORKS, **(ABLATION if ablation else {})}.items():

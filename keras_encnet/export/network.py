@@ -8,6 +8,7 @@ from keras_encnet.export.folding import fold_batch_normalization
 from keras_encnet.export.precision import with_precision
 from keras_encnet.export.rebuild import calls, copy_of, producer_of, rebuild
 from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.preprocessing import preprocess_input
 
@@ -46,6 +47,7 @@ class Network(tf.Module):
 
     def __init__(self, model, fold=True, freeze=True, precision="float32", size=None):
         super().__init__()
+        check_exportable(model)
         size = model.input.shape[1:3] if size is None else size
         self.spec = tf.TensorSpec((None, *size, 3), tf.float32, name="images")
         self.align_corners = False
@@ -69,7 +71,7 @@ class Network(tf.Module):
         return dict(zip(self.names, self.outputs(images), strict=True))
 
     def _inner(self, model):
-        if not isinstance(model, SegmentationModel):
+        if isinstance(model, ClassificationModel):
             tensor = model.output
             if model.classifier_activation is None:
                 tensor = keras.layers.Softmax(dtype="float32")(tensor)
@@ -89,3 +91,17 @@ def _fusable(layer):
     if plain and layer.activation is keras.activations.linear:
         return FusableConv2D.from_config(layer.get_config())
     return copy_of(layer)
+
+
+def check_exportable(model):
+    """Raises ValueError unless `model` is one of this package, with the output that it is for."""
+    if not isinstance(model, SegmentationModel | ClassificationModel):
+        raise ValueError(
+            "Expected a `SegmentationModel` or a `ClassificationModel`. "
+            f"Received: model of class {type(model).__name__}"
+        )
+    if isinstance(model, SegmentationModel) and "segmentation" not in model.output:
+        raise ValueError(
+            "Expected a model with the output `segmentation`. "
+            f"Received: outputs={sorted(model.output)}"
+        )

@@ -10,12 +10,11 @@ import tensorflow as tf
 from keras_encnet.checks import is_count
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.model_card import describe, model_card
-from keras_encnet.export.network import Network
+from keras_encnet.export.network import Network, check_exportable
 from keras_encnet.export.signatures import ClassificationSignatures, SegmentationSignatures
 from keras_encnet.export.warm_up import write_warm_up_requests
 from keras_encnet.export.whole import whole_folder
 from keras_encnet.labels import voc_palette
-from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 
 DEFAULT_SIZE = (512, 512)
@@ -88,11 +87,7 @@ def export_saved_model(
         raise FileExistsError(
             f"Exports are never written over: choose another version. Received: path={str(path)!r}"
         )
-    if not isinstance(model, SegmentationModel | ClassificationModel):
-        raise ValueError(
-            "Expected a `SegmentationModel` or a `ClassificationModel`. "
-            f"Received: model of class {type(model).__name__}"
-        )
+    check_exportable(model)
     limits = limits or Limits()
     fixed_size = fixed_size or None not in model.input.shape[1:3]
     size = _checked_size(size, model.input.shape[1:3], limits)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_encnet
-from keras_encnet.export import Limits, export_saved_model, write_configuration
+from keras_encnet.export import Limits, export_litert, export_saved_model, write_configuration
 from keras_encnet.labels import voc_palette
 from tests.export import encoded
 from tests.export.networks import NETWORKS, assert_same_classes, noise, small_encnet
@@ -324,6 +324,12 @@ def test_wrong_options_are_named(options, message, model, tmp_path):
 def test_what_is_no_model_of_this_package_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Received: model of class Functional"):
         export_saved_model(NETWORKS["resnet"](), tmp_path / "1")
+
+
+def test_a_model_without_masks_is_refused(model, tmp_path):
+    for export in (export_saved_model, export_litert):
+        with pytest.raises(ValueError, match=r"output `segmentation`.*\['presence'\]"):
+            export(model.with_outputs("presence"), tmp_path / "1")
 
 
 def test_a_model_of_one_size_takes_no_other(tmp_path):

@@ -152,6 +152,12 @@ def test_ids_above_255_are_read_from_masks_of_16_bits(tmp_path):
     assert "the ids 300, but" in message
 
 
+def test_some_label_must_be_void(tmp_path):
+    write_folder(tmp_path, {"a": np.zeros((4, 4), "uint8")})
+    with pytest.raises(ValueError, match="one label or more"):
+        check_split(read_split(tmp_path, "train"), void=())
+
+
 def test_several_labels_may_be_void_classes_among_them(tmp_path):
     mask = np.array([[0, 1, 1, 9, 255, 255]], "uint8")
     split = read_split(write_folder(tmp_path, {"a": mask}), "train")

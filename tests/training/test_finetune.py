@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_encnet
+from keras_encnet.backbones import ResNet
 from training import finetune
 from training.configs import ScenesEncNet, config
 from training.datasets import scenes
@@ -119,6 +120,18 @@ def test_another_backbone_or_normalisation_is_refused(tiny_backbone, tmp_path):
     keras_encnet.FCN(tiny_backbone(), 3, preprocessing="caffe").save(tmp_path / "caffe.keras")
     with pytest.raises(ValueError, match="normalised as 'caffe', for fcn .* 'torch'"):
         segmentation.start_from(tmp_path / "caffe.keras", model)
+
+
+def test_a_bare_resnet_of_another_normalisation_is_refused(tmp_path):
+    def resnet(stride_on):
+        return ResNet((1, 1, 1, 1), stride_on=stride_on, width_multiplier=0.125)
+
+    resnet("3x3").save(tmp_path / "torchvision.keras")
+    caffe = keras_encnet.FCN(resnet("1x1"), 3, preprocessing="caffe")
+    with pytest.raises(ValueError, match="'torch', for fcn .* 'caffe'.*--stride-on 3x3"):
+        segmentation.start_from(tmp_path / "torchvision.keras", caffe)
+    torch = keras_encnet.FCN(resnet("3x3"), 3, preprocessing="torch")
+    segmentation.start_from(tmp_path / "torchvision.keras", torch)
 
 
 def test_nothing_is_started_from_unless_asked():

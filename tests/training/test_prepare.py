@@ -234,6 +234,26 @@ def test_what_is_not_in_the_manual_folder_is_downloaded(original, tmp_path, monk
     assert len(folder.read_split(tmp_path / "out", "train+val")) == 5
 
 
+def test_a_dead_address_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/gone.zip"
+        archive = dataclasses.replace(ade20k.Builder.ARCHIVES["data"], address=address)
+        monkeypatch.setattr(ade20k.Builder, "ARCHIVES", {"data": archive})
+        with pytest.raises(OSError, match="gone.zip.*--manual-dir"):
+            prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds")
+        server.shutdown()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_occupied_folder_is_refused_before_anything_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(ade20k.Builder, "download_and_prepare", lambda *_, **__: pytest.fail("!"))
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(FileExistsError, match="holds something else"):
+        prepare.main("ade20k", tmp_path, tmp_path / "tfds")
+
+
 def test_a_corrupt_archive_is_named_and_nothing_is_written(original, run, tmp_path):
     path = original("ade20k") / "ADEChallengeData2016.zip"
     path.write_bytes(path.read_bytes()[:-1000])

@@ -150,6 +150,16 @@ def build_model(config, class_names):
     return model
 
 
+def _preprocessing_of(source, otherwise):
+    """What normalisation a model's images want; of a bare ResNet, its strides tell."""
+    if hasattr(source, "preprocessing"):
+        return source.preprocessing
+    first = next((layer for layer in source.layers if layer.name == "conv3_block1_1_conv"), None)
+    if first is None or first.kernel_size != (1, 1):
+        return otherwise
+    return keras_encnet.backbones.preprocessing_of("1x1" if first.strides[0] > 1 else "3x3")
+
+
 def start_from(path, model):
     """Gives `model` the weights of a `.keras` file, where layers agree in name and shape.
 
@@ -158,14 +168,15 @@ def start_from(path, model):
             normalised in another way.
     """
     source = keras.models.load_model(path)
-    preprocessing = getattr(source, "preprocessing", model.preprocessing)
+    preprocessing = _preprocessing_of(source, otherwise=model.preprocessing)
     renewed = pretrained.copy_weights(source, model)
     if set(renewed) & set(model.backbone_layers) or preprocessing != model.preprocessing:
         raise ValueError(
             "The weights to start from must be those of a model with this backbone. "
             f"Received: start_from={str(path)!r}, {source.name} on images normalised as "
             f"{preprocessing!r}, for {model.name} on images normalised as {model.preprocessing!r}; "
-            f"{len(renewed)} layers differ, such as {', '.join(renewed[:5])}"
+            f"{len(renewed)} layers differ, such as {', '.join(renewed[:5])}. Weights for images "
+            "normalised as 'torch' want `--stride-on 3x3`, as 'caffe' `--stride-on 1x1`"
         )
     if renewed:
         print(f"not in {path}, so at random: {', '.join(renewed)}", file=sys.stderr)
