@@ -46,6 +46,7 @@ CHOICES = {
     "the recipe": {},
     "the recipe, presence as fast as the head": {"presence_multiplier": None},
     "the recipe, sums in Encoding": {"average": False},
+    "the recipe, gates nearly open": {"gate_bias": 2.0},
     "the recipe, no codewords": {"num_codewords": 0, "presence_multiplier": None},
     "the recipe, no SE-loss": {"se_weight": 0.0},
 }
@@ -204,7 +205,8 @@ def head_of(config, channels, classes):
     backbone = keras.Model(x, stages)
     if config.head == "fcn":
         return keras_encnet.FCN(backbone, classes)
-    names = ("variant", "num_codewords", "channels", "average", "reduction", "gating", "auxiliary")
+    names = ("variant", "num_codewords", "channels", "average", "reduction", "gating", "gate_bias")
+    names += ("auxiliary",)
     return keras_encnet.EncNet(backbone, classes, **{name: getattr(config, name) for name in names})
 
 

@@ -1,6 +1,6 @@
 """EncNet: the Context Encoding Module on a dilated ResNet."""
 
-from keras import layers
+from keras import initializers, layers
 
 from keras_encnet.checks import check_classes, check_one_size, check_stages, is_count
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
@@ -20,6 +20,7 @@ def EncNet(
     average=None,
     reduction=None,
     gating=None,
+    gate_bias=None,
     auxiliary="variant",
     lateral=None,
     align_corners=None,
@@ -55,6 +56,8 @@ def EncNet(
         reduction: how codes of all codewords become one: `"sum"` (the paper)
             or `"mean"` (both implementations).
         gating: `"scale"`, x * g, or `"residual"`, relu(x + x * g).
+        gate_bias: what the gates' bias starts from: 0 half open, as published;
+            2 nearly open, 0.88.
         auxiliary: what stage 3 predicts in training: `"context"`, the classes
             present, by a Context Encoding Module of its own (output
             `presence_stage3`); `"fcn"`, the mask (`segmentation_stage3`);
@@ -91,6 +94,7 @@ def EncNet(
         average=average,
         reduction=reduction,
         gating=gating,
+        gate_bias=gate_bias,
         lateral=lateral,
         align_corners=align_corners,
         dropout=dropout,
@@ -116,7 +120,8 @@ def EncNet(
     # first gates open or closed by chance.
     start = "zeros" if num_codewords and parts["reduction"] == "sum" else "glorot_uniform"
     code = context_code(x, *encoding, name="context")
-    x = FeatureMapAttention(parts["gating"], start, name="context_attention")(x, code)
+    bias = initializers.Constant(parts["gate_bias"])
+    x = FeatureMapAttention(parts["gating"], start, bias, name="context_attention")(x, code)
     tensors = {
         "segmentation": classify(x, name="segmentation", **classifier),
         "presence": _presence(code, classes, start, name="presence"),

@@ -397,3 +397,13 @@ def test_what_is_wrong_is_said_before_anything_is_downloaded(build, monkeypatch)
         build(droput=0.5)
     with pytest.raises(ValueError, match="classes=1"):
         build(classes=1)
+
+
+@pytest.mark.parametrize(("gate_bias", "expected"), [(None, 0.5), (2.0, 0.8807971)])
+def test_gates_start_where_their_bias_says_whatever_the_image(gate_bias, expected, rng, tiny):
+    model = tiny("keras_encnet", gate_bias=gate_bias)
+    attention = model.get_layer("context_attention")
+    code = rng.normal(size=(3, attention.kernel.shape[0])).astype("float32")
+    np.testing.assert_allclose(attention.gates(code), expected, rtol=1e-6)
+    rebuilt = type(attention).from_config(attention.get_config())
+    assert rebuilt.bias_initializer.get_config() == attention.bias_initializer.get_config()

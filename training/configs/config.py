@@ -113,6 +113,8 @@ class SegmentationConfig(Config):
     average: bool | None = None
     reduction: Reduction = None
     gating: Gating = None
+    gate_bias: float | None = None
+    """What the gates' bias starts from: 0 half open, 2 nearly open."""
     auxiliary: Auxiliary = "variant"
     lateral: bool | None = None
     align_corners: bool | None = None

@@ -137,7 +137,7 @@ def build_model(config, class_names):
         )
     else:
         names = ("variant", "num_codewords", "channels", "average", "reduction", "gating")
-        names += ("auxiliary", "lateral", "align_corners", "dropout")
+        names += ("gate_bias", "auxiliary", "lateral", "align_corners", "dropout")
         model = keras_encnet.EncNet(
             backbone,
             len(class_names),
