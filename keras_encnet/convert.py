@@ -76,6 +76,7 @@ def save_reproducibly(model, path):
         OSError: if it can't be written.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         draft, final = Path(folder) / "draft", Path(folder) / path.name
         # As a folder: where memory is plenty, Keras holds a zipped model's weights in it twice.

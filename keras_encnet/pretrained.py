@@ -182,7 +182,8 @@ def fetch(entry, folder=None):
 
     Args:
         entry: a `Published`.
-        folder: where files are kept; `~/.keras/models/keras_encnet` by default.
+        folder: where files are kept; `models/keras_encnet` in `$KERAS_HOME`, or in `~/.keras`, by
+            default.
 
     Returns:
         Path of a `.weights.h5` of the whole model.
@@ -193,7 +194,8 @@ def fetch(entry, folder=None):
     """
     from keras_encnet.pytorch import from_pytorch  # which builds the models that call this
 
-    folder = Path(folder or Path.home() / ".keras" / "models" / "keras_encnet")
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"  # as Keras's own downloads
+    folder = Path(folder or Path(home, "models", "keras_encnet"))
     folder.mkdir(parents=True, exist_ok=True)
     stem = entry.address.rsplit("/", 1)[1].rsplit(".", 1)[0]
     converted = folder / f"{stem}.weights.h5"

@@ -61,6 +61,11 @@ def main(
         in_flight: requests at a time.
         retries: how often to try again where the server is busy or away.
     """
+    if version is not None and label is not None:
+        raise ValueError(
+            "`--version` and `--label` both name the version: give one. "
+            f"Received: version={version}, label={label!r}"
+        )
     files = find_images(images)
     masks = {path: output / name for path, name in files.items()}
     over = {path.resolve() for path in files} & {mask.resolve() for mask in masks.values()}

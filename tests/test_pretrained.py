@@ -88,6 +88,11 @@ def test_the_hash_of_an_archive_is_that_of_the_checkpoint_in_it(entry, server, t
         pretrained.fetch(wrong, tmp_path / "other")
 
 
+def test_files_are_kept_where_keras_keeps_its_own(entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert pretrained.fetch(entry) == tmp_path / "models" / "keras_encnet" / "whole.weights.h5"
+
+
 def test_a_file_of_another_hash_is_refused_and_not_kept(entry, tmp_path):
     wrong = dataclasses.replace(entry, digest="00000000")
     with pytest.raises(ValueError, match="00000000"):

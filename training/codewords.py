@@ -52,8 +52,8 @@ def save_page(path, model, image, mask, truth=None):
 
     The image, what the model makes of it and, if given, the truth; the share of
     each codeword in every place, titled with its share of the image; all gates
-    in order; and the probability of the likeliest classes, those in the truth
-    in colour.
+    in order; and, where the model has that output, the probability of the
+    likeliest classes, those in the truth in colour.
 
     Args:
         path: of the PNG.
@@ -70,9 +70,12 @@ def save_page(path, model, image, mask, truth=None):
     top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2 * height, rows * height, 3.5])
     _images(top, model, image, mask, truth)
     _assignments(middle, assignment, rows)
-    left, right = bottom.subplots(1, 2)
+    if "presence" in model.output:
+        left, right = bottom.subplots(1, 2)
+        _presence(right, model, presence(model, image), truth)
+    else:
+        left = bottom.subplots()
     _gates(left, gates)
-    _presence(right, model, presence(model, image), truth)
     pictures.save(figure, path)
 
 

@@ -75,6 +75,12 @@ def test_a_cifar_checkpoint_is_converted(tmp_path, capsys, options):
     np.testing.assert_array_equal(loaded(image), expected)
 
 
+def test_a_folder_that_is_not_there_is_made(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    save_reproducibly(model, tmp_path / "new" / "folder" / "model.keras")
+    assert keras.models.load_model(tmp_path / "new" / "folder" / "model.keras").count_params() == 3
+
+
 def test_a_model_is_saved_without_the_circumstances(tmp_path):
     paths = [tmp_path / "0.keras", tmp_path / "1.keras"]
     policies = []  # Both are kept, so that their addresses differ.

@@ -161,6 +161,11 @@ def test_two_images_that_would_share_a_mask_are_refused(tmp_path):
         client.find_images([tmp_path / "absent"])
 
 
+def test_a_version_has_one_name(tmp_path):
+    with pytest.raises(ValueError, match="version=1, label='canary'"):
+        client.main((tmp_path,), "street", version=1, label="canary")
+
+
 def test_masks_are_not_written_over_images(tmp_path):
     (tmp_path / "a.png").write_bytes(b"an image")
     with pytest.raises(ValueError, match="overwritten by masks.*a.png"):

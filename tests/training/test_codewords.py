@@ -55,6 +55,12 @@ def test_a_model_without_codewords_is_refused(tiny_backbone, image, options):
         codewords.inspect(model, image)
 
 
+def test_a_page_without_presence_has_the_rest(model, image, tmp_path):
+    alone = model.with_outputs("segmentation")
+    codewords.save_page(tmp_path / "page.png", alone, image, alone.segment(image))
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
 def test_the_command_writes_a_page_of_each_image(model, image, tmp_path):
     model.save(tmp_path / "best.keras")
     Image.fromarray(image).save(tmp_path / "photo.png")
