@@ -12,7 +12,8 @@ class FolderEncNet50(config.SegmentationConfig):
     An ImageNet ResNet-50 at output stride 8 with its batch normalisation
     frozen, small crops, ten times the rate for the head (the released code's
     habit) and a short warm-up. At five times this rate the first steps destroy
-    the ImageNet features.
+    the ImageNet features. Gates start nearly open, which was ahead of FCN50 by a
+    point on both CamVid and MSRC-21.
 
         python -m training.train folder_encnet50 --data FOLDER
     """
@@ -25,6 +26,7 @@ class FolderEncNet50(config.SegmentationConfig):
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
     presence_multiplier: float | None = 1.0
+    gate_bias: float | None = 2.0
     warmup_steps: int = 40
     crop_size: tuple[int, int] = (192, 192)
 
