@@ -81,7 +81,7 @@ def main(
     else:
         images = open_split(data, split)
         check_classes(network, images, path, data)
-        void, absent = void or void_of_run(path), absent or "exclude"
+        void, absent = void_of_run(path) if void is None else void, absent or "exclude"
         if multi_scale:
             how = {**MULTI_SCALE, **{key: value for key, value in how.items() if value is not None}}
             segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
@@ -116,7 +116,8 @@ def find_model(path):
 
 def refuse(options, why):
     """Raises ValueError if any of these options is given, which would do nothing."""
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    # By identity: 0 is given, and refused like any other number.
+    given = {k: v for k, v in options.items() if v is not None and v is not False}
     if given:
         names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
         received = ", ".join(f"{key}={value!r}" for key, value in given.items())

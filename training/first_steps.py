@@ -70,7 +70,7 @@ def follow(config, steps=STEPS):
     set_up(config)
     task = Segmentation(config)
     model = task.build_model()
-    if "fusion" in {layer.name.split("_")[0] for layer in model.layers}:
+    if config.lateral:
         raise ValueError(
             "The gradient is followed to the backbone's last stage, and with `lateral` the head "
             f"begins at three: give `--lateral False`. Received: lateral={config.lateral}"

@@ -61,7 +61,7 @@ def main(
     if not all(size > 0 for size in sizes):
         raise ValueError(f"`sizes` must be above 0. Received: sizes={sizes}")
     path = find_model(model)
-    data, void = data or data_of_run(path), void or void_of_run(path)
+    data, void = data or data_of_run(path), void_of_run(path) if void is None else void
     images = open_split(data, split)
     network = keras.models.load_model(path)
     check_classes(network, images, path, data)

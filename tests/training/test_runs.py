@@ -126,6 +126,8 @@ def test_options_that_would_do_nothing_are_refused(run):
     run_dir, *_ = run
     with pytest.raises(ValueError, match="`--base-size` and `--protocol` are of use with"):
         evaluate.main(run_dir, base_size=520, protocol="official")
+    with pytest.raises(ValueError, match="crop_size=0"):
+        evaluate.main(run_dir, crop_size=0)
 
 
 def test_an_fcn_takes_the_options_that_it_has(data):
