@@ -143,18 +143,17 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most
         split: of it.
         most: images to compare, spread evenly over the split.
     """
-    import keras
     import tensorflow as tf
     from tqdm import tqdm
 
     import keras_encnet
     from keras_encnet.export import export_saved_model
+    from training import trained
     from training.datasets import open_split
     from training.datasets.folder import read_mask
     from training.decoding import decode_image
-    from training.evaluate import find_model
 
-    network = keras.models.load_model(find_model(model))
+    network = trained.load_model(trained.find_model(model))
     images = open_split(data, split)
     metrics, signatures, same, pixels = {}, {}, 0, 0
     with tempfile.TemporaryDirectory() as folder:

@@ -81,12 +81,15 @@ class ContextDiagnostics(keras.callbacks.Callback):
         if not self._batches:
             raise ValueError(f"Expected at least one batch. Received: batches={self.batches}")
         self._inside, self._looks = _inside(self.model)
+        self._looked = self._interval()
         self._writer = None
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.every is not None and self._step() % self.every == 0:
+        # A call of the compiled step may take several steps.
+        if self._interval() > self._looked:
+            self._looked = self._interval()
             self._look()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -97,6 +100,9 @@ class ContextDiagnostics(keras.callbacks.Callback):
 
     def _step(self):
         return int(self.model.optimizer.iterations.numpy())
+
+    def _interval(self):
+        return 0 if self.every is None else self._step() // self.every
 
     def _look(self):
         answers = [self._inside(images) for images, _ in self._batches]
@@ -129,6 +135,8 @@ class ContextDiagnostics(keras.callbacks.Callback):
             strict=True,
         )
         told = np.concatenate(told)
+        if not told.any():
+            return {}
         return presence_scores(np.concatenate(presence)[told], np.concatenate(logits)[told])
 
 

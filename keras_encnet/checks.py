@@ -7,9 +7,9 @@ import os
 
 def is_count(value, least):
     """Tells whether `value` is an integer, not a boolean, of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return False
-    return float(value).is_integer() and value >= least
+    return (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool) and bool(value >= least)
+    )
 
 
 def check_classes(classes):
@@ -21,12 +21,13 @@ def check_classes(classes):
         )
 
 
-def check_stages(backbone):
-    """Raises ValueError unless `backbone` returns a dict of its stages."""
-    if not isinstance(backbone.output, dict) or not {"stage3", "stage4"} <= set(backbone.output):
+def check_stages(backbone, stages=("stage3", "stage4")):
+    """Raises ValueError unless `backbone` returns a dict of its stages, these among them."""
+    if not isinstance(backbone.output, dict) or not set(stages) <= set(backbone.output):
         raise ValueError(
             "`backbone` must be a model from images to a dict with the keys `stage1` to `stage4`, "
-            f"such as `keras_encnet.backbones.ResNet50()`. Received: output={backbone.output}"
+            f"such as `keras_encnet.backbones.ResNet50()`; here it takes {', '.join(stages)}. "
+            f"Received: output={backbone.output}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_encnet.checks import is_count
 from keras_encnet.multi_scale import MultiScaleSegmenter
 
 __all__ = ["MultiScaleSegmenter", "decode_predictions"]
@@ -19,7 +20,7 @@ def decode_predictions(logits, top=5, class_names=None):
 
     Args:
         logits: `(batch, height, width, classes)`.
-        top: at most so many classes an image.
+        top: at most so many classes an image, at least 1.
         class_names: one name per class; the ids as text by default.
 
     Returns:
@@ -27,8 +28,10 @@ def decode_predictions(logits, top=5, class_names=None):
         without the classes that cover none.
 
     Raises:
-        ValueError: for another shape, or a wrong number of names.
+        ValueError: for another shape, another `top`, or a wrong number of names.
     """
+    if not is_count(top, least=1):
+        raise ValueError(f"`top` must be an integer of at least 1. Received: top={top}")
     logits = np.asarray(logits)
     if logits.ndim != 4:
         raise ValueError(

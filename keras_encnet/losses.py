@@ -17,8 +17,14 @@ class _MaskLoss(keras.losses.Loss):
         super().__init__(name=name, reduction="sum")
         self.void = void_labels(void)
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        if self.class_weights and min(self.class_weights) < 0:
+            raise ValueError(
+                "`class_weights` must not be negative. "
+                f"Received: class_weights={self.class_weights}"
+            )
 
-    def _weights(self, classes, dtype):
+    def weights_of(self, classes, dtype="float32"):
+        """Returns the class weights as a tensor; None without. Raises unless they are as many."""
         if self.class_weights is None:
             return None
         if len(self.class_weights) != classes:
@@ -68,7 +74,7 @@ class PixelCrossEntropy(_MaskLoss):
         classes = y_pred.shape[-1]
         labels, labelled = labelled_pixels(y_true, classes, self.void)
         weights = tf.cast(labelled, y_pred.dtype)
-        class_weights = self._weights(classes, y_pred.dtype)
+        class_weights = self.weights_of(classes, y_pred.dtype)
         if class_weights is not None:
             weights *= tf.gather(class_weights, labels)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=y_pred)
@@ -107,7 +113,7 @@ class SELoss(_MaskLoss):
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.cast(presence, y_pred.dtype), logits=y_pred
         )
-        class_weights = self._weights(classes, y_pred.dtype)
+        class_weights = self.weights_of(classes, y_pred.dtype)
         if class_weights is not None:
             entropy *= class_weights
         return share_of_mean(tf.reduce_mean(entropy, -1), tf.cast(told, y_pred.dtype))
@@ -181,8 +187,14 @@ def objectives(
         A dict of `loss`, `loss_weights` and `metrics`.
 
     Raises:
-        ValueError: for a negative weight.
+        ValueError: for a negative weight, class weights that aren't as many as
+            the classes, or a model without the output `segmentation`.
     """
+    if "segmentation" not in model.output:
+        raise ValueError(
+            "Expected a model with the output `segmentation`. "
+            f"Received: outputs={sorted(model.output)}"
+        )
     for argument, value in (("se_weight", se_weight), ("auxiliary_weight", auxiliary_weight)):
         if value < 0:
             raise ValueError(f"`{argument}` must not be negative. Received: {argument}={value}")
@@ -195,5 +207,6 @@ def objectives(
             losses[name] = SELoss(void, class_weights)
             weights[name] = se_weight
     classes = model.output["segmentation"].shape[-1]
+    losses["segmentation"].weights_of(classes)  # so that a wrong number is told before training
     metrics = {"segmentation": SegmentationMetrics(classes, void, absent)}
     return {"loss": losses, "loss_weights": weights, "metrics": metrics}

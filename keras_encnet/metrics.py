@@ -64,6 +64,10 @@ class SegmentationMetrics(keras.metrics.Metric):
         y_true: integers `(batch, height, width)`.
         y_pred: logits `(batch, height, width, classes)`, or class ids of the
             mask's shape.
+        sample_weight: None; pixels are counted, void ones are not.
+
+    Raises:
+        ValueError: for another `absent`, or for weights.
 
     References:
         - The ADE20K score is the mean of pixel accuracy and mean IoU
@@ -85,6 +89,12 @@ class SegmentationMetrics(keras.metrics.Metric):
         )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is not None:
+            raise ValueError(
+                "`SegmentationMetrics` counts each pixel once: leave pixels out by labelling them "
+                "void, and name it among `metrics`, not `weighted_metrics`. Received: "
+                f"sample_weight of shape {tuple(np.shape(sample_weight))}"
+            )
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if len(y_pred.shape) == len(y_true.shape) + 1:
             y_pred = tf.argmax(y_pred, -1, tf.int32)
@@ -182,7 +192,12 @@ def presence_scores(presence, logits):
 
 
 def _average_precision(truth, scores):
-    """The mean, over the images that show the class, of the precision down to each."""
-    ranked = truth[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return precision[ranked].mean()
+    """The mean, over the images that show the class, of the precision down to each.
+
+    Images of one score come in together: their order would be chance.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of each score
+    shown = np.cumsum(truth[order])[last]
+    precision = shown / (last + 1)
+    return np.sum(precision * np.diff(shown, prepend=0)) / shown[-1]

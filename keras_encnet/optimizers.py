@@ -1,5 +1,7 @@
 """SGD as the paper means it."""
 
+import warnings
+
 import keras
 from keras import ops
 
@@ -22,12 +24,13 @@ class SGD(keras.optimizers.Optimizer):
         l2: factor of the decay of every trainable variable, biases and
             normalisation included, as in the released code.
         multipliers: dict from layer names to a factor of their learning rate;
-            1 where a layer isn't named.
+            at least 0; 1 where a layer isn't named. Names of layers that train nothing are
+            warned of.
         name: name of the optimizer.
         **kwargs: `clipnorm`, `use_ema` and the like, as of every Keras optimizer.
 
     Raises:
-        ValueError: for a momentum or decay outside the above.
+        ValueError: for a momentum, decay or multiplier outside the above.
     """
 
     def __init__(
@@ -37,6 +40,10 @@ class SGD(keras.optimizers.Optimizer):
             raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}")
         if l2 < 0:
             raise ValueError(f"`l2` must not be negative. Received: l2={l2}")
+        if multipliers and not min(multipliers.values()) >= 0:
+            raise ValueError(
+                f"`multipliers` must not be negative. Received: multipliers={multipliers}"
+            )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.l2 = l2
@@ -48,9 +55,16 @@ class SGD(keras.optimizers.Optimizer):
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
         # A variable's path begins with the name of its layer.
-        self._multiplier_of = [
-            self.multipliers.get(variable.path.split("/")[0], 1.0) for variable in variables
-        ]
+        layers = [variable.path.split("/")[0] for variable in variables]
+        self._multiplier_of = [self.multipliers.get(layer, 1.0) for layer in layers]
+        idle = sorted(self.multipliers.keys() - set(layers))
+        if idle:
+            # No error: a model that was saved with layers frozen since must load.
+            warnings.warn(
+                "`multipliers` must name layers with trainable variables of their own. "
+                f"Received: {', '.join(map(repr, idle))}",
+                stacklevel=2,
+            )
 
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype) + self.l2 * variable
@@ -86,11 +100,12 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         initial_learning_rate: the rate it starts from.
         steps: when it reaches 0; it stays there.
-        power: 0.9 in the paper.
+        power: above 0; 0.9 in the paper.
         warmup_steps: steps in which the rate rises linearly; 0 for none.
 
     Raises:
-        ValueError: unless `steps` is positive and `warmup_steps` below it.
+        ValueError: unless `steps` and `power` are positive and `warmup_steps`
+            is from 0 to below `steps`.
     """
 
     def __init__(self, initial_learning_rate, steps, power=0.9, warmup_steps=0):
@@ -99,6 +114,8 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
                 "`steps` must be positive and `warmup_steps` from 0 to below it. "
                 f"Received: steps={steps}, warmup_steps={warmup_steps}"
             )
+        if not power > 0:
+            raise ValueError(f"`power` must be above 0. Received: power={power}")
         self.initial_learning_rate = initial_learning_rate
         self.steps = steps
         self.power = power

@@ -37,7 +37,7 @@ def preprocess_input(images, mode="torch"):
     Raises:
         ValueError: for an unknown mode or a last axis that isn't 3.
     """
-    reverse, mean, std = _mode(mode)
+    reverse, mean, std = normalization_of(mode)
     if images.shape[-1] != 3:
         raise ValueError(
             "`images` must have three channels, RGB, as the last axis. "
@@ -63,7 +63,8 @@ def normalized_zero(mode="torch"):
     return tuple(float(v) for v in preprocess_input(np.zeros(3), mode))
 
 
-def _mode(mode):
+def normalization_of(mode):
+    """Returns whether channels are reversed, the mean and the standard deviation of a mode."""
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {sorted(MODES)}. Received: mode={mode!r}")
     return MODES[mode]

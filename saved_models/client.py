@@ -4,10 +4,7 @@ python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --rest http://loca
 python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --grpc localhost:8500 --in-flight 8
 """
 
-import contextlib
 import dataclasses
-import json
-import os
 import time
 from concurrent import futures
 from pathlib import Path
@@ -17,7 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from saved_models.rest_client import RestClient, ServerError
-from training import cli
+from training import cli, records
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
@@ -98,7 +95,7 @@ def main(
             results.append(job.result())
     elapsed = time.perf_counter() - began
     answers = {str(r.path): r.answer if r.error is None else {"error": r.error} for r in results}
-    write_whole(output / "answers.json", (json.dumps(answers, indent=2) + "\n").encode())
+    records.write_json(output / "answers.json", answers)
     failed = [result for result in results if result.error is not None]
     for result in failed:
         print(f"{result.path}: {result.error}")
@@ -147,7 +144,7 @@ def process(client, path, mask):
     seconds = time.perf_counter() - began
     png = answer.pop("mask_png_bytes", None)
     if png and error is None:
-        write_whole(mask, png)
+        records.write_whole(mask, lambda place: place.write_bytes(png))
     answer = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in answer.items()}
     return Result(path, answer, error, seconds)
 
@@ -159,16 +156,6 @@ def timings(seconds, elapsed):
         f"seconds an image: p50 {p50:.3f}, p90 {p90:.3f}, p99 {p99:.3f}, max {max(seconds):.3f}; "
         f"{len(seconds) / elapsed:.2f} images/s"
     )
-
-
-def write_whole(path, data):
-    """Writes a file beside its place and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{os.getpid()}-{path.name}")
-    with contextlib.ExitStack() as stack:
-        stack.callback(place.unlink, missing_ok=True)
-        place.write_bytes(data)
-        place.replace(path)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ import keras
 import tyro
 
 from keras_encnet.export import Limits, export_saved_model, write_configuration
-from training import cli
-from training.evaluate import find_model
+from training import cli, trained
 
 
 def main(
@@ -67,7 +66,7 @@ def main(
             "`--name` is part of addresses and paths: letters, digits, '_', '-' and '.'. "
             f"Received: name={name!r}"
         )
-    path = find_model(model)
+    path = trained.find_model(model)
     version = next_version(folder / name) if version is None else version
     if version < 1:
         raise ValueError(f"`--version` must be a positive integer. Received: version={version}")
@@ -97,12 +96,21 @@ def next_version(folder):
     return max(versions, default=0) + 1
 
 
+# Where things were on the machine that trained is no business of clients: their names will do.
+PLACES = ("data", "data_dir", "run_dir", "start_from", "backbone_weights", "model")
+
+
+def without_places(record):
+    """Returns a record of a run with names in the place of paths."""
+    return {k: Path(v).name if k in PLACES and v is not None else v for k, v in record.items()}
+
+
 def origin_of(path):
     """Says what is known of a `.keras` file: its name, its hash, and the recipe of its run."""
     text = f"`{path.name}`, SHA-256 `{hashlib.sha256(path.read_bytes()).hexdigest()}`."
-    config = path.parent / "config.json"
-    if config.exists():
-        text += f" Trained with:\n\n```json\n{config.read_text().strip()}\n```"
+    config = trained.run_of(path)
+    if config:
+        text += f" Trained with:\n\n```json\n{json.dumps(without_places(config), indent=2)}\n```"
     return text
 
 
@@ -118,7 +126,7 @@ def scores_of(path, scores):
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         found = json.loads(file.read_text())
         if Path(found.get("model", "")).name == path.name:
-            return found
+            return without_places(found)
     return None
 
 

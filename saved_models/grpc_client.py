@@ -35,7 +35,7 @@ class GrpcClient:
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.spec = model_pb2.ModelSpec(name=model)
-        if version:
+        if version is not None:
             self.spec.version.value = version
         elif label:
             self.spec.version_label = label

@@ -26,7 +26,9 @@ class RestClient:
     """
 
     def __init__(self, address, model, version=None, label=None, retries=3):
-        part = f"/versions/{version}" if version else f"/labels/{label}" if label else ""
+        part = (
+            f"/versions/{version}" if version is not None else f"/labels/{label}" if label else ""
+        )
         self.url = f"{address.rstrip('/')}/v1/models/{model}{part}"
         self.session = requests.Session()
         retry = Retry(retries, backoff_factor=0.2, status_forcelist=BUSY, allowed_methods=None)

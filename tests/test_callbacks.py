@@ -153,6 +153,23 @@ def test_a_classifier_is_looked_into_without_masks(rng):
     assert sum(name.endswith("live_codewords") for name in diagnostics.history[-1]) > 1
 
 
+def test_looks_keep_their_distance_where_a_call_takes_several_steps(network, data):
+    model = network()
+    model.compile("sgd", steps_per_execution=2, **objectives(model))
+    diagnostics = ContextDiagnostics([data], every=3)
+    dataset = tf.data.Dataset.from_tensors(data).repeat()
+    model.fit(dataset, steps_per_epoch=10, verbose=0, callbacks=[diagnostics])
+    # The first call that ends at or beyond each multiple of 3, and the end of the epoch.
+    assert [look["step"] for look in diagnostics.history] == [4, 6, 10]
+
+
+def test_masks_without_a_labelled_pixel_tell_nothing_of_presence(network, data):
+    images, masks = data
+    diagnostics = ContextDiagnostics([(images, np.full_like(masks, 255))])
+    assert not fit(network(), data, diagnostics)
+    assert not any(name.startswith("presence") for name in diagnostics.history[-1])
+
+
 def test_a_model_without_the_module_is_refused(data):
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Dense(CLASSES)])
     model.compile("sgd", "mse")

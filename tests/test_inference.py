@@ -29,6 +29,12 @@ def test_no_more_than_the_top_are_named(logits):
     assert decoded == [[("tree", 0.625)], [("sky", 0.5)]]
 
 
+@pytest.mark.parametrize("top", [0, -1, 1.5])
+def test_another_top_is_refused(logits, top):
+    with pytest.raises(ValueError, match=f"Received: top={top}"):
+        decode_predictions(logits, top=top)
+
+
 def test_names_default_to_numbers(logits):
     assert decode_predictions(logits)[1] == [("0", 0.5), ("2", 0.5)]
 

@@ -225,6 +225,20 @@ def test_objectives_refuse_negative_weights(model, argument):
         objectives(model("paper"), **{argument: -0.1})
 
 
+@pytest.mark.parametrize(
+    ("class_weights", "message"),
+    [([1.0] * (CLASSES - 1), f"each of {CLASSES} classes"), ([1.0, -1.0], "must not be negative")],
+)
+def test_objectives_refuse_wrong_class_weights(model, class_weights, message):
+    with pytest.raises(ValueError, match=message):
+        objectives(model("paper"), class_weights=class_weights)
+
+
+def test_objectives_want_the_output_segmentation(model):
+    with pytest.raises(ValueError, match=r"Received: outputs=\['presence'\]"):
+        objectives(model("paper").with_outputs("presence"))
+
+
 def test_what_a_model_was_compiled_with_is_saved(rng, model, tmp_path):
     model = model("paper")
     settings = objectives(model, (-1, 255), 0.7, class_weights=[1, 2, 3, 4], absent="zero")

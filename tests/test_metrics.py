@@ -172,6 +172,13 @@ def test_the_configuration_makes_the_same_metric(arguments):
     assert (again.classes, again.void, again.absent) == (CLASSES, metric.void, metric.absent)
 
 
+def test_weights_are_refused_and_not_ignored():
+    metric = SegmentationMetrics(CLASSES)
+    with pytest.raises(ValueError, match=r"labelling them void.*sample_weight of shape \(1,\)"):
+        metric.update_state([[[0]]], [[[0]]], sample_weight=np.ones(1))
+    assert not np.any(metric.confusion_matrix)
+
+
 def test_an_unknown_way_with_absent_classes_is_refused():
     with pytest.raises(ValueError, match="Received: absent='nan'"):
         SegmentationMetrics(CLASSES, absent="nan")
@@ -198,6 +205,13 @@ def test_presence_scores_are_those_by_hand():
     rates = np.broadcast_to([0.5, 0.75, 1e-12], presence.shape)
     told = presence_scores(presence, np.log(rates / (1 - rates)))
     assert scores["base_rate_loss"] == pytest.approx(told["se_loss"], rel=1e-6)
+
+
+def test_average_precision_of_a_constant_is_the_share_in_whatever_order(rng):
+    presence = rng.random((40, CLASSES)) < 0.3
+    for order in (np.argsort(presence, 0), np.argsort(~presence, 0)):
+        scores = presence_scores(np.take_along_axis(presence, order, 0), np.zeros(presence.shape))
+        assert scores["average_precision"] == pytest.approx(presence.mean())
 
 
 def test_no_constant_prediction_beats_the_base_rates(rng):

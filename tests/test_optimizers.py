@@ -68,6 +68,12 @@ def test_a_multiplier_reaches_every_variable_of_its_layers(tiny_backbone):
         np.testing.assert_allclose(value - weight, 1 if backbone else 10, rtol=1e-5)
 
 
+def test_a_multiplier_of_no_layer_is_warned_of(network):
+    optimizer = SGD(0.1, multipliers={"head": 10, "haed": 10})
+    with pytest.warns(UserWarning, match="Received: 'haed'$"):
+        optimizer.build(network.trainable_variables)
+
+
 def test_a_compiled_step_follows_the_schedule(network, rng):
     # Rates of 1, 0.5, and 0 from then on.
     network.compile(SGD(PolySchedule(1.0, steps=2, power=1.0), momentum=0), "mse")
@@ -159,6 +165,17 @@ def test_the_configuration_makes_the_same_schedule():
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert type(again) is PolySchedule
     assert [float(again(s)) for s in range(9)] == [float(schedule(s)) for s in range(9)]
+
+
+def test_negative_multipliers_are_refused():
+    with pytest.raises(ValueError, match="Received: multipliers={'head': -10}"):
+        SGD(0.1, multipliers={"head": -10})
+
+
+@pytest.mark.parametrize("power", [0, -1.0])
+def test_the_schedule_refuses_a_power_that_never_reaches_zero(power):
+    with pytest.raises(ValueError, match=f"Received: power={power}"):
+        PolySchedule(0.01, 10, power)
 
 
 @pytest.mark.parametrize(("steps", "warmup_steps"), [(0, 0), (-1, 0), (10, 10), (10, -1)])

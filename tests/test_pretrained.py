@@ -185,11 +185,18 @@ def test_contradicting_arguments_are_refused_before_anything_is_downloaded(monke
         "stem": "plain",
         "num_codewords": 16,
         "channels": 256,
+        "auxiliary": None,
     }.items():
         with pytest.raises(ValueError, match=f"with `{name}=.*Received: {name}={value!r}"):
             keras_encnet.EncNet50(weights="ade20k_official", **{name: value})
     with pytest.raises(ValueError, match="ade20k_official"):
         keras_encnet.EncNet50(weights="ade20k_oficial")
+
+
+def test_the_defaults_of_the_builder_contradict_nothing(monkeypatch):
+    monkeypatch.setattr(pretrained, "fetch", lambda entry: (_ for _ in ()).throw(KeyError("fetch")))
+    with pytest.raises(KeyError, match="fetch"):
+        keras_encnet.EncNet50(weights="ade20k_official", auxiliary="variant")
 
 
 def test_the_table_is_consistent():

@@ -92,6 +92,11 @@ def main(
         hours: begin no further training after so long.
     """
     start = time.monotonic()
+    if "multi_scale" not in parts:
+        sizes = {"base_size": base_size, "crop_size": crop_size}
+        cli.refuse(sizes, "are of use with the part `multi_scale` only")
+    if "deeper" not in parts:
+        cli.refuse({"deeper_weights": deeper_weights}, "is of use with the part `deeper` only")
     config = config_of(recipe, data, epochs, precision, backbone_weights)
     rows = rows_of(config, parts, deeper_weights)
     images = open_split(config.data, split)
@@ -169,9 +174,11 @@ def deeper(config, weights=None):
     """Returns the changes that make the backbone deeper.
 
     Raises:
-        ValueError: if there is no deeper one, or none with weights.
+        ValueError: if there is no deeper one, or none with weights, or weights
+            for one that takes none.
     """
     if config.blocks is not None:
+        cli.refuse({"deeper_weights": weights}, "would do nothing: this backbone starts at random")
         return {"blocks": tuple(2 * count for count in config.blocks)}
     if config.backbone not in DEEPER:
         raise ValueError(

@@ -161,10 +161,9 @@ class RecordHistory(keras.callbacks.Callback):
 class ShowPredictions(keras.callbacks.Callback):
     """Shows TensorBoard some validation images: image, truth and prediction side by side."""
 
-    def __init__(self, log_dir, split, void):
+    def __init__(self, log_dir, split):
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(log_dir))
-        self.void = void
         count = min(SHOWN, len(split))
         self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
         self.masks = [read_mask(path) for path in split.mask_paths[:count]]

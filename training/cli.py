@@ -41,6 +41,15 @@ def run(function):
         tyro.cli(function, config=(tyro.conf.PositionalRequiredArgs,))
 
 
+def refuse(options, why):
+    """Raises ValueError if any of these options isn't None, as it would do nothing."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if given:
+        names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
+        received = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        raise ValueError(f"{names} {why}. Received: {received}")
+
+
 @contextlib.contextmanager
 def plain_errors():
     """Ends the script with a sentence, not a traceback, where the user's input is at fault."""

@@ -5,11 +5,9 @@ python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test --multi-scale
 """
 
-import sys
 from pathlib import Path
 from typing import Literal
 
-import keras
 import numpy as np
 import tabulate
 import tensorflow as tf
@@ -18,7 +16,7 @@ from tqdm import tqdm
 import keras_encnet
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
-from training import cifar_pipeline, cli, input_pipeline, pictures, records
+from training import cifar_pipeline, cli, input_pipeline, pictures, records, trained
 from training.datasets import cifar, open_split
 from training.datasets.folder import read_mask
 from training.decoding import decode_image
@@ -63,32 +61,34 @@ def main(
         output: folder of the results; `evaluation-<split>` in the run folder,
             or beside the model, by default, with `-multi-scale` if it is.
     """
-    how = {"base_size": base_size, "crop_size": crop_size, "protocol": protocol}
-    if not multi_scale:
-        refuse(how, "are of use with `--multi-scale` only")
-    path = find_model(model)
-    data = data or data_of_run(path)
-    network = keras.models.load_model(path)
+    how = multi_scale_options(
+        multi_scale, base_size=base_size, crop_size=crop_size, protocol=protocol
+    )
+    path = trained.find_model(model)
+    data = data or trained.data_of_run(path)
+    network = trained.load_model(
+        path, (keras_encnet.SegmentationModel, keras_encnet.ClassificationModel)
+    )
     result = {"model": str(path), "data": data, "split": split}
     if isinstance(network, keras_encnet.ClassificationModel):
-        segmenting = {"void": void, "absent": absent, "with_background": with_background}
-        refuse({**segmenting, "multi_scale": multi_scale}, "mean nothing to a classifier")
-        images = cifar.read_split(data, split, run_of(path).get("data_dir"))
-        check_classes(network, images, path, data)
+        segmenting = {"void": void, "absent": absent, "with_background": with_background or None}
+        segmenting["multi_scale"] = multi_scale or None
+        cli.refuse(segmenting, "mean nothing to a classifier")
+        images = cifar.read_split(data, split, trained.run_of(path).get("data_dir"))
+        trained.check_classes(network, images, path, data)
         matrix = confusion_matrix(network, images)
         scores = report_classification(matrix, images.class_names)
         print(classification_table(scores))
     else:
         images = open_split(data, split)
-        check_classes(network, images, path, data)
-        void, absent = void_of_run(path) if void is None else void, absent or "exclude"
+        trained.check_classes(network, images, path, data)
+        void, absent = trained.void_of_run(path) if void is None else void, absent or "exclude"
         if multi_scale:
-            how = {**MULTI_SCALE, **{key: value for key, value in how.items() if value is not None}}
             segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
             metric, presence = evaluate_multi_scale(segmenter, images, void, absent), None
         else:
             metric, presence = evaluate(network, images, void, absent)
-        result["multi_scale"] = how if multi_scale else None
+        result["multi_scale"] = how
         matrix = metric.confusion_matrix
         scores = report(metric, images.class_names, presence)
         if with_background:
@@ -102,65 +102,16 @@ def main(
     print(f"written to {output}")
 
 
-def find_model(path):
-    """Returns the path of the model that `path`, a run folder or a `.keras` file, means."""
-    path = Path(path)
-    found = path / "best.keras" if path.is_dir() else path
-    if not found.exists():
-        raise FileNotFoundError(
-            "Expected a `.keras` file, or the folder of a run that has saved one. "
-            f"Received: model={str(path)!r}"
-        )
-    return found
+def multi_scale_options(multi_scale, **given):
+    """Returns the options of multi-scale evaluation, `MULTI_SCALE` where None; None without it.
 
-
-def refuse(options, why):
-    """Raises ValueError if any of these options is given, which would do nothing."""
-    # By identity: 0 is given, and refused like any other number.
-    given = {k: v for k, v in options.items() if v is not None and v is not False}
-    if given:
-        names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
-        received = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        raise ValueError(f"{names} {why}. Received: {received}")
-
-
-def run_of(path):
-    """Returns the configuration of the run that saved the model at `path`; empty if unknown."""
-    return records.read_json(path.parent / "config.json") or {}
-
-
-def void_of_run(path):
-    """Returns what labels counted nowhere in the run that saved the model at `path`."""
-    return tuple(run_of(path).get("void", (255,)))
-
-
-def data_of_run(path):
-    """Returns on what data the run that saved the model at `path` was trained."""
-    config = run_of(path)
-    if not config:
-        raise ValueError(
-            "There is no `config.json` beside the model that tells what it was trained on: name "
-            f"the data with --data. Received: model={str(path)!r}"
-        )
-    return config["data"]
-
-
-def check_classes(network, images, path, data):
-    """Raises ValueError unless model and data agree on the number of classes; warns of names."""
-    if network.classes != len(images.class_names):
-        raise ValueError(
-            f"The model knows {network.classes} classes and the data has "
-            f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
-        )
-    unnamed = tuple(str(i) for i in range(network.classes))
-    for i, pair in enumerate(zip(network.class_names, images.class_names, strict=True)):
-        if network.class_names != unnamed and pair[0] != pair[1]:
-            print(
-                f"warning: class {i} is {pair[0]!r} to the model and {pair[1]!r} in {data}: "
-                "scores mean something only if both are names of one class",
-                file=sys.stderr,
-            )
-            break
+    Raises:
+        ValueError: if any is given without it.
+    """
+    if not multi_scale:
+        cli.refuse(given, "are of use with multi-scale evaluation only")
+        return None
+    return {key: MULTI_SCALE[key] if value is None else value for key, value in given.items()}
 
 
 def evaluate(model, split, void=(255,), absent="exclude", size=1.0):

@@ -19,7 +19,7 @@ from training import cli, records
 from training.configs import RECIPES
 from training.configs.config import SegmentationConfig
 from training.tasks.segmentation import Segmentation
-from training.train import optimizer, set_up
+from training.train import changed, check_options, optimizer, set_up
 
 STEPS = 40
 # The steps after which features and gradients are looked at.
@@ -65,16 +65,19 @@ def follow(config, steps=STEPS):
         `gates`, and from the SE-loss on the `presence` branch. FCN has the first alone.
 
     Raises:
-        ValueError: for a network whose head joins several stages.
+        ValueError: for a network whose head joins several stages, or an option of no use.
     """
-    set_up(config)
-    task = Segmentation(config)
-    model = task.build_model()
+    check_options(config)
+    devices = {name: getattr(config, name) for name in changed(config, ("strategy", "cpu_devices"))}
+    cli.refuse(devices, "would do nothing: the steps are taken on one device")
     if config.lateral:
         raise ValueError(
             "The gradient is followed to the backbone's last stage, and with `lateral` the head "
             f"begins at three: give `--lateral False`. Received: lateral={config.lateral}"
         )
+    set_up(config)
+    task = Segmentation(config)
+    model = task.build_model()
     objectives = task.objectives(model)
     model.compile(
         optimizer(config, task.steps_per_epoch * config.epochs, task.multipliers(model)),

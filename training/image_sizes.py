@@ -10,22 +10,13 @@ import dataclasses
 import time
 from pathlib import Path
 
-import keras
 import tabulate
 
 import keras_encnet
 from keras_encnet.layers import Encoding
-from training import cli, records
+from training import cli, records, trained
 from training.datasets import open_split
-from training.evaluate import (
-    check_classes,
-    data_of_run,
-    evaluate,
-    evaluate_multi_scale,
-    find_model,
-    report,
-    void_of_run,
-)
+from training.evaluate import evaluate, evaluate_multi_scale, multi_scale_options, report
 
 
 def main(
@@ -37,8 +28,8 @@ def main(
     void: tuple[int, ...] | None = None,
     sums: int | None = None,
     multi_scale: bool = False,
-    base_size: int = 520,
-    crop_size: int = 480,
+    base_size: int | None = None,
+    crop_size: int | None = None,
     output: Path | None = None,
 ):
     """Scores one model on images of several sizes.
@@ -53,25 +44,27 @@ def main(
         sums: also score the model as if its codes were sums over pixels, learned on feature maps of
             so many pixels: 576 for crops of 192 at output stride 8.
         multi_scale: also score in multi-scale.
-        base_size: of multi-scale, see `training.evaluate`.
-        crop_size: likewise.
+        base_size: of multi-scale, see `training.evaluate`; 520 by default.
+        crop_size: likewise; 480 by default.
         output: folder of the results; `image-sizes-<split>` in the run folder, or beside the model,
             by default.
     """
     if not all(size > 0 for size in sizes):
         raise ValueError(f"`sizes` must be above 0. Received: sizes={sizes}")
-    path = find_model(model)
-    data, void = data or data_of_run(path), void_of_run(path) if void is None else void
+    how = multi_scale_options(multi_scale, base_size=base_size, crop_size=crop_size)
+    path = trained.find_model(model)
+    data = data or trained.data_of_run(path)
+    void = trained.void_of_run(path) if void is None else void
     images = open_split(data, split)
-    network = keras.models.load_model(path)
-    check_classes(network, images, path, data)
+    network = trained.load_model(path)
+    trained.check_classes(network, images, path, data)
     images = every_nth(images, every)
     networks = {"as it is": network}
     if sums is not None:
         networks["sums"] = with_sums(network, sums)
     segmenter = None
     if multi_scale:
-        segmenter = keras_encnet.MultiScaleSegmenter(network, base_size, crop_size)
+        segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
     results = []
     for size in sizes:
         for name, scored in networks.items():
@@ -84,10 +77,7 @@ def main(
             results.append(_result(size, "multi-scale", begun, report(metric, images.class_names)))
     output = output or path.parent / f"image-sizes-{split}"
     record = {"data": Path(data).name, "split": split, "images": len(images), "sums": sums}
-    record["multi_scale"] = (
-        {"base_size": base_size, "crop_size": crop_size} if multi_scale else None
-    )
-    record |= {"results": results, "environment": records.environment()}
+    record |= {"multi_scale": how, "results": results, "environment": records.environment()}
     records.write_json(output / "scores.json", record)
     records.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
     print(f"{table(results)}written to {output}")

@@ -6,14 +6,12 @@ python -m training.predict MODEL IMAGE... --output DIR --explain --truth FOLDER/
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from training import cli, codewords, pictures, records
+from training import cli, codewords, pictures, records, trained
 from training.datasets.folder import read_mask
-from training.evaluate import find_model
 
 
 def main(
@@ -45,7 +43,7 @@ def main(
     truths = dict.fromkeys(images)
     if truth is not None:
         truths = {path: read_mask(truth / f"{path.stem}.png") for path in images}
-    network = keras.models.load_model(find_model(model))
+    network = trained.load_model(trained.find_model(model))
     if explain:
         codewords.inspect(network, read_image(images[0]))  # likewise a model that has none
     answers = {}

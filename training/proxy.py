@@ -35,9 +35,10 @@ PUBLISHED = {
     "average": False,
     "reduction": "mean",
     "gating": "residual",
+    "gate_bias": 0.0,
     "presence_multiplier": None,
 }
-# What each changes in the recipe.
+# What each changes in the recipe. One that changes nothing in it is left out.
 CHOICES = {
     "FCN": {"head": "fcn"},
     "released code": PUBLISHED,
@@ -46,6 +47,7 @@ CHOICES = {
     "the recipe": {},
     "the recipe, presence as fast as the head": {"presence_multiplier": None},
     "the recipe, sums in Encoding": {"average": False},
+    "the recipe, gates half open": {"gate_bias": 0.0},
     "the recipe, gates nearly open": {"gate_bias": 2.0},
     "the recipe, no codewords": {"num_codewords": 0, "presence_multiplier": None},
     "the recipe, no SE-loss": {"se_weight": 0.0},
@@ -84,11 +86,13 @@ def main(
     crops, images, classes = features(config, output / "features.npz")
     for seed in seeds:
         for name, changes in CHOICES.items():
+            choice = dataclasses.replace(config, **changes, seed=seed)
+            if changes and choice == dataclasses.replace(config, seed=seed):
+                continue
             path = output / f"{name.replace(',', '').replace(' ', '_')}-seed{seed}.json"
             if path.exists():
                 continue
             print(f"\n{name}, seed {seed}", flush=True)
-            choice = dataclasses.replace(config, **changes, seed=seed)
             result = rank(choice, crops, images, classes)
             result |= {"choice": name, "seed": seed, "environment": records.environment()}
             records.write_json(path, result)
@@ -158,7 +162,7 @@ def rank(config, crops, images, classes):
     model = head_of(config, crops[0].shape[-1], classes)
     steps = len(crops[0])
     multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
-    if config.presence_multiplier is not None:
+    if "presence" in model.output and config.presence_multiplier is not None:
         multipliers["presence"] = config.presence_multiplier
     objectives = keras_encnet.objectives(model, void=config.void, se_weight=config.se_weight)
     model.compile(optimizer(config, steps, multipliers), **objectives)

@@ -17,13 +17,25 @@ CIRCUMSTANCES = (
     "strategy",
     "cpu_devices",
 )
+# What a run writes beside its configuration and the environment.
+FOLDERS = ("checkpoints", "tensorboard")
+FILES = ("best.keras", "last.keras", "metrics.json", "history.json")
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
 def check_free(run_dir, config):
-    """Raises FileExistsError if `run_dir` holds a run of other options that must not be lost."""
+    """Raises FileExistsError if `run_dir` holds what must not be lost: a run of other options."""
+    if config.overwrite:
+        return
     there = read_json(run_dir / "config.json")
-    if there is None or config.overwrite:
+    if there is None:
+        found = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
+        if found:
+            raise FileExistsError(
+                f"The run folder has {', '.join(found)}, and no `config.json` that tells of which "
+                "run: choose another folder with --run-dir, or replace these with --overwrite. "
+                f"Received: run_dir={str(run_dir)!r}"
+            )
         return
     wanted = json.loads(json.dumps(describe(config)))
     # An option that one of them lacks is younger than the run, or was another recipe's.
@@ -65,9 +77,9 @@ def begin(run_dir, config):
     """
     if (run_dir / "config.json").exists() and not config.overwrite:
         return
-    for folder in ("checkpoints", "tensorboard"):
+    for folder in FOLDERS:
         shutil.rmtree(run_dir / folder, ignore_errors=True)
-    for file in ("best.keras", "last.keras", "metrics.json", "history.json"):
+    for file in FILES:
         (run_dir / file).unlink(missing_ok=True)
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(run_dir / "environment.json", environment())

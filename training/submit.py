@@ -10,16 +10,15 @@ import tarfile
 from pathlib import Path
 from typing import Literal
 
-import keras
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 import keras_encnet
 from keras_encnet.labels import VOC, voc_palette
-from training import cli, records
+from training import cli, records, trained
 from training.decoding import decode_image
-from training.evaluate import find_model
+from training.evaluate import multi_scale_options
 
 PLACE = "results/VOC2012/Segmentation/{}_{}_cls/{}.png"
 
@@ -31,8 +30,8 @@ def main(
     split: str = "test",
     competition: Literal["comp5", "comp6"] = "comp6",
     multi_scale: bool = True,
-    base_size: int = 520,
-    crop_size: int = 480,
+    base_size: int | None = None,
+    crop_size: int | None = None,
 ):
     """Writes what the server of PASCAL VOC 2012 scores.
 
@@ -44,9 +43,10 @@ def main(
         competition: comp5 if the model has learned from VOC alone, comp6 if
             from anything else, ImageNet among it.
         multi_scale: six scales and their mirror images.
-        base_size: long side of the images at scale 1, in multi-scale.
-        crop_size: side of its windows.
+        base_size: long side of the images at scale 1, in multi-scale; 520 by default.
+        crop_size: side of its windows; 480 by default.
     """
+    how = multi_scale_options(multi_scale, base_size=base_size, crop_size=crop_size)
     image_ids = (voc / "ImageSets" / "Segmentation" / f"{split}.txt").read_text().split()
     paths = [voc / "JPEGImages" / f"{image_id}.jpg" for image_id in image_ids]
     missing = [path.name for path in paths if not path.is_file()]
@@ -55,16 +55,16 @@ def main(
             f"{len(missing)} of {len(paths)} images of {split!r} are missing: {missing[:10]}. "
             f"Received: voc={str(voc)!r}"
         )
-    network = keras.models.load_model(find_model(model))
+    network = trained.load_model(trained.find_model(model))
     if network.classes != len(VOC):
         raise ValueError(
             f"VOC has {len(VOC)} classes, background first. "
             f"Received: a model of {network.classes} classes, {model}"
         )
-    segmenter = keras_encnet.MultiScaleSegmenter(network, base_size, crop_size)
+    segmenter = keras_encnet.MultiScaleSegmenter(network, **how) if multi_scale else None
 
     def segment(image):
-        if not multi_scale:
+        if segmenter is None:
             return network.segment(image)
         return segmenter(keras_encnet.preprocess_input(image, network.preprocessing)).argmax(-1)
 

@@ -16,6 +16,18 @@ from training import callbacks, checkpoints, cli, records, strategies
 from training.configs import RECIPES
 from training.tasks import task_of
 
+# The ranges of options that nothing else checks; None is in range.
+RANGES = (
+    (("epochs", "batch_size", "learning_rate_batch"), "at least 1", lambda value: value >= 1),
+    (("clip_norm",), "above 0", lambda value: value > 0),
+    (
+        ("learning_rate", "warmup_steps", "head_multiplier", "presence_multiplier", "diagnostics"),
+        "at least 0",
+        lambda value: value >= 0,
+    ),
+    (("average_weights",), "between 0 and 1", lambda value: 0 < value < 1),
+)
+
 
 def main(arguments=None):
     """Trains the recipe that the command line names."""
@@ -32,6 +44,7 @@ def train(config, run_dir):
     Returns:
         The trained model and its history, a dict of lists, one value an epoch.
     """
+    check_options(config)
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
     records.check_free(run_dir, config)
@@ -78,6 +91,23 @@ def train(config, run_dir):
     return model, history
 
 
+def check_options(config):
+    """Raises ValueError if an option is out of range, or given and of no use beside the others."""
+    for names, wanted, fits in RANGES:
+        for name in names:
+            value = getattr(config, name, None)
+            if value is not None and not fits(value):
+                option = name.replace("_", "-")
+                raise ValueError(f"`--{option}` must be {wanted}. Received: {name}={value}")
+    given = {name: getattr(config, name) for name in changed(config, config.idle_options())}
+    cli.refuse(given, "would do nothing: this recipe has no part that takes it")
+
+
+def changed(config, names):
+    """Returns those of these options that aren't the recipe's own."""
+    return [name for name in names if getattr(config, name) != getattr(type(config), name)]
+
+
 def set_up(config):
     """Sets what TensorFlow and Keras do, for this process, as `config` says."""
     keras.utils.set_random_seed(config.seed)
@@ -104,7 +134,9 @@ def optimizer(config, steps, multipliers=None):
 def schedule(config, steps):
     """The learning rate over `steps`, as `config` says."""
     # The linear rule: of twice the batch, each image should move the weights as much as before.
-    rated_batch = config.learning_rate_batch or type(config).batch_size
+    rated_batch = config.learning_rate_batch
+    if rated_batch is None:
+        rated_batch = type(config).batch_size
     rate = config.learning_rate * config.batch_size / rated_batch
     if config.schedule == "poly":
         return keras_encnet.optimizers.PolySchedule(rate, steps, config.power, config.warmup_steps)

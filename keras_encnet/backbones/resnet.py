@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from keras_encnet.backbones import keras_applications
+from keras_encnet.checks import is_count
 from keras_encnet.layers import BatchNormalization
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
@@ -79,7 +80,7 @@ def ResNet(
         - [Deep Residual Learning](https://arxiv.org/abs/1512.03385)
         - Dilation: [Dilated Residual Networks](https://arxiv.org/abs/1705.09914)
     """
-    if len(blocks) != 4 or any(int(b) != b or b < 1 for b in blocks):
+    if len(blocks) != 4 or not all(is_count(b, least=1) for b in blocks):
         raise ValueError(f"`blocks` must be four positive integers. Received: blocks={blocks}")
     for argument, value, allowed in (
         ("output_stride", output_stride, tuple(STAGES)),

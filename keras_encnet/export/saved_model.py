@@ -169,10 +169,15 @@ def _check_warm_up(batch_sizes, size, limits):
 
 
 def _checked_palette(palette, classes):
-    palette = voc_palette(classes) if palette is None else np.asarray(palette, "uint8")
-    if palette.shape != (classes, 3):
+    palette = np.asarray(voc_palette(classes) if palette is None else palette)
+    if palette.shape != (classes, 3) or palette.dtype.kind not in "ui":
         raise ValueError(
-            f"`palette` must have the shape ({classes}, 3), a colour per class. "
-            f"Received: palette.shape={palette.shape}"
+            f"`palette` must have the shape ({classes}, 3), a colour per class, in integers from 0 "
+            f"to 255. Received: palette.shape={palette.shape}, dtype={palette.dtype}"
         )
-    return palette
+    if palette.min() < 0 or palette.max() > 255:
+        raise ValueError(
+            "`palette` must hold integers from 0 to 255. "
+            f"Received: values from {palette.min()} to {palette.max()}"
+        )
+    return palette.astype("uint8")

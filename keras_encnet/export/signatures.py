@@ -1,5 +1,6 @@
 """What a SavedModel answers: the functions that become its signatures."""
 
+import abc
 import json
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ from keras_encnet.export.image_bytes import OK, decode, inspect
 from keras_encnet.layers import BilinearUpsampling
 
 
-class Signatures(tf.Module):
+class Signatures(tf.Module, abc.ABC):
     """The signatures of one model.
 
     Subclasses say what becomes of the network's outputs: for images that come
@@ -30,13 +31,13 @@ class Signatures(tf.Module):
         self.class_names, self.palette = tf.constant(class_names), tf.constant(palette)
         self.description = tf.constant(json.dumps(description))
 
+    @abc.abstractmethod
     def of_tensors(self, outputs, images):
         """Returns the answer to images that came as a tensor, a dict."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def of_bytes(self, outputs, sizes, accepted):
         """Returns the answer to encoded images, of which some may not have been accepted."""
-        raise NotImplementedError
 
     def functions(self):
         """Returns the signatures, a dict from names to traced functions."""

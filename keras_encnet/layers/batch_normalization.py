@@ -46,7 +46,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
 
         dtype = "float32"
-        one, zero = tf.ones_like(self.moving_mean), tf.zeros_like(self.moving_mean)
+        one, zero = tf.ones(self.moving_mean.shape), tf.zeros(self.moving_mean.shape)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.cast(self.gamma, dtype) if self.scale else one,
@@ -64,6 +64,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(outputs, self.compute_dtype)
 
     def _move(self, moving, value):
+        value = tf.cast(value, moving.dtype)
         moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
 
     def _moments(self, inputs, mask):

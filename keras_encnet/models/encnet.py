@@ -87,7 +87,6 @@ def EncNet(
           text; the released code has had it since June 2018.
     """
     check_classes(classes)
-    check_stages(backbone)
     parts = variant_parts(
         variant,
         auxiliary,
@@ -104,6 +103,8 @@ def EncNet(
             "`num_codewords` must be an integer, 0 (global average pooling) or more. "
             f"Received: num_codewords={num_codewords}"
         )
+    laterals = ("stage2",) if parts["lateral"] else ()
+    check_stages(backbone, (*laterals, "stage3", "stage4"))
     images, stages = backbone.input, backbone.output
     classifier = {
         "classes": classes,

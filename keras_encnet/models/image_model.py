@@ -1,6 +1,7 @@
 """What the models of both tasks remember: the normalisation of their images and the classes."""
 
 from keras_encnet.models.scalable_model import ScalableModel
+from keras_encnet.preprocessing import normalization_of
 
 
 class ImageModel(ScalableModel):
@@ -16,9 +17,13 @@ class ImageModel(ScalableModel):
         preprocessing: mode of `keras_encnet.preprocess_input` for the images.
         class_names: one name per class, for whoever shows or serves the
             answers; may be set later.
+
+    Raises:
+        ValueError: for an unknown mode, or another number of names than of classes.
     """
 
     def __init__(self, inputs, outputs, name=None, *, preprocessing, class_names=None, **kwargs):
+        normalization_of(preprocessing)  # an unknown mode is told before anything is trained
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         self.preprocessing = preprocessing
         self.class_names = class_names

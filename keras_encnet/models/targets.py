@@ -16,6 +16,7 @@ def per_output(mask, y_pred, sample_weight):
     if len(mask.shape) == 4:
         mask = keras.ops.squeeze(mask, -1)
     if sample_weight is not None:
+        sample_weight = _checked_weights(sample_weight)
         sample_weight = {name: _weight_of(name, sample_weight) for name in y_pred}
     return dict.fromkeys(y_pred, mask), sample_weight
 
@@ -34,6 +35,20 @@ def check_mask(mask):
             "The mask must hold integers, one class id a pixel; cast it, after making sure that "
             f"it isn't scaled or interpolated. Received: dtype={dtype}"
         )
+
+
+def _checked_weights(sample_weight):
+    """Returns weights without a trailing 1; raises unless they are per image or per pixel."""
+    rank = tf.TensorShape(sample_weight.shape).rank
+    if rank in (2, 4) and sample_weight.shape[-1] == 1:
+        sample_weight, rank = keras.ops.squeeze(sample_weight, -1), rank - 1
+    if rank not in (1, 3):
+        raise ValueError(
+            "Weights must be per image, `(batch,)`, or per pixel, `(batch, height, width)`, a "
+            "trailing 1 allowed. To change from one to the other, compile the model again. "
+            f"Received: sample_weight.shape={sample_weight.shape}"
+        )
+    return sample_weight
 
 
 def _weight_of(output, sample_weight):

@@ -1,9 +1,15 @@
-"""Small networks of every structure, with the statistics and biases of trained ones."""
+"""Small networks of every structure, and what their exports are asked."""
 
 import numpy as np
+import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.backbones import ResNet
+from keras_encnet.export import Limits
+
+# Of the export that the tests share.
+SIZE = (64, 72)
+LIMITS = Limits(images=4, pixels=200 * 200, side=20000, tensor_pixels=100 * 100)
 
 
 def small_encnet(classes=5, width=0.125, **options):
@@ -46,3 +52,16 @@ def assert_same_classes(classes, logits, margin=1e-3, least=0.9):
     clear = first - second > margin
     assert clear.mean() > least
     np.testing.assert_array_equal(np.asarray(classes)[clear], logits.argmax(-1)[clear])
+
+
+def logits_of(model, images):
+    return model(keras_encnet.preprocess_input(images, model.preprocessing), training=False)
+
+
+def signatures_of(path):
+    return tf.saved_model.load(path).signatures
+
+
+def ask(signatures, *files):
+    answer = signatures["serving_default"](image_bytes=tf.constant(files, tf.string))
+    return {name: value.numpy() for name, value in answer.items()}

@@ -1,7 +1,5 @@
 """The SavedModel answers as the model does, without Keras, and within its limits."""
 
-import io
-import json
 import re
 import subprocess
 import sys
@@ -9,13 +7,19 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-import keras_encnet
 from keras_encnet.export import Limits, export_litert, export_saved_model, write_configuration
 from keras_encnet.labels import voc_palette
 from tests.export import encoded
-from tests.export.networks import NETWORKS, assert_same_classes, noise, small_encnet
+from tests.export.networks import (
+    NETWORKS,
+    SIZE,
+    ask,
+    assert_same_classes,
+    logits_of,
+    noise,
+    signatures_of,
+)
 
 READER = """
 import sys
@@ -25,51 +29,6 @@ model = tf.saved_model.load(sys.argv[1])
 answers = model.signatures["tensors"](images=tf.constant(np.load(sys.argv[2])))
 np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()})
 """
-SIZE = (64, 72)
-LIMITS = Limits(images=4, pixels=200 * 200, side=20000, tensor_pixels=100 * 100)
-
-
-def logits_of(model, images):
-    return model(keras_encnet.preprocess_input(images, model.preprocessing), training=False)
-
-
-def signatures_of(path):
-    return tf.saved_model.load(path).signatures
-
-
-def ask(signatures, *files):
-    answer = signatures["serving_default"](image_bytes=tf.constant(files, tf.string))
-    return {name: value.numpy() for name, value in answer.items()}
-
-
-def mask_of(data):
-    return np.asarray(Image.open(io.BytesIO(data)))
-
-
-@pytest.fixture(scope="module")
-def model():
-    keras_encnet_model = small_encnet(gating="residual")
-    draw = np.random.default_rng(0)
-    for weight in keras_encnet_model.weights:
-        if weight.path.endswith(("beta", "moving_mean", "bias")):
-            weight.assign(draw.normal(0.0, 0.1, weight.shape))
-    keras_encnet_model.class_names = ("sky", "tree", "road", "car", "person")
-    return keras_encnet_model
-
-
-@pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "street" / "1"
-    scores = {"mean_iou": 0.5}
-    export_saved_model(
-        model, path, size=SIZE, limits=LIMITS, warm_up=(1, 2), origin="Drawn.", scores=scores
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
-def signatures(exported):
-    return signatures_of(exported)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
@@ -125,79 +84,6 @@ def test_classifiers_answer_with_probabilities_and_names(name, randomize, tmp_pa
     np.testing.assert_allclose(answer["probabilities"][0], want[1], atol=1e-5)
     assert answer["class_name"].tolist() == [names[1], b""]
     assert not answer["probabilities"][1].any()
-
-
-def test_encoded_images_are_answered_with_masks_of_their_own_size(model, signatures):
-    images = [noise(1, *size, seed=i)[0] for i, size in enumerate([SIZE, (30, 90), (150, 7)])]
-    answer = ask(signatures, *(encoded.encode(image, "PNG") for image in images))
-    assert answer["status"].tolist() == [b"ok"] * 3
-    for image, data in zip(images, answer["mask_png_bytes"], strict=True):
-        mask = Image.open(io.BytesIO(data))
-        assert mask.mode == "P"
-        assert mask.size == image.shape[1::-1]
-        assert mask.getpalette()[:15] == voc_palette(5).ravel().tolist()
-    want = np.asarray(logits_of(model, images[0][None])["segmentation"])
-    assert_same_classes(mask_of(answer["mask_png_bytes"][0])[None], want)
-
-
-def test_each_image_of_a_batch_is_answered_as_if_alone(signatures):
-    files = [encoded.encode(noise(1, 60, 50 + i, seed=i)[0], "PNG") for i in range(3)]
-    together = ask(signatures, *files)
-    for i, file in enumerate(files):
-        alone = ask(signatures, file)
-        assert (mask_of(alone["mask_png_bytes"][0]) == mask_of(together["mask_png_bytes"][i])).all()
-        np.testing.assert_allclose(alone["presence"][0], together["presence"][i], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", encoded.hostile())
-def test_a_refused_image_does_not_fail_the_others(name, signatures):
-    data, sentence = encoded.hostile()[name]
-    sound = encoded.encode(noise(1, 20, 30)[0], "JPEG")
-    answer = ask(signatures, sound, data)
-    assert answer["status"][0] == b"ok"
-    if "pixels are more" not in sentence:
-        assert sentence in answer["status"][1].decode()
-    assert answer["mask_png_bytes"][1] == b""
-    assert not answer["presence"][1].any()
-    assert mask_of(answer["mask_png_bytes"][0]).shape == (20, 30)
-
-
-@pytest.mark.parametrize("name", encoded.sound())
-def test_every_kind_of_image_is_answered(name, signatures):
-    [status], [data] = (
-        ask(signatures, encoded.sound()[name])[key] for key in ("status", "mask_png_bytes")
-    )
-    assert status == b"ok"
-    assert mask_of(data).ndim == 2
-
-
-@pytest.mark.parametrize("name", encoded.broken_bodies())
-def test_a_broken_body_is_invalid_and_the_next_request_is_answered(name, signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        ask(signatures, encoded.broken_bodies()[name])
-    assert ask(signatures, encoded.encode(noise(1, 8, 8)[0], "PNG"))["status"][0] == b"ok"
-
-
-@pytest.mark.parametrize("count", [0, 5])
-def test_requests_of_too_many_images_are_refused(count, signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="must have 1 to 4 images"):
-        ask(signatures, *([b""] * count))
-
-
-@pytest.mark.parametrize("shape", [(1, 101, 100, 3), (2, 100, 51, 3), (1, 0, 9, 3), (0, 9, 9, 3)])
-def test_tensors_of_too_many_pixels_are_refused(shape, signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="must have 1 to 10000 pixels"):
-        signatures["tensors"](images=tf.zeros(shape))
-
-
-def test_metadata_has_a_row_per_query(model, signatures):
-    answer = signatures["metadata"](query=tf.constant(["", ""]))
-    names = [[name.encode() for name in model.class_names]] * 2
-    assert answer["class_names"].numpy().tolist() == names
-    np.testing.assert_array_equal(answer["palette"][1], voc_palette(5))
-    description = json.loads(answer["description"].numpy()[0])
-    assert description["size"] == list(SIZE)
-    assert description["scores"] == {"mean_iou": 0.5}
 
 
 def test_every_output_has_the_batch_first(signatures):

@@ -1,4 +1,4 @@
-"""It computes what Keras's layer does. On several replicas, see `training/test_exactness.py`."""
+"""It computes what Keras's layer does. On several replicas: `models/test_scalable_model.py`."""
 
 import keras
 import numpy as np
@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_encnet.layers import BatchNormalization
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 2e-2, "mixed_bfloat16": 1e-1}
+HALF = {"float16": 1e-2, "bfloat16": 1e-1}
 
 
 def twins(shape, **arguments):
@@ -44,6 +45,17 @@ def assert_equal(actual, expected, tolerance):
         one, other = np.asarray(one, "float64"), np.asarray(other, "float64")
         scale = max(np.abs(other).max(), 1)
         np.testing.assert_allclose(one, other, atol=tolerance * scale, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}])
+@pytest.mark.parametrize("dtype", HALF)
+def test_variables_of_half_precision_are_moved_too(dtype, options, rng):
+    one, other = twins((2, 5, 6, 7), dtype=dtype, **options)
+    x = tf.constant(rng.normal(1.0, 2.0, (2, 5, 6, 7)), dtype)
+    for layer in (one, other):
+        layer(x, training=True)
+    assert one.moving_mean.dtype == dtype
+    assert_equal(one.weights, other.weights, HALF[dtype])
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -1,33 +1,15 @@
 """EncNet is the Context Encoding Module on a backbone, in each of its published variants."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
 
-from keras_encnet import FCN50, EncNet, EncNet50, EncNet101, SegmentationModel
-from keras_encnet.backbones import ResNet
+from keras_encnet import EncNet50, EncNet101
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.models.encnet import context_code
+from tests.models.small import VARIANTS, image
 
-VARIANTS = ("keras_encnet", "paper", "official", "mmsegmentation")
 AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, None: set()}
-
-
-@pytest.fixture
-def tiny(tiny_backbone):
-    """Builds EncNet on the smallest backbone."""
-
-    def build(variant="keras_encnet", num_codewords=4, **options):
-        options = {"classes": 5, "channels": 8, **options}
-        return EncNet(tiny_backbone(), variant=variant, num_codewords=num_codewords, **options)
-
-    return build
-
-
-def image(*shape):
-    return np.random.default_rng(3).normal(size=(*shape, 3)).astype("float32")
 
 
 def names(model):
@@ -270,133 +252,6 @@ def test_batch_normalisation_has_the_constants_of_the_released_code(tiny):
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) == 7
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"classes": classes} for classes in (1, 0, 2.5, True)]
-    + [{"num_codewords": num_codewords} for num_codewords in (-1, 1.5, True)]
-    + [{"variant": "torch"}, {"reduction": "max"}, {"gating": "relu"}, {"auxiliary": "aux"}],
-)
-def test_a_wrong_argument_is_named_with_its_value(tiny, options):
-    ((argument, value),) = options.items()
-    with pytest.raises(ValueError, match=f"Received: {argument}={value!r}"):
-        tiny(**options)
-
-
-@pytest.mark.parametrize("build", [EncNet50, EncNet101])
-def test_a_misspelt_option_is_refused(recorded_backbone, build):
-    with pytest.raises(TypeError, match="num_codeword"):
-        build(5, num_codeword=4)
-
-
-@pytest.mark.parametrize("stages", [None, ("stage4",), ("stage3",)])
-def test_a_backbone_without_the_stages_is_refused(tiny_backbone, stages):
-    backbone = tiny_backbone()
-    outputs = {name: backbone.output[name] for name in stages} if stages else backbone.outputs[-1]
-    with pytest.raises(ValueError, match="keys `stage1` to `stage4`.*Received: output="):
-        EncNet(keras.Model(backbone.input, outputs))
-
-
-@pytest.mark.parametrize(("build", "depth"), [(EncNet50, 50), (EncNet101, 101)])
-@pytest.mark.parametrize(
-    ("variant", "stem", "stride_on", "preprocessing"),
-    [
-        ("keras_encnet", "plain", "1x1", "caffe"),
-        ("paper", "plain", "1x1", "caffe"),
-        ("official", "deep_64", "3x3", "torch"),
-        ("mmsegmentation", "deep_32", "3x3", "torch"),
-    ],
-)
-def test_the_backbone_is_that_of_the_variant(
-    recorded_backbone, build, depth, variant, stem, stride_on, preprocessing
-):
-    model = build(5, variant=variant, num_codewords=4, channels=8)
-    assert recorded_backbone == [
-        {
-            "depth": depth,
-            "input_shape": (None, None, 3),
-            "output_stride": 8,
-            "stem": stem,
-            "stride_on": stride_on,
-            "weights": "imagenet",
-        }
-    ]
-    assert model.preprocessing == preprocessing
-    assert model.name == f"encnet{depth}"
-
-
-def test_options_of_the_backbone_override_the_variant(recorded_backbone):
-    model = EncNet50(
-        5, (64, 64, 3), None, None, output_stride=16, stem="deep_32", stride_on="3x3", channels=8
-    )
-    (call,) = recorded_backbone
-    assert (call["input_shape"], call["output_stride"]) == ((64, 64, 3), 16)
-    assert (call["stem"], call["stride_on"], call["weights"]) == ("deep_32", "3x3", None)
-    assert model.preprocessing == "torch"
-
-
-def test_weights_of_the_model_spare_those_of_the_backbone(
-    recorded_backbone, tiny, randomize, tmp_path
-):
-    full = randomize(tiny())
-    path = str(tmp_path / "encnet.weights.h5")
-    full.save_weights(path)
-    model = EncNet50(5, weights=path, num_codewords=4, channels=8)
-    assert recorded_backbone[0]["weights"] is None
-    x = image(1, 9, 9)
-    np.testing.assert_array_equal(model(x)["segmentation"], full(x)["segmentation"])
-
-
-@pytest.mark.parametrize("variant", ["official", "mmsegmentation"])
-def test_imagenet_weights_are_refused_where_they_do_not_fit(variant):
-    with pytest.raises(ValueError, match="`stem='plain'`, `stride_on='1x1'`"):
-        EncNet50(variant=variant)
-
-
-@pytest.mark.parametrize(
-    ("variant", "options"),
-    [*itertools.product(VARIANTS, [{}]), ("paper", {"num_codewords": 0, "lateral": True})],
-)
-def test_a_saved_model_answers_as_before(tiny, randomize, tmp_path, variant, options):
-    model = randomize(tiny(variant, **options))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded) is SegmentationModel
-    assert loaded.name == model.name
-    x = image(2, 17, 23)
-    expected = model(x)
-    for name, output in loaded(x).items():
-        np.testing.assert_array_equal(output, expected[name])
-
-
-def test_a_model_saved_under_mixed_precision_answers_as_before(tiny, randomize, tmp_path):
-    keras.config.set_dtype_policy("mixed_float16")
-    model = randomize(tiny())
-    model.save(tmp_path / "model.keras")
-    keras.config.set_dtype_policy("float32")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    x = image(2, 17, 23)
-    for name, output in loaded(x).items():
-        np.testing.assert_array_equal(output, model(x)[name])
-
-
-def test_laterals_of_other_sizes_are_refused_when_built_not_when_run():
-    backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.25, output_stride=16)
-    with pytest.raises(ValueError, match="output_stride=8"):
-        EncNet(backbone, classes=3, channels=8, lateral=True)
-
-
-@pytest.mark.parametrize("build", [EncNet50, FCN50])
-def test_what_is_wrong_is_said_before_anything_is_downloaded(build, monkeypatch):
-    def download(**kwargs):
-        raise AssertionError("built the backbone first")
-
-    monkeypatch.setattr("keras_encnet.backbones.ResNet50", download)
-    with pytest.raises(TypeError, match="droput"):
-        build(droput=0.5)
-    with pytest.raises(ValueError, match="classes=1"):
-        build(classes=1)
 
 
 @pytest.mark.parametrize(("gate_bias", "expected"), [(None, 0.5), (2.0, 0.8807971)])

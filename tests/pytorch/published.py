@@ -1,6 +1,10 @@
 """Names and shapes of the published networks' tensors, written down from their documentation."""
 
+import numpy as np
+
 R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
+# The smallest network of each kind.
+TINY = {"blocks": (1, 1, 1, 1), "bottleneck": False, "channels": 8, "codewords": 4, "classes": 5}
 
 
 def _conv(name, *shape):
@@ -165,3 +169,8 @@ def _encoding_block(name, before, after, codewords):
         f"{name}.se.fc.3.scale": (codewords,),
         **_affine(f"{name}.se.fc.6", after, codewords * code),
     }
+
+
+def empty(shapes):
+    """Tensors of these shapes that take no memory."""
+    return {name: np.broadcast_to(np.float32(0.5), shape) for name, shape in shapes.items()}

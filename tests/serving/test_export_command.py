@@ -49,6 +49,8 @@ def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch
     assert export.next_version(folder / "street") == 8
     card = (folder / "street/1/model_card.md").read_text()
     assert '"recipe": "Tiny"' in card
+    assert str(tmp_path) not in card
+    assert str(run) not in card
     assert '"mean_iou": 0.25' in card
     assert '"mean_iou": 0.75' not in card  # of another model of the run
     with pytest.raises(SystemExit, match="never written over"):

@@ -47,7 +47,9 @@ def watch(monkeypatch):
 
 
 def run(data, output, **options):
-    sizes = {"base_size": 104, "crop_size": 96}
+    sizes = {}
+    if "multi_scale" in options.get("parts", ablate.PARTS):
+        sizes = {"base_size": 104, "crop_size": 96}
     ablate.main(str(data), "scenes_encnet", output, **sizes, **options)
 
 
@@ -230,6 +232,12 @@ def test_a_result_tells_the_name_of_weights_and_not_where_they_were(tmp_path):
 def test_a_result_from_before_an_option_existed_is_still_of_the_same_experiment(tmp_path):
     (tmp_path / "fcn-seed0.json").write_text('{"epochs": 1}')
     ablate.check_same(tmp_path / "fcn-seed0.json", {"epochs": 1, "younger": 2})
+
+
+@pytest.mark.parametrize("option", [{"base_size": 520}, {"deeper_weights": "x.weights.h5"}])
+def test_options_of_parts_that_are_left_out_are_refused(option, tmp_path):
+    with pytest.raises(ValueError, match="of use with the part"):
+        ablate.main("scenes", "scenes_encnet", tmp_path, parts=("fcn",), **option)
 
 
 def test_no_training_begins_when_time_is_over(data, trained, tmp_path, capsys):

@@ -134,5 +134,14 @@ def test_a_bare_resnet_of_another_normalisation_is_refused(tmp_path):
     segmentation.start_from(tmp_path / "torchvision.keras", torch)
 
 
+def test_a_model_that_starts_from_another_loads_no_other_weights(tmp_path):
+    options = {"blocks": (1, 1, 1, 1), "width_multiplier": 0.125, "channels": 8}
+    of_scratch = config.SegmentationConfig(backbone_weights=None, **options)
+    segmentation.build_model(of_scratch, "abc").save(tmp_path / "other.keras")
+    # By default the backbone's weights are those of ImageNet, which this one has none of.
+    started = config.SegmentationConfig(start_from=str(tmp_path / "other.keras"), **options)
+    segmentation.build_model(started, "abc")
+
+
 def test_nothing_is_started_from_unless_asked():
     assert config.SegmentationConfig().start_from is None

@@ -58,6 +58,12 @@ def test_a_head_that_begins_at_three_stages_is_refused(data):
         first_steps.follow(ScenesEncNet(data=data, channels=8, lateral=True, **SMALL))
 
 
+@pytest.mark.parametrize("option", [{"num_codewords": 5}, {"strategy": "mirrored"}])
+def test_options_of_no_use_are_refused(option):
+    with pytest.raises(ValueError, match="would do nothing"):
+        first_steps.follow(ScenesFCN(data="nowhere", **option))
+
+
 def test_the_command_takes_a_recipe_and_writes_a_table(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(first_steps, "STEPS", 1)
     monkeypatch.setattr(first_steps.follow, "__defaults__", (1,))

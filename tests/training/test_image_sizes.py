@@ -72,7 +72,9 @@ def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatc
     assert lines[2] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0), ("base_size", 520)]
+)
 def test_bad_options_are_named(option, value, model, data, tmp_path):
     model.save(tmp_path / "best.keras")
     with pytest.raises(ValueError, match=str(np.ravel(value)[0])):

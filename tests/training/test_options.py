@@ -1,4 +1,4 @@
-"""Precision, averaged weights, clipping, and a training whose loss isn't finite any more."""
+"""Precision, averaged weights, clipping, idle options, and a loss that isn't finite any more."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 
 from training import checkpoints, train
 from training.callbacks import CheckPixels
-from training.configs import CIFAR10EncNet16k64d, ScenesEncNet
+from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 
 TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
@@ -125,3 +125,64 @@ def test_validation_that_misses_or_repeats_an_image_is_found(rng):
     metric.update_state(masks[:1], masks[:1])
     with pytest.raises(RuntimeError, match="it must see each image once"):
         check.on_test_end()
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (ScenesFCN(channels=256, num_codewords=16), "`--channels` and `--num-codewords`"),
+        (ScenesFCN(se_weight=0.0), "`--se-weight`"),
+        (ScenesFCN(average=False), "`--average`"),
+        (ScenesFCN(auxiliary_weight=0.4), "`--auxiliary-weight`"),
+        (ScenesEncNet(auxiliary_weight=0.4), "`--auxiliary-weight`"),
+        (ScenesEncNet(num_codewords=0, reduction="mean"), "`--reduction`"),
+        (ScenesEncNet(start_from="x.keras", backbone_weights="imagenet"), "`--backbone-weights`"),
+        (CIFAR10ResNet64d(stochastic_scale=False), "`--stochastic-scale`"),
+        (ScenesFCN(auxiliary="context"), "`--auxiliary`"),
+        (ScenesEncNet(head="fcn", lateral=True), "`--lateral`"),
+        (ScenesEncNet(schedule="cosine", power=1.0), "`--power`"),
+        (CIFAR10ResNet64d(num_codewords=32), "`--num-codewords`"),
+        (CIFAR10EncNet16k64d(reduction=8), "`--reduction`"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused_before_anything_is_read(config, named, tmp_path):
+    with pytest.raises(ValueError, match=f"{named} would do nothing.*Received: "):
+        train.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -1.0),
+        ("learning_rate_batch", 0),
+        ("warmup_steps", -1),
+        ("clip_norm", 0.0),
+        ("average_weights", 1.0),
+        ("head_multiplier", float("nan")),
+        ("presence_multiplier", -1.0),
+        ("diagnostics", -1),
+        ("epochs", 0),
+    ],
+)
+def test_options_out_of_range_are_refused_before_anything_is_read(name, value, tmp_path):
+    option = name.replace("_", "-")
+    with pytest.raises(ValueError, match=f"`--{option}` must be .*Received: {name}={value}"):
+        train.train(ScenesEncNet(**{name: value}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScenesFCN(),
+        ScenesFCN(gate_bias=None),
+        ScenesEncNet(variant="official", auxiliary_weight=0.4),
+        ScenesFCN(auxiliary="fcn", auxiliary_weight=0.4, dropout=0.0),
+        ScenesEncNet(head="fcn"),
+        ScenesEncNet(channels=256, power=1.0),
+        CIFAR10ResNet64d(width=16),
+    ],
+)
+def test_options_that_are_of_use_are_taken(config):
+    train.check_options(config)

@@ -104,7 +104,9 @@ def small(name, data, **changes):
     warmup = min(recipe.warmup_steps, SMALL["epochs"] - 1)
     given = {"data": str(data), "warmup_steps": warmup}
     options = dict.fromkeys(required) | SMALL | given | changes
-    return recipe(**options), "start_from" in required
+    idle = recipe(**options).idle_options()
+    used = {option: value for option, value in options.items() if option not in idle}
+    return recipe(**used), "start_from" in required
 
 
 def kind(name):

@@ -1,6 +1,5 @@
 """From a recipe to a run folder, its scores and its predictions."""
 
-import dataclasses
 import json
 
 import keras
@@ -9,13 +8,14 @@ import pytest
 from PIL import Image
 
 import keras_encnet
-from training import cli, evaluate, predict, records, train
-from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
+from training import evaluate, predict, records, train
+from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import folder, scenes
 from training.decoding import decode_image
 from training.tasks import segmentation
 
-TINY = {"width_multiplier": 0.125, "channels": 8, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
+TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
+TINY = {**TINY_FCN, "channels": 8}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,24 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
         assert Image.open(run_dir / "evaluation-test" / picture).size[0] > 100
 
 
+@pytest.mark.parametrize("left", [*records.FOLDERS, *records.FILES])
+def test_a_folder_that_holds_other_results_is_not_emptied_unasked(left, data, tmp_path):
+    (tmp_path / left).mkdir()
+    with pytest.raises(FileExistsError, match=f"has {left}, and no `config.json`.*--overwrite"):
+        train.train(ScenesEncNet(data=str(data), **TINY), tmp_path)
+    assert (tmp_path / left).exists()
+
+
+def test_models_of_another_kind_are_named(tiny_backbone, data, tmp_path):
+    tiny_backbone().save(tmp_path / "backbone.keras")
+    keras_encnet.ResNet14(width=4).save(tmp_path / "resnet14.keras")
+    image = folder.read_split(data, "test").image_paths[0]
+    with pytest.raises(ValueError, match="Expected a SegmentationModel. .*Classification"):
+        predict.main(tmp_path / "resnet14.keras", (image,), tmp_path / "out")
+    with pytest.raises(ValueError, match="or a ClassificationModel. .*backbone.keras', a Funct"):
+        evaluate.main(tmp_path / "backbone.keras", data=str(data))
+
+
 def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
     run_dir, *_ = run
     other = scenes.write(tmp_path / "other", train=4, val=1, test=1)
@@ -132,7 +150,7 @@ def test_options_that_would_do_nothing_are_refused(run):
 
 def test_an_fcn_takes_the_options_that_it_has(data):
     options = {"align_corners": True, "dropout": 0.3, "auxiliary": "fcn"}
-    config = ScenesFCN(data=str(data), **TINY, **options)
+    config = ScenesFCN(data=str(data), **TINY_FCN, **options)
     model = segmentation.build_model(config, scenes.CLASSES)
     assert set(model.output) == {"segmentation", "segmentation_stage3"}
     assert model.get_layer("segmentation_dropout").rate == 0.3
@@ -185,101 +203,6 @@ def test_prediction_writes_over_no_image(run, tmp_path):
     assert photo.read_bytes() == before
 
 
-def _spoil_ids(root):
-    mask = np.array(Image.open(root / "labels" / "train_00002.png"))
-    mask[0, 0] = 77
-    Image.fromarray(mask).save(root / "labels" / "train_00002.png")
-
-
-def _spoil_missing(root):
-    (root / "labels" / "train_00002.png").unlink()
-
-
-def _spoil_truncated(root):
-    path = root / "images" / "train_00002.png"
-    Image.open(path).save(path.with_suffix(".jpg"))
-    path.unlink()
-    whole = path.with_suffix(".jpg").read_bytes()
-    path.with_suffix(".jpg").write_bytes(whole[: len(whole) // 2])
-
-
-def _spoil_size(root):
-    Image.new("L", (5, 5)).save(root / "labels" / "train_00002.png")
-
-
-def _spoil_all(root):
-    for path in root.rglob("*"):
-        if path.is_file():
-            path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_spoil_ids, "77"),
-        (_spoil_missing, "train_00002"),
-        (_spoil_truncated, "train_00002"),
-        (_spoil_size, "train_00002"),
-        (_spoil_all, "classes.txt"),
-    ],
-)
-def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
-    root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
-    spoil(root)
-    with pytest.raises((ValueError, OSError), match=message):
-        train.train(ScenesFCN(data=str(root), **TINY), tmp_path / "run")
-    assert not (tmp_path / "run").exists()  # so the mended data can be tried under the same name
-
-
-@pytest.mark.parametrize("option", [{"crop_size": (0, 5)}, {"scale": (2.0, 0.5)}])
-def test_a_wrong_option_leaves_no_run_behind(option, data, tmp_path):
-    with pytest.raises(ValueError, match=next(iter(option))):
-        train.train(ScenesFCN(data=str(data), **TINY, **option), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
-    root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
-    _spoil_ids(root)
-    config = ScenesFCN(data=str(root), skip_bad=True, **TINY)
-    split, _ = segmentation.open_checked(config, "train")
-    assert len(split) == 4
-    assert "train_00002" in capsys.readouterr().err
-
-
-def test_every_recipe_builds_its_network():
-    for recipe in RECIPES.values():
-        if not issubclass(recipe, SegmentationConfig):
-            continue  # tests/training/test_cifar_runs.py
-        required = [f.name for f in dataclasses.fields(recipe) if f.default is dataclasses.MISSING]
-        options = dict.fromkeys(required, "x") | {"backbone_weights": None, "blocks": (1, 1, 1, 1)}
-        config = recipe(**options)
-        model = segmentation.build_model(config, ["a", "b", "c"])
-        assert model.output["segmentation"].shape[-1] == 3
-
-
-def test_the_heads_rate_is_multiplied_and_the_backbones_is_not():
-    config = ScenesEncNet(head_multiplier=10.0, **TINY)
-    model = segmentation.build_model(config, ["a", "b"])
-    multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
-    optimizer = train.optimizer(config, steps=10, multipliers=multipliers)
-    assert "conv1_conv" not in optimizer.multipliers
-    assert optimizer.multipliers["segmentation_logits"] == 10.0
-    assert optimizer.multipliers["context_encoding"] == 10.0
-
-
-def test_a_misspelt_option_is_refused_with_what_was_meant(capsys):
-    with pytest.raises(SystemExit) as stop:
-        train.main(["scenes_fcn", "--epocs", "3"])
-    assert stop.value.code == 2
-    assert "--epochs" in capsys.readouterr().err
-
-
-def test_options_and_names_arrive():
-    name, config = cli.choose(RECIPES, ["scenes_encnet", "--epochs", "3", "--gating", "residual"])
-    assert (name, config.epochs, config.gating) == ("scenes_encnet", 3, "residual")
-
-
 def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "scores.json"
     records.write_json(path, {"a": 1})
@@ -292,25 +215,3 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
         records.write_whole(path, fail)
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
-
-
-def test_a_float_mask_or_a_model_of_other_classes_is_refused_by_fit():
-    model = segmentation.build_model(ScenesFCN(**TINY), ["a", "b"])
-    model.compile("sgd", **keras_encnet.objectives(model))
-    images = np.zeros((2, 16, 16, 3), "float32")
-    with pytest.raises(ValueError, match="integers"):
-        model.fit(images, np.zeros((2, 16, 16)), verbose=0)
-    with pytest.raises(ValueError, match="beyond the model's 2 classes"):
-        model.fit(images, np.full((2, 16, 16), 2), verbose=0)
-
-
-def test_the_help_lists_every_recipe_in_a_sentence_and_each_tells_the_rest(capsys):
-    with pytest.raises(SystemExit) as stop:
-        train.main(["--help"])
-    assert stop.value.code == 0
-    listed = capsys.readouterr().out
-    assert all(name in listed for name in RECIPES)
-    assert "0.001" not in listed
-    with pytest.raises(SystemExit):
-        train.main(["folder_encnet50", "--help"])
-    assert "frozen, small crops" in " ".join(capsys.readouterr().out.split())

@@ -56,6 +56,11 @@ def test_a_missing_image_is_named_before_anything_is_written(voc, tmp_path):
     assert not (tmp_path / "out.tgz").exists()
 
 
+def test_sizes_of_windows_are_refused_without_multi_scale(voc, tmp_path):
+    with pytest.raises(ValueError, match="`--crop-size` are of use.*Received: crop_size=0"):
+        submit.main(tmp_path, voc, tmp_path / "out.tgz", multi_scale=False, crop_size=0)
+
+
 def test_a_model_of_other_classes_is_refused(voc, tiny_backbone, randomize, tmp_path):
     save(tiny_backbone, randomize, tmp_path / "best.keras", classes=20)
     with pytest.raises(ValueError, match="VOC has 21 classes.*a model of 20 classes"):

@@ -3,6 +3,12 @@
 import dataclasses
 from typing import Literal
 
+from keras_encnet.models.variants import variant_parts
+
+# What an FCN has no use for.
+OF_ENCNET = ("channels", "num_codewords", "average", "reduction", "gating", "gate_bias", "lateral")
+OF_ENCNET += ("se_weight", "presence_multiplier", "diagnostics")
+
 # The types of the options that recipes set anew.
 Head = Literal["encnet", "fcn"]
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
@@ -75,6 +81,10 @@ class Config:
     one, too."""
     keep_checkpoints: int = 2
     seed: int = 0
+
+    def idle_options(self):
+        """Returns the names of the options that do nothing beside the others."""
+        return ("power",) if self.schedule == "cosine" else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +160,19 @@ class SegmentationConfig(Config):
     rotation: float = 10.0
     """Largest rotation either way, in degrees."""
 
+    def idle_options(self):
+        idle = super().idle_options()
+        auxiliary = self.auxiliary
+        if auxiliary == "variant":
+            auxiliary = variant_parts(self.variant)["auxiliary"] if self.head == "encnet" else None
+        if auxiliary != "fcn":
+            idle += ("auxiliary_weight",)
+        if self.head == "fcn":
+            idle += OF_ENCNET if auxiliary == "fcn" else (*OF_ENCNET, "auxiliary")
+        elif self.num_codewords == 0:
+            idle += ("average", "reduction")
+        return idle if self.start_from is None else (*idle, "backbone_weights")
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationConfig(Config):
@@ -189,3 +212,8 @@ class ClassificationConfig(Config):
     padding: int = 4
     """Black pixels on each side, from which a crop of the image's size is cut."""
     flip: bool = True
+
+    def idle_options(self):
+        gates = {"encnet14": ("num_codewords", "stochastic_scale"), "se_resnet14": ("reduction",)}
+        others = [names for network, names in gates.items() if network != self.network]
+        return super().idle_options() + sum(others, ())

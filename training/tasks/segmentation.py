@@ -82,7 +82,7 @@ class Segmentation:
     def callbacks(self, run_dir):
         """Returns what shows predictions in TensorBoard, and what context encoding does."""
         pictures = run_dir / "tensorboard" / "pictures"
-        shown = [callbacks.ShowPredictions(pictures, self.val_split, self.config.void)]
+        shown = [callbacks.ShowPredictions(pictures, self.val_split)]
         if self.config.head == "encnet" and self.config.diagnostics:
             images = input_pipeline.whole_images(
                 self.val_split, mode=self.mode, void=self.config.void
@@ -122,7 +122,7 @@ def build_model(config, class_names):
         stem=parts["stem"],
         stride_on=parts["stride_on"],
         width_multiplier=config.width_multiplier,
-        weights=config.backbone_weights,
+        weights=None if config.start_from is not None else config.backbone_weights,
         **({"blocks": config.blocks} if config.blocks else {}),
     )
     preprocessing = keras_encnet.backbones.preprocessing_of(parts["stride_on"])

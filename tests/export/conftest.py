@@ -1,0 +1,33 @@
+"""One exported model."""
+
+import numpy as np
+import pytest
+
+from keras_encnet.export import export_saved_model
+from tests.export.networks import LIMITS, SIZE, signatures_of, small_encnet
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras_encnet_model = small_encnet(gating="residual")
+    draw = np.random.default_rng(0)
+    for weight in keras_encnet_model.weights:
+        if weight.path.endswith(("beta", "moving_mean", "bias")):
+            weight.assign(draw.normal(0.0, 0.1, weight.shape))
+    keras_encnet_model.class_names = ("sky", "tree", "road", "car", "person")
+    return keras_encnet_model
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "street" / "1"
+    scores = {"mean_iou": 0.5}
+    export_saved_model(
+        model, path, size=SIZE, limits=LIMITS, warm_up=(1, 2), origin="Drawn.", scores=scores
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    return signatures_of(exported)

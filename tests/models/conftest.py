@@ -1,0 +1,49 @@
+"""The smallest models, and data for them."""
+
+import pytest
+
+from keras_encnet import FCN, EncNet, objectives
+from tests.models.small import CLASSES
+
+
+@pytest.fixture
+def data(rng):
+    """Four normalised images and their masks, a quarter of it void."""
+    masks = rng.integers(0, CLASSES, (4, 8, 8)).astype("int32")
+    masks[:, :4, :4] = 255
+    return rng.normal(size=(4, 8, 8, 3)).astype("float32"), masks
+
+
+@pytest.fixture
+def fcn(tiny_backbone):
+    """Builds and compiles the smallest model. Eager, since a step costs less than its graph."""
+
+    def build(run_eagerly=True, **options):
+        model = FCN(tiny_backbone(), classes=CLASSES, **options)
+        model.compile("sgd", run_eagerly=run_eagerly, **objectives(model))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def encnet(tiny_backbone):
+    def build(**options):
+        model = EncNet(
+            tiny_backbone(), classes=CLASSES, num_codewords=4, channels=8, dropout=0, **options
+        )
+        model.compile("sgd", run_eagerly=True, **objectives(model))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def tiny(tiny_backbone):
+    """Builds EncNet on the smallest backbone."""
+
+    def build(variant="keras_encnet", num_codewords=4, **options):
+        options = {"classes": 5, "channels": 8, **options}
+        return EncNet(tiny_backbone(), variant=variant, num_codewords=num_codewords, **options)
+
+    return build

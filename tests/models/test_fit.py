@@ -1,0 +1,213 @@
+"""SegmentationModel fits on images and masks, and refuses what are none."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_encnet import FCN, objectives
+from tests.models.small import CLASSES, assert_unchanged, weights_of
+
+
+def test_the_form_of_the_mask_does_not_matter(fcn, data):
+    images, masks = data
+    losses = []
+    for dtype in ("uint8", "int32", "int64"):
+        for shaped in (masks, masks[..., None]):
+            model = fcn(dropout=0)
+            keras.utils.set_random_seed(1)
+            model.set_weights([keras.random.normal(w.shape) for w in model.weights])
+            history = model.fit(images, shaped.astype(dtype), verbose=0).history
+            losses.append((history["loss"][0], *(w.sum() for w in weights_of(model))))
+    assert np.isfinite(losses).all()
+    np.testing.assert_array_equal(losses, [losses[0]] * 6)
+
+
+def test_one_compiled_step_takes_masks_with_and_without_the_trailing_one(fcn, data):
+    images, masks = data
+    model = fcn(run_eagerly=False, dropout=0)
+    plain = model.evaluate(images, masks, verbose=0)
+    assert model.evaluate(images, masks[..., None], verbose=0) == plain
+    assert model.evaluate(images, masks.astype("uint8"), verbose=0) == plain
+
+
+def test_fit_lowers_the_loss(encnet, data):
+    model = encnet()
+    model.compile(keras.optimizers.Adam(0.01), **objectives(model))
+    history = model.fit(*data, batch_size=2, epochs=8, verbose=0).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert history["presence_loss"][-1] < history["presence_loss"][0]
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_fit_takes_a_data_set_and_validation_data(fcn, data):
+    model = fcn(run_eagerly=False)
+    before = weights_of(model)
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    history = model.fit(
+        # The last batch is smaller, so the traced batch size is unknown.
+        dataset.take(3).batch(2),
+        validation_data=dataset.batch(2),
+        epochs=2,
+        verbose=0,
+    ).history
+    assert np.isfinite([history["loss"], history["val_loss"]]).all()
+    assert 0 < history["val_mean_iou"][-1] <= 1
+    assert any((a != b.numpy()).any() for a, b in zip(before, model.weights, strict=True))
+
+
+def test_evaluate_returns_the_losses_and_the_scores_of_the_data(fcn, data):
+    images, masks = data
+    model = fcn()
+    logs = model.evaluate(images, masks, batch_size=4, verbose=0, return_dict=True)
+    logits = np.asarray(model(images)["segmentation"], "float64")
+    labelled = masks != 255
+    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    truth = np.where(labelled, masks, 0)
+    entropy = -np.take_along_axis(log_probabilities, truth[..., None], -1)[..., 0]
+    assert logs["loss"] == pytest.approx(entropy[labelled].mean(), rel=1e-5)
+    correct = (logits.argmax(-1) == masks)[labelled]
+    assert logs["pixel_accuracy"] == pytest.approx(correct.mean(), rel=1e-6)
+
+
+def test_losses_of_all_outputs_add_up_by_their_weights(encnet, data):
+    model = encnet()
+    model.compile("sgd", run_eagerly=True, **objectives(model, se_weight=0.7))
+    logs = model.evaluate(*data, verbose=0, return_dict=True)
+    total = logs["segmentation_loss"] + 0.7 * (logs["presence_loss"] + logs["presence_stage3_loss"])
+    assert logs["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def pixel_losses(model, images, masks):
+    """Cross-entropy of each pixel, 0 where void, and how many count."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+    labelled = masks != 255
+    entropy = loss(np.where(labelled, masks, 0), model(images)["segmentation"])
+    return np.where(labelled, entropy, 0), labelled.sum()
+
+
+@pytest.mark.parametrize("per_pixel", [False, True])
+def test_a_weight_of_zero_leaves_its_pixels_out_of_the_numerator(fcn, data, rng, per_pixel):
+    images, masks = data
+    weights = np.array([1, 0, 2, 0.5], "float32")
+    if per_pixel:
+        weights = rng.uniform(0, 2, masks.shape).astype("float32")
+        weights[:, 5] = 0
+    model = fcn()
+    logs = model.evaluate(images, masks, sample_weight=weights, verbose=0, return_dict=True)
+    losses, count = pixel_losses(model, images, masks)
+    per_image = weights if per_pixel else weights[:, None, None]
+    assert logs["loss"] == pytest.approx((per_image * losses).sum() / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("images", [1, 4])
+def test_weights_may_have_a_trailing_one(encnet, data, images):
+    x, masks = (part[:images] for part in data)
+    model = encnet()
+    logs = [
+        model.evaluate(x, masks, sample_weight=weights, verbose=0, return_dict=True)
+        for weights in (np.full(images, 0.25), np.full((images, 1), 0.25))
+    ]
+    assert logs[0] == pytest.approx(logs[1])
+    assert logs[0]["presence_loss"] > 0
+
+
+def test_weights_that_are_neither_per_image_nor_per_pixel_are_refused(fcn, data):
+    images, masks = data
+    with pytest.raises(ValueError, match=r"per image.*Received: sample_weight.shape=\(4, 3\)"):
+        fcn().evaluate(images, masks, sample_weight=np.ones((4, 3)), verbose=0)
+
+
+def test_a_compiled_step_says_that_it_takes_one_kind_of_weights(fcn, data):
+    images, masks = data
+    model = fcn(run_eagerly=False)
+    model.fit(images, masks, sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match="compile the model again"):
+        model.fit(images, masks, sample_weight=np.ones(masks.shape), verbose=0)
+
+
+def test_weights_per_image_weigh_presence_and_weights_per_pixel_do_not(encnet, data):
+    images, masks = data
+    model = encnet()
+
+    def presence_loss(weights):
+        logs = model.evaluate(images, masks, sample_weight=weights, verbose=0, return_dict=True)
+        return logs["presence_loss"]
+
+    everything = presence_loss(None)
+    assert presence_loss(np.zeros(masks.shape, "float32")) == everything
+    assert presence_loss(np.full(4, 0.25, "float32")) == pytest.approx(everything / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_ids_beyond_the_classes_are_refused_in_arrays(fcn, data, method):
+    images, masks = data
+    masks[2, 7, 7], masks[3, 7, 7] = 77, 3
+    model = fcn()
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=r"3 classes.*Received: ids=\[3, 77\], void=\(255,\)"):
+        getattr(model, method)(images, masks, verbose=0)
+    assert_unchanged(model, before)
+
+
+def test_negative_ids_are_refused_unless_void(fcn, data):
+    images, masks = data
+    masks[masks == 255] = -1
+    model = fcn()
+    with pytest.raises(ValueError, match=r"Received: ids=\[-1\]"):
+        model.fit(images, masks, verbose=0)
+    model.compile("sgd", run_eagerly=True, **objectives(model, void=(-1, 255)))
+    assert np.isfinite(model.fit(images, masks, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+# XLA, Keras's default on a GPU, drops the assertions of the losses.
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_ids_beyond_the_classes_are_refused_in_data_sets(tiny_backbone, data, method, jit_compile):
+    data[1][0, 7, 7] = 77
+    # With batch normalisation, whose statistics may not change either.
+    model = FCN(tiny_backbone(), classes=CLASSES)
+    model.compile("sgd", jit_compile=jit_compile, **objectives(model))
+    before = weights_of(model)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 3 classes nor void"):
+        getattr(model, method)(tf.data.Dataset.from_tensor_slices(data).batch(4), verbose=0)
+    assert_unchanged(model, before)
+
+
+def test_ids_beyond_the_classes_are_refused_in_validation_data(fcn, data):
+    images, masks = data
+    wrong = np.where(masks == 0, 77, masks)
+    with pytest.raises(ValueError, match=r"Received: ids=\[77\]"):
+        fcn().fit(images, masks, validation_data=(images, wrong), verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((images, wrong)).batch(2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 3 classes nor void"):
+        fcn().fit(images, masks, validation_data=dataset, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+@pytest.mark.parametrize("kind", ["array", "data set"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x, y: (x, y.astype("float32")), "must hold integers.*Received: dtype=float32"),
+        (lambda x, y: (x, y[:, 0]), r"must be a mask of class ids.*Received: shape=\(.*, 8\)"),
+        (lambda x, y: (x, np.stack([y, y], -1)), "must be a mask of class ids.*Received: shape="),
+        (lambda x, y: (np.concatenate([x, x[..., :1]], -1), y), "shape"),
+    ],
+    ids=["float mask", "mask of rank 2", "mask of two channels", "images of four channels"],
+)
+def test_wrong_data_is_refused_before_it_trains(fcn, data, kind, spoil, message):
+    model = fcn()
+    before = weights_of(model)
+    spoiled = spoil(*data)
+    if kind == "data set":
+        spoiled = (tf.data.Dataset.from_tensor_slices(spoiled).batch(2),)
+    with pytest.raises(ValueError, match=message):
+        model.fit(*spoiled, verbose=0)
+    assert_unchanged(model, before)
+
+
+def test_a_missing_mask_is_refused(fcn, data):
+    with pytest.raises(ValueError, match="must be a mask of class ids.*Received: shape=None"):
+        fcn().fit(data[0], verbose=0)
