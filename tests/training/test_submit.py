@@ -30,7 +30,8 @@ def test_the_archive_holds_a_mask_of_each_image_in_its_place(
     voc, tiny_backbone, randomize, tmp_path, multi_scale
 ):
     model = save(tiny_backbone, randomize, tmp_path / "best.keras")
-    options = {"multi_scale": multi_scale, "base_size": 40, "crop_size": 32}
+    sizes = {"base_size": 40, "crop_size": 32} if multi_scale else {}
+    options = {"multi_scale": multi_scale, **sizes}
     submit.main(tmp_path, voc, tmp_path / "out.tgz", split="val", competition="comp5", **options)
     with tarfile.open(tmp_path / "out.tgz") as archive:
         assert archive.getnames() == ["results/VOC2012/Segmentation/comp5_val_cls/2007_000003.png"]
