@@ -94,9 +94,9 @@ def main(
     start = time.monotonic()
     if "multi_scale" not in parts:
         sizes = {"base_size": base_size, "crop_size": crop_size}
-        cli.refuse(sizes, "are of use with the part `multi_scale` only")
+        cli.refuse(sizes, "without the part `multi_scale`")
     if "deeper" not in parts:
-        cli.refuse({"deeper_weights": deeper_weights}, "is of use with the part `deeper` only")
+        cli.refuse({"deeper_weights": deeper_weights}, "without the part `deeper`")
     config = config_of(recipe, data, epochs, precision, backbone_weights)
     rows = rows_of(config, parts, deeper_weights)
     images = open_split(config.data, split)
@@ -178,7 +178,7 @@ def deeper(config, weights=None):
             for one that takes none.
     """
     if config.blocks is not None:
-        cli.refuse({"deeper_weights": weights}, "would do nothing: this backbone starts at random")
+        cli.refuse({"deeper_weights": weights}, "to a backbone that starts at random")
         return {"blocks": tuple(2 * count for count in config.blocks)}
     if config.backbone not in DEEPER:
         raise ValueError(

@@ -41,13 +41,13 @@ def run(function):
         tyro.cli(function, config=(tyro.conf.PositionalRequiredArgs,))
 
 
-def refuse(options, why):
-    """Raises ValueError if any of these options isn't None, as it would do nothing."""
+def refuse(options, where):
+    """Raises ValueError if any of these options isn't None, as it would do nothing `where`."""
     given = {key: value for key, value in options.items() if value is not None}
     if given:
         names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
         received = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        raise ValueError(f"{names} {why}. Received: {received}")
+        raise ValueError(f"{names} would do nothing {where}. Received: {received}")
 
 
 @contextlib.contextmanager

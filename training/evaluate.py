@@ -73,7 +73,7 @@ def main(
     if isinstance(network, keras_encnet.ClassificationModel):
         segmenting = {"void": void, "absent": absent, "with_background": with_background or None}
         segmenting["multi_scale"] = multi_scale or None
-        cli.refuse(segmenting, "mean nothing to a classifier")
+        cli.refuse(segmenting, "to a classifier")
         images = cifar.read_split(data, split, trained.run_of(path).get("data_dir"))
         trained.check_classes(network, images, path, data)
         matrix = confusion_matrix(network, images)
@@ -109,7 +109,7 @@ def multi_scale_options(multi_scale, **given):
         ValueError: if any is given without it.
     """
     if not multi_scale:
-        cli.refuse(given, "are of use with multi-scale evaluation only")
+        cli.refuse(given, "without multi-scale evaluation")
         return None
     return {key: MULTI_SCALE[key] if value is None else value for key, value in given.items()}
 

@@ -69,7 +69,7 @@ def follow(config, steps=STEPS):
     """
     check_options(config)
     devices = {name: getattr(config, name) for name in changed(config, ("strategy", "cpu_devices"))}
-    cli.refuse(devices, "would do nothing: the steps are taken on one device")
+    cli.refuse(devices, "to steps that are taken on one device")
     if config.lateral:
         raise ValueError(
             "The gradient is followed to the backbone's last stage, and with `lateral` the head "

@@ -100,7 +100,7 @@ def check_options(config):
                 option = name.replace("_", "-")
                 raise ValueError(f"`--{option}` must be {wanted}. Received: {name}={value}")
     given = {name: getattr(config, name) for name in changed(config, config.idle_options())}
-    cli.refuse(given, "would do nothing: this recipe has no part that takes it")
+    cli.refuse(given, "in this recipe, which has no part that takes it")
 
 
 def changed(config, names):

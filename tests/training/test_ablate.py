@@ -236,7 +236,7 @@ def test_a_result_from_before_an_option_existed_is_still_of_the_same_experiment(
 
 @pytest.mark.parametrize("option", [{"base_size": 520}, {"deeper_weights": "x.weights.h5"}])
 def test_options_of_parts_that_are_left_out_are_refused(option, tmp_path):
-    with pytest.raises(ValueError, match="of use with the part"):
+    with pytest.raises(ValueError, match="would do nothing without the part"):
         ablate.main("scenes", "scenes_encnet", tmp_path, parts=("fcn",), **option)
 
 

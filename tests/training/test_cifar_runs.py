@@ -168,7 +168,7 @@ def test_evaluation_refuses_what_only_segmentation_has(run):
     run_dir, *_ = run
     with pytest.raises(ValueError, match="multi_scale"):
         evaluate.main(run_dir, multi_scale=True)
-    with pytest.raises(ValueError, match="`--absent` mean nothing to a classifier"):
+    with pytest.raises(ValueError, match="`--absent` would do nothing to a classifier"):
         evaluate.main(run_dir, absent="zero")
 
 

@@ -142,7 +142,7 @@ def test_evaluation_warns_where_model_and_data_name_a_class_differently(
 
 def test_options_that_would_do_nothing_are_refused(run):
     run_dir, *_ = run
-    with pytest.raises(ValueError, match="`--base-size` and `--protocol` are of use with"):
+    with pytest.raises(ValueError, match="`--base-size` and `--protocol` would do nothing without"):
         evaluate.main(run_dir, base_size=520, protocol="official")
     with pytest.raises(ValueError, match="crop_size=0"):
         evaluate.main(run_dir, crop_size=0)

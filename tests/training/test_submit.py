@@ -58,7 +58,7 @@ def test_a_missing_image_is_named_before_anything_is_written(voc, tmp_path):
 
 
 def test_sizes_of_windows_are_refused_without_multi_scale(voc, tmp_path):
-    with pytest.raises(ValueError, match="`--crop-size` are of use.*Received: crop_size=0"):
+    with pytest.raises(ValueError, match="`--crop-size` would do nothing.*Received: crop_size=0"):
         submit.main(tmp_path, voc, tmp_path / "out.tgz", multi_scale=False, crop_size=0)
 
 
