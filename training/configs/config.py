@@ -6,8 +6,10 @@ from typing import Literal
 from keras_encnet.models.variants import variant_parts
 
 # What an FCN has no use for.
-OF_ENCNET = ("channels", "num_codewords", "average", "reduction", "gating", "gate_bias", "lateral")
-OF_ENCNET += ("se_weight", "presence_multiplier", "diagnostics")
+OF_ENCNET = (
+    *("channels", "num_codewords", "average", "reduction", "gating", "gate_bias", "lateral"),
+    *("se_weight", "presence_multiplier", "diagnostics"),
+)
 
 # The types of the options that recipes set anew.
 Head = Literal["encnet", "fcn"]
