@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import keras
 import tyro
 
 from keras_encnet.export import Limits, export_saved_model, write_configuration
@@ -70,7 +69,7 @@ def main(
     version = next_version(folder / name) if version is None else version
     if version < 1:
         raise ValueError(f"`--version` must be a positive integer. Received: version={version}")
-    network = keras.models.load_model(path)
+    network = trained.load_model(path, trained.KINDS)
     target = folder / name / str(version)
     export = export_saved_model(
         network,

@@ -12,7 +12,9 @@ def test_integers_are_counts(value):
     assert is_count(value, least=1)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, np.float32(4), True, None, "3", (4, 4), np.nan, np.inf])
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.5, 2.0, np.float32(4), True, None, "3", (4, 4), np.nan, np.inf]
+)
 def test_nothing_else_is(value):
     assert not is_count(value, least=1)
 

@@ -66,9 +66,7 @@ def main(
     )
     path = trained.find_model(model)
     data = data or trained.data_of_run(path)
-    network = trained.load_model(
-        path, (keras_encnet.SegmentationModel, keras_encnet.ClassificationModel)
-    )
+    network = trained.load_model(path, trained.KINDS)
     result = {"model": str(path), "data": data, "split": split}
     if isinstance(network, keras_encnet.ClassificationModel):
         segmenting = {"void": void, "absent": absent, "with_background": with_background or None}

@@ -1,12 +1,16 @@
 """Models that runs have saved, and what the runs tell of them."""
 
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
 
 import keras_encnet
 from training import records
+
+# What this package trains.
+KINDS = (keras_encnet.SegmentationModel, keras_encnet.ClassificationModel)
 
 
 def find_model(path):
@@ -25,8 +29,13 @@ def load_model(path, kinds=(keras_encnet.SegmentationModel,)):
     """Loads a `.keras` file.
 
     Raises:
-        ValueError: unless it holds a model of one of these kinds.
+        ValueError: unless it is one, with a model of one of these kinds.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            "Expected a `.keras` file, and this one is damaged or something else. "
+            f"Received: model={str(path)!r}"
+        )
     model = keras.models.load_model(path)
     if not isinstance(model, kinds):
         raise ValueError(

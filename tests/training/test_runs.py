@@ -106,6 +106,14 @@ def test_models_of_another_kind_are_named(tiny_backbone, data, tmp_path):
         evaluate.main(tmp_path / "backbone.keras", data=str(data))
 
 
+def test_a_truncated_model_is_named(run, data, tmp_path):
+    run_dir, *_ = run
+    path = tmp_path / "half.keras"
+    path.write_bytes((run_dir / "best.keras").read_bytes()[:20_000])
+    with pytest.raises(ValueError, match="damaged or something else. Received: model=.*half.keras"):
+        evaluate.main(path, data=str(data))
+
+
 def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
     run_dir, *_ = run
     other = scenes.write(tmp_path / "other", train=4, val=1, test=1)
