@@ -21,8 +21,8 @@ import tabulate
 import tyro
 
 import keras_encnet
-from training import cifar_pipeline
 from training.datasets.cifar import Split
+from training.input import cifar_batches
 
 IMAGES = 50_000
 
@@ -46,7 +46,7 @@ def main(
     images = draw.integers(0, 256, (IMAGES, 32, 32, 3)).astype("uint8")
     labels = draw.integers(0, 10, IMAGES).astype("int32")
     split = Split("train", images, labels, tuple("abcdefghij"))
-    batches = cifar_pipeline.train_batches(split, batch_size=batch, mode="cifar10", seed=0)
+    batches = cifar_batches.train_batches(split, batch_size=batch, mode="cifar10", seed=0)
 
     networks = {
         "ResNet-14": keras_encnet.ResNet14(width, classifier_activation=None),

@@ -18,7 +18,7 @@ import tyro
 MEASURE = """
 import json, resource, sys, time
 import torch, keras_encnet
-from keras_encnet.convert import main
+from keras_encnet.pytorch.convert import main
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, start = peak(), time.perf_counter()
 main(sys.argv[1:])

@@ -4,7 +4,7 @@
     python -m benchmarks.export_agreement real MODEL --data FOLDER
 
 `drawn` compares every kind of export on drawn weights and images; `real` compares the scores of
-bfloat16 and float32 on labelled images.
+bfloat16 and float32 on labeled images.
 """
 
 import os
@@ -20,7 +20,7 @@ import numpy as np
 import tabulate
 import tyro
 
-from benchmarks.drawn import drawn, encnet50, smooth_noise
+from benchmarks.random_models import drawn, encnet50, smooth_noise
 
 VARIANTS = ("paper", "official", "mmsegmentation")
 
@@ -135,7 +135,7 @@ def of_saved_model(path, images):
 
 
 def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most: int = 10_000):
-    """Compares bfloat16 with float32 on labelled images at native size.
+    """Compares bfloat16 with float32 on labeled images at native size.
 
     Args:
         model: a run folder or a `.keras` file.
@@ -148,12 +148,12 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most
 
     import keras_encnet
     from keras_encnet.export import export_saved_model
-    from training import trained
     from training.datasets import open_split
-    from training.datasets.folder import read_mask
-    from training.decoding import decode_image
+    from training.input.folder import read_mask
+    from training.input.image_files import decode_image
+    from training.run import trained_models
 
-    network = trained.load_model(trained.find_model(model))
+    network = trained_models.load_model(trained_models.find_model(model))
     images = open_split(data, split)
     metrics, signatures, same, pixels = {}, {}, 0, 0
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ from typing import Literal
 import tabulate
 import tyro
 
-from benchmarks.drawn import encnet50, smooth_noise
+from benchmarks.random_models import encnet50, smooth_noise
 
 CONTESTANTS = ("keras", "float32", "bfloat16")
 

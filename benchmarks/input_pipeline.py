@@ -3,7 +3,7 @@
     python -m benchmarks.input_pipeline [--rounds 3]
 
 Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
-cut 480x480, with black and void outside the image, and normalise. The released code does so with
+cut 480x480, with black and void outside the image, and normalize. The released code does so with
 Pillow and one process a core; here each contestant has one core, in a process of its own, in
 turns. The table says what each stage adds.
 """
@@ -30,8 +30,8 @@ import tabulate
 import tyro
 from PIL import Image
 
-WIDTH, HEIGHT, CROP, CLASSES, VOID = 500, 375, 480, 21, 255
-STAGES = ("decode image", "decode mask", "augment", "normalise and batch")
+WIDTH, HEIGHT, CROP, CLASSES, IGNORED = 500, 375, 480, 21, 255
+STAGES = ("decode image", "decode mask", "augment", "normalize and batch")
 
 
 def main(
@@ -111,8 +111,8 @@ def pipeline(data):
     """Seconds an image of the pipeline up to each stage."""
     import tensorflow as tf
 
-    from training import augmentation, decoding, input_pipeline
-    from training.datasets.folder import read_split
+    from training.input import augmentation, image_files, segmentation_batches
+    from training.input.folder import read_split
 
     split = read_split(data, "train")
     paths = [[str(path) for path in paths] for paths in (split.image_paths, split.mask_paths)]
@@ -127,17 +127,17 @@ def pipeline(data):
         return tf.data.Dataset.from_tensor_slices((*paths, numbers)).repeat()
 
     def decode(image, mask, number):
-        return decoding.decode_image(image), decoding.decode_mask(mask), number
+        return image_files.decode_image(image), image_files.decode_mask(mask), number
 
     def mapped(function, dataset):
         return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     stages = [
-        mapped(lambda image, mask, number: decoding.decode_image(image), files()),
+        mapped(lambda image, mask, number: image_files.decode_image(image), files()),
         mapped(decode, files()),
         mapped(lambda image, mask, number: augment(*decode(image, mask, number)), files()),
     ]
-    batches = input_pipeline.train_batches(
+    batches = segmentation_batches.train_batches(
         split, crop_size=CROP, batch_size=8, mode="torch", seed=0, augmentation=variation
     )
     elements = [*zip(stages, [len(split)] * 3, strict=True), (batches, len(split) // 8)]
@@ -172,29 +172,29 @@ def pillow(data):
         size = round(factor * WIDTH), round(factor * HEIGHT)
         angle = random.uniform(-10, 10)
         image = image.resize(size, Image.BILINEAR).rotate(angle, Image.BILINEAR)
-        mask = mask.resize(size, Image.NEAREST).rotate(angle, Image.NEAREST, fillcolor=VOID)
+        mask = mask.resize(size, Image.NEAREST).rotate(angle, Image.NEAREST, fillcolor=IGNORED)
         # A crop that reaches beyond the image is black there; the released code pads first.
         left, top = (random.randint(min(s - CROP, 0), max(s - CROP, 0)) for s in size)
         right, bottom = max(left + CROP - size[0], 0), max(top + CROP - size[1], 0)
         if min(left, top) < 0 or right or bottom:
             border = (max(-left, 0), max(-top, 0))
             padded = size[0] + border[0] + right, size[1] + border[1] + bottom
-            for mode, colour, source in (("RGB", 0, image), ("L", VOID, mask)):
-                canvas = Image.new(mode, padded, colour)
+            for mode, color, source in (("RGB", 0, image), ("L", IGNORED, mask)):
+                canvas = Image.new(mode, padded, color)
                 canvas.paste(source, border)
                 image, mask = (canvas, mask) if mode == "RGB" else (image, canvas)
             left, top = max(left, 0), max(top, 0)
         box = left, top, left + CROP, top + CROP
         return image.crop(box), mask.crop(box)
 
-    def normalised(stem):
+    def normalized(stem):
         image, mask = augmented(stem)
         image = (np.asarray(image, "float32") / 255 - mean) / deviation
         return image, np.asarray(mask, "int32")
 
     def batches():
         for i in range(0, len(stems), 8):
-            images, masks = zip(*map(normalised, stems[i : i + 8]), strict=True)
+            images, masks = zip(*map(normalized, stems[i : i + 8]), strict=True)
             np.stack(images), np.stack(masks)
 
     stages = [lambda f=f: [f(stem) for stem in stems] for f in (image_of, pair_of, augmented)]

@@ -59,7 +59,7 @@ def main(
             seconds = operations / (teraflops * 1e12)
         print(
             f"EncNet{depth}: {sent['gradients'] / 1e6:.1f} MB of gradients; "
-            f"{sent['norms']} normalisations send {sent['statistics'] / 1e3:.0f} kB; "
+            f"{sent['norms']} normalizations send {sent['statistics'] / 1e3:.0f} kB; "
             f"{operations / 1e12:.2f} TFLOP a step of {batch}, {seconds:.3f} s"
         )
         rows = []

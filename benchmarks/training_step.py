@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py [--peer "PYTHON SCRIPT"] [--rounds 3]
 
-Contestants are EncNet50 in float32, in bfloat16, and, for what fused batch normalisation saves,
+Contestants are EncNet50 in float32, in bfloat16, and, for what fused batch normalization saves,
 with Keras's; and `--peer`, a command that times another implementation, to which
 ` train --size S --batch B --classes C --repeats R` is added and which prints seconds behind the
 word "median" and MiB behind the word "peak". Each runs in a process of its own, in turns.

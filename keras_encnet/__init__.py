@@ -1,19 +1,16 @@
 """EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
 
-from keras_encnet import backbones, layers, optimizers, pretrained
+from keras_encnet import backbones, layers, optimizers
+from keras_encnet.applications import FCN50, FCN101, EncNet50, EncNet101, pretrained
 from keras_encnet.export import export_litert, export_onnx, export_saved_model
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
 from keras_encnet.metrics import SegmentationMetrics
 from keras_encnet.models import (
     FCN,
-    FCN50,
-    FCN101,
     ClassificationModel,
     EncNet,
     EncNet14,
-    EncNet50,
-    EncNet101,
     ResNet14,
     SegmentationModel,
     SEResNet14,

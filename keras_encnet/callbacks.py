@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.checks import is_count
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
+from keras_encnet.utils.checks import is_count
 
 # A codeword is live if it takes this part of an even share of the pixels, or more.
 LIVE = 0.1
@@ -49,13 +49,13 @@ class ContextDiagnostics(keras.callbacks.Callback):
 
     Args:
         batches: what is looked at: a finite iterable, read once at the start
-            of training, of normalised images `(batch, height, width,
+            of training, of normalized images `(batch, height, width,
             channels)` and masks, such as a `tf.data.Dataset` or a list. Some
             thirty images tell enough. Masks may be missing, as for
             classifiers.
         log_dir: folder for TensorBoard, or None.
         every: steps between two looks, or None, at the end of epochs alone.
-        void: the label, or labels, that count nowhere.
+        ignore_class: the label, or labels, that count nowhere.
 
     Attributes:
         history: list of dicts, one a look, with `step` and the numbers above as
@@ -66,14 +66,14 @@ class ContextDiagnostics(keras.callbacks.Callback):
             none of these layers or `batches` is empty.
     """
 
-    def __init__(self, batches, log_dir=None, every=None, void=255):
+    def __init__(self, batches, log_dir=None, every=None, ignore_class=255):
         super().__init__()
         if every is not None and not is_count(every, least=1):
             raise ValueError(f"`every` must be a positive integer or None. Received: every={every}")
         self.batches = batches
         self.log_dir = log_dir
         self.every = every
-        self.void = void
+        self.ignore_class = ignore_class
         self.history = []
 
     def on_train_begin(self, logs=None):
@@ -129,7 +129,7 @@ class ContextDiagnostics(keras.callbacks.Callback):
             return {}
         presence, told = zip(
             *(
-                class_presence(mask, logit.shape[-1], self.void)
+                class_presence(mask, logit.shape[-1], self.ignore_class)
                 for mask, logit in zip(masks, logits, strict=True)
             ),
             strict=True,
@@ -207,7 +207,7 @@ def _complaints(numbers, looks, first):
                     remedy = "`average=True` (the default variant) keeps them alive."
                 messages.append(
                     f"{live} of the {layer.num_codewords} codewords of {name!r} are live: the "
-                    "others take next to no pixels, and batch normalisation makes signals of "
+                    "others take next to no pixels, and batch normalization makes signals of "
                     f"their noise. {remedy}"
                 )
         elif layer is None and f"{name}/se_loss" in numbers and not first:

@@ -58,7 +58,7 @@ CITYSCAPES = {
 
 
 def voc_palette(classes):
-    """Returns the colour map of PASCAL VOC: uint8 `(classes, 3)`.
+    """Returns the color map of PASCAL VOC: uint8 `(classes, 3)`.
 
     The bits of an id, three at a time from the lowest, become the bits of red,
     green and blue, from the highest.
@@ -68,5 +68,5 @@ def voc_palette(classes):
     """
     ids = np.arange(classes)[:, None]
     channels = np.arange(3)
-    colours = sum(((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8))
-    return colours.astype("uint8")
+    colors = sum(((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8))
+    return colors.astype("uint8")

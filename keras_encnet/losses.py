@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_encnet.metrics import SegmentationMetrics, labelled_pixels, void_labels
+from keras_encnet.masks import ignored_labels, labeled_pixels
+from keras_encnet.metrics import SegmentationMetrics
 
 
 class _MaskLoss(keras.losses.Loss):
@@ -13,9 +14,9 @@ class _MaskLoss(keras.losses.Loss):
     reduction is a sum, and weights per sample or pixel apply as they are.
     """
 
-    def __init__(self, void=255, class_weights=None, name=None):
+    def __init__(self, ignore_class=255, class_weights=None, name=None):
         super().__init__(name=name, reduction="sum")
-        self.void = void_labels(void)
+        self.ignore_class = ignored_labels(ignore_class)
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
         if self.class_weights and min(self.class_weights) < 0:
             raise ValueError(
@@ -35,16 +36,20 @@ class _MaskLoss(keras.losses.Loss):
         return tf.constant(self.class_weights, dtype)
 
     def get_config(self):
-        return {"name": self.name, "void": list(self.void), "class_weights": self.class_weights}
+        return {
+            "name": self.name,
+            "ignore_class": list(self.ignore_class),
+            "class_weights": self.class_weights,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class PixelCrossEntropy(_MaskLoss):
-    """Cross-entropy of each pixel's logits, averaged over the labelled pixels.
+    """Cross-entropy of each pixel's logits, averaged over the labeled pixels.
 
     The average is over the pixels of the whole batch, on all replicas of a
     `tf.distribute` strategy together, so N devices compute what one would. A
-    batch without a labelled pixel has loss 0.
+    batch without a labeled pixel has loss 0.
 
     Example:
 
@@ -55,7 +60,7 @@ class PixelCrossEntropy(_MaskLoss):
     0.6931
 
     Args:
-        void: the label, or labels, that count nowhere.
+        ignore_class: the label, or labels, that count nowhere.
         class_weights: one weight per class; the average is weighted by them.
         name: name of the loss.
 
@@ -67,13 +72,13 @@ class PixelCrossEntropy(_MaskLoss):
         InvalidArgumentError: for an id that is neither a class nor void.
     """
 
-    def __init__(self, void=255, class_weights=None, name="pixel_cross_entropy"):
-        super().__init__(void, class_weights, name)
+    def __init__(self, ignore_class=255, class_weights=None, name="pixel_cross_entropy"):
+        super().__init__(ignore_class, class_weights, name)
 
     def call(self, y_true, y_pred):
         classes = y_pred.shape[-1]
-        labels, labelled = labelled_pixels(y_true, classes, self.void)
-        weights = tf.cast(labelled, y_pred.dtype)
+        labels, labeled = labeled_pixels(y_true, classes, self.ignore_class)
+        weights = tf.cast(labeled, y_pred.dtype)
         class_weights = self.weights_of(classes, y_pred.dtype)
         if class_weights is not None:
             weights *= tf.gather(class_weights, labels)
@@ -87,12 +92,12 @@ class SELoss(_MaskLoss):
 
     The targets come from the mask: a class is present with one pixel or more.
     The average is over classes and over the images of the whole batch, on all
-    replicas together. An image without a labelled pixel tells nothing about
+    replicas together. An image without a labeled pixel tells nothing about
     what it shows and counts nowhere (the released code takes it to show
     nothing).
 
     Args:
-        void: the label, or labels, that count nowhere.
+        ignore_class: the label, or labels, that count nowhere.
         class_weights: one factor per class, as the released code applies them.
         name: name of the loss.
 
@@ -104,12 +109,12 @@ class SELoss(_MaskLoss):
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
     """
 
-    def __init__(self, void=255, class_weights=None, name="se_loss"):
-        super().__init__(void, class_weights, name)
+    def __init__(self, ignore_class=255, class_weights=None, name="se_loss"):
+        super().__init__(ignore_class, class_weights, name)
 
     def call(self, y_true, y_pred):
         classes = y_pred.shape[-1]
-        presence, told = class_presence(y_true, classes, self.void)
+        presence, told = class_presence(y_true, classes, self.ignore_class)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.cast(presence, y_pred.dtype), logits=y_pred
         )
@@ -119,7 +124,7 @@ class SELoss(_MaskLoss):
         return share_of_mean(tf.reduce_mean(entropy, -1), tf.cast(told, y_pred.dtype))
 
 
-def class_presence(mask, classes, void=255):
+def class_presence(mask, classes, ignore_class=255):
     """Tells which classes each mask shows.
 
     Example:
@@ -133,17 +138,17 @@ def class_presence(mask, classes, void=255):
     Args:
         mask: integers `(batch, height, width)`.
         classes: number of classes.
-        void: the label, or labels, that count nowhere.
+        ignore_class: the label, or labels, that count nowhere.
 
     Returns:
         Booleans `(batch, classes)`, and `(batch,)`: whether the mask has a
-        labelled pixel at all.
+        labeled pixel at all.
     """
-    labels, labelled = labelled_pixels(mask, classes, void)
+    labels, labeled = labeled_pixels(mask, classes, ignore_class)
     batch = tf.shape(labels)[0]
     index = tf.range(batch)[:, None, None] * classes + labels
     counts = tf.math.unsorted_segment_sum(
-        tf.cast(labelled, tf.int32), index, num_segments=batch * classes
+        tf.cast(labeled, tf.int32), index, num_segments=batch * classes
     )
     presence = tf.reshape(counts, (batch, classes)) > 0
     return presence, tf.reduce_any(presence, -1)
@@ -162,7 +167,12 @@ def share_of_mean(values, weights):
 
 
 def objectives(
-    model, void=255, se_weight=0.2, auxiliary_weight=0.2, class_weights=None, absent="exclude"
+    model,
+    ignore_class=255,
+    se_weight=0.2,
+    auxiliary_weight=0.2,
+    class_weights=None,
+    absent_classes="exclude",
 ):
     """Returns what `model.compile` needs to train on (image, mask).
 
@@ -171,17 +181,17 @@ def objectives(
     >>> from keras_encnet import FCN
     >>> from keras_encnet.backbones import ResNet18
     >>> model = FCN(ResNet18(), classes=21)
-    >>> model.compile("sgd", **objectives(model, void=255))
+    >>> model.compile("sgd", **objectives(model, ignore_class=255))
 
     Args:
         model: a model of this package, or any with outputs of those names.
-        void: the label, or labels, that count nowhere.
+        ignore_class: the label, or labels, that count nowhere.
         se_weight: weight of the SE-loss on each branch (the paper: 0.2, from
             0 to 0.8); 0 trains without it.
         auxiliary_weight: weight of the auxiliary mask on stage 3 (0.2 in the
             released training script, 0.4 in mmsegmentation).
         class_weights: one weight per class, for all losses.
-        absent: what a class that is nowhere scores, see `SegmentationMetrics`.
+        absent_classes: what a class that is nowhere scores, see `SegmentationMetrics`.
 
     Returns:
         A dict of `loss`, `loss_weights` and `metrics`.
@@ -201,12 +211,12 @@ def objectives(
     losses, weights = {}, {}
     for name in model.output:
         if name.startswith("segmentation"):
-            losses[name] = PixelCrossEntropy(void, class_weights)
+            losses[name] = PixelCrossEntropy(ignore_class, class_weights)
             weights[name] = 1.0 if name == "segmentation" else auxiliary_weight
         else:
-            losses[name] = SELoss(void, class_weights)
+            losses[name] = SELoss(ignore_class, class_weights)
             weights[name] = se_weight
     classes = model.output["segmentation"].shape[-1]
     losses["segmentation"].weights_of(classes)  # so that a wrong number is told before training
-    metrics = {"segmentation": SegmentationMetrics(classes, void, absent)}
+    metrics = {"segmentation": SegmentationMetrics(classes, ignore_class, absent_classes)}
     return {"loss": losses, "loss_weights": weights, "metrics": metrics}

@@ -4,36 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-ABSENT = ("exclude", "zero")
+from keras_encnet.masks import ignored_labels, labeled_pixels
 
-
-def void_labels(void):
-    """Returns `void`, one label or several, as a tuple of integers."""
-    return (int(void),) if np.ndim(void) == 0 else tuple(int(label) for label in void)
-
-
-def labelled_pixels(mask, classes, void):
-    """Returns a mask's labels, 0 where void, and where it isn't void.
-
-    Raises:
-        InvalidArgumentError: for an id that is neither a class nor void.
-    """
-    labels = tf.cast(mask, tf.int32)
-    labelled = tf.ones_like(labels, tf.bool)
-    for label in void_labels(void):
-        labelled &= labels != label
-    labels = tf.where(labelled, labels, 0)
-    tf.debugging.Assert(
-        tf.reduce_all((labels >= 0) & (labels < classes)),
-        [
-            f"The mask has an id that is neither one of {classes} classes nor void "
-            f"{void_labels(void)}. Received: ids from",
-            tf.reduce_min(labels),
-            "to",
-            tf.reduce_max(labels),
-        ],
-    )
-    return labels, labelled
+ABSENT_CLASSES = ("exclude", "zero")
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
@@ -54,8 +27,8 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     Args:
         classes: number of classes.
-        void: the label, or labels, that count nowhere.
-        absent: what a class scores that neither truth nor prediction has:
+        ignore_class: the label, or labels, that count nowhere.
+        absent_classes: what a class scores that neither truth nor prediction has:
             `"exclude"` leaves it out of the mean, `"zero"` counts it as 0 (the
             released code).
         name: name of the metric.
@@ -67,7 +40,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         sample_weight: None; pixels are counted, void ones are not.
 
     Raises:
-        ValueError: for another `absent`, or for weights.
+        ValueError: for another `absent_classes`, or for weights.
 
     References:
         - The ADE20K score is the mean of pixel accuracy and mean IoU
@@ -75,14 +48,22 @@ class SegmentationMetrics(keras.metrics.Metric):
     """
 
     def __init__(
-        self, classes, void=255, absent="exclude", name="segmentation_metrics", dtype=None
+        self,
+        classes,
+        ignore_class=255,
+        absent_classes="exclude",
+        name="segmentation_metrics",
+        dtype=None,
     ):
-        if absent not in ABSENT:
-            raise ValueError(f"`absent` must be one of {ABSENT}. Received: absent={absent!r}")
+        if absent_classes not in ABSENT_CLASSES:
+            raise ValueError(
+                f"`absent_classes` must be one of {ABSENT_CLASSES}. "
+                f"Received: absent_classes={absent_classes!r}"
+            )
         super().__init__(name=name, dtype=dtype)
         self.classes = classes
-        self.void = void_labels(void)
-        self.absent = absent
+        self.ignore_class = ignored_labels(ignore_class)
+        self.absent_classes = absent_classes
         # Rows are the truth, columns the prediction. Integers count to 9e18 without loss.
         self.confusion_matrix = self.add_variable(
             (classes, classes), initializer="zeros", name="confusion_matrix", dtype="int64"
@@ -98,13 +79,13 @@ class SegmentationMetrics(keras.metrics.Metric):
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if len(y_pred.shape) == len(y_true.shape) + 1:
             y_pred = tf.argmax(y_pred, -1, tf.int32)
-        labels, labelled = labelled_pixels(y_true, self.classes, self.void)
+        labels, labeled = labeled_pixels(y_true, self.classes, self.ignore_class)
         # Predictions may be anything on void pixels; elsewhere they have no void.
-        predicted, _ = labelled_pixels(
-            tf.where(labelled, tf.cast(y_pred, tf.int32), 0), self.classes, ()
+        predicted, _ = labeled_pixels(
+            tf.where(labeled, tf.cast(y_pred, tf.int32), 0), self.classes, ()
         )
         counts = tf.math.unsorted_segment_sum(
-            tf.cast(labelled, tf.int64),
+            tf.cast(labeled, tf.int64),
             labels * self.classes + predicted,
             num_segments=self.classes**2,
         )
@@ -116,7 +97,11 @@ class SegmentationMetrics(keras.metrics.Metric):
         accuracy = tf.math.divide_no_nan(tf.reduce_sum(correct), tf.reduce_sum(matrix))
         union = tf.reduce_sum(matrix, 0) + tf.reduce_sum(matrix, 1) - correct
         iou = tf.math.divide_no_nan(correct, union)
-        counted = tf.cast(union > 0, self.dtype) if self.absent == "exclude" else tf.ones_like(iou)
+        counted = (
+            tf.cast(union > 0, self.dtype)
+            if self.absent_classes == "exclude"
+            else tf.ones_like(iou)
+        )
         mean_iou = tf.math.divide_no_nan(tf.reduce_sum(iou), tf.reduce_sum(counted))
         return {
             "pixel_accuracy": accuracy,
@@ -144,7 +129,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         0.667
         """
         iou = self.per_class_iou()
-        counted = len(iou) if self.absent == "zero" else np.count_nonzero(~np.isnan(iou))
+        counted = len(iou) if self.absent_classes == "zero" else np.count_nonzero(~np.isnan(iou))
         return float(np.nansum(iou) / (counted + 1))
 
     def get_config(self):
@@ -152,8 +137,8 @@ class SegmentationMetrics(keras.metrics.Metric):
             "name": self.name,
             "dtype": self.dtype,
             "classes": self.classes,
-            "void": list(self.void),
-            "absent": self.absent,
+            "ignore_class": list(self.ignore_class),
+            "absent_classes": self.absent_classes,
         }
 
 

@@ -22,7 +22,7 @@ class SGD(keras.optimizers.Optimizer):
         learning_rate: a float or a `keras.optimizers.schedules` schedule.
         momentum: 0 up to, but not including, 1.
         l2: factor of the decay of every trainable variable, biases and
-            normalisation included, as in the released code.
+            normalization included, as in the released code.
         multipliers: dict from layer names to a factor of their learning rate;
             at least 0; 1 where a layer isn't named. Names of layers that train nothing are
             warned of.

@@ -1,4 +1,4 @@
-"""Normalisation of raw images, as the published weights expect it."""
+"""Normalization of raw images, as the published weights expect it."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ MODES = {
 
 
 def preprocess_input(images, mode="torch"):
-    """Normalises raw RGB images for a network.
+    """Normalizes raw RGB images for a network.
 
     Example:
 

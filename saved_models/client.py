@@ -14,7 +14,8 @@ import tyro
 from tqdm import tqdm
 
 from saved_models.rest_client import RestClient, ServerError
-from training import cli, records
+from training import cli
+from training.run import run_folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
@@ -95,7 +96,7 @@ def main(
             results.append(job.result())
     elapsed = time.perf_counter() - began
     answers = {str(r.path): r.answer if r.error is None else {"error": r.error} for r in results}
-    records.write_json(output / "answers.json", answers)
+    run_folder.write_json(output / "answers.json", answers)
     failed = [result for result in results if result.error is not None]
     for result in failed:
         print(f"{result.path}: {result.error}")
@@ -144,7 +145,7 @@ def process(client, path, mask):
     seconds = time.perf_counter() - began
     png = answer.pop("mask_png_bytes", None)
     if png and error is None:
-        records.write_whole(mask, lambda place: place.write_bytes(png))
+        run_folder.write_whole(mask, lambda place: place.write_bytes(png))
     answer = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in answer.items()}
     return Result(path, answer, error, seconds)
 

@@ -13,7 +13,8 @@ from typing import Literal
 import tyro
 
 from keras_encnet.export import Limits, export_saved_model, write_configuration
-from training import cli, trained
+from training import cli
+from training.run import trained_models
 
 
 def main(
@@ -48,7 +49,7 @@ def main(
             server put them together in batches.
         precision: of the feature maps. bfloat16 pays on CPUs with AVX512-BF16
             or AMX and on GPUs from Ampere on.
-        fold: fold batch normalisation into the convolutions.
+        fold: fold batch normalization into the convolutions.
         freeze: store variables as constants.
         probabilities: `tensors` also answers with those of each pixel.
         warm_up: batch sizes of the requests that the server answers before it
@@ -65,11 +66,11 @@ def main(
             "`--name` is part of addresses and paths: letters, digits, '_', '-' and '.'. "
             f"Received: name={name!r}"
         )
-    path = trained.find_model(model)
+    path = trained_models.find_model(model)
     version = next_version(folder / name) if version is None else version
     if version < 1:
         raise ValueError(f"`--version` must be a positive integer. Received: version={version}")
-    network = trained.load_model(path, trained.KINDS)
+    network = trained_models.load_model(path, trained_models.KINDS)
     target = folder / name / str(version)
     export = export_saved_model(
         network,
@@ -107,7 +108,7 @@ def without_places(record):
 def origin_of(path):
     """Says what is known of a `.keras` file: its name, its hash, and the recipe of its run."""
     text = f"`{path.name}`, SHA-256 `{hashlib.sha256(path.read_bytes()).hexdigest()}`."
-    config = trained.run_of(path)
+    config = trained_models.run_of(path)
     if config:
         text += f" Trained with:\n\n```json\n{json.dumps(without_places(config), indent=2)}\n```"
     return text

@@ -29,7 +29,7 @@ def weights(shapes):
 
 
 def image(name, height, width):
-    """Draws a normalised float32 image, `(height, width, 3)`: patches of 16 pixels, and noise."""
+    """Draws a normalized float32 image, `(height, width, 3)`: patches of 16 pixels, and noise."""
     draw = _generator(name)
     patches = draw.normal(0.0, 1.0, (-(-height // PATCH), -(-width // PATCH), 3))
     patches = patches.repeat(PATCH, axis=0).repeat(PATCH, axis=1)[:height, :width]

@@ -16,7 +16,7 @@ CLASSES = 3
 
 @pytest.fixture
 def data(rng):
-    """Images of one class each, which their colour tells; the last is void."""
+    """Images of one class each, which their color tells; the last is void."""
     classes = np.arange(9) % CLASSES
     masks = np.broadcast_to(classes[:, None, None], (9, 16, 16)).copy()
     images = np.eye(3)[classes][:, None, None] + 0.1 * rng.normal(size=(9, 16, 16, 3))
@@ -66,7 +66,7 @@ def test_numbers_are_those_of_the_layers(network, data):
     assert numbers["context_attention/gate_mean"] == pytest.approx(gates.mean(), rel=1e-4)
     spread = gates.std(0).mean()
     assert numbers["context_attention/gate_spread_images"] == pytest.approx(spread, rel=1e-3)
-    # The image without a labelled pixel tells nothing of presence.
+    # The image without a labeled pixel tells nothing of presence.
     truth = np.eye(CLASSES)[np.arange(8) % CLASSES]
     entropy = keras.losses.BinaryCrossentropy(from_logits=True)(truth, logits[:8])
     assert numbers["presence/se_loss"] == pytest.approx(float(entropy), rel=1e-4)
@@ -163,7 +163,7 @@ def test_looks_keep_their_distance_where_a_call_takes_several_steps(network, dat
     assert [look["step"] for look in diagnostics.history] == [4, 6, 10]
 
 
-def test_masks_without_a_labelled_pixel_tell_nothing_of_presence(network, data):
+def test_masks_without_a_labeled_pixel_tell_nothing_of_presence(network, data):
     images, masks = data
     diagnostics = ContextDiagnostics([(images, np.full_like(masks, 255))])
     assert not fit(network(), data, diagnostics)

@@ -1,4 +1,4 @@
-"""The losses are means over what is labelled, and over nothing else."""
+"""The losses are means over what is labeled, and over nothing else."""
 
 import keras
 import numpy as np
@@ -11,11 +11,11 @@ from keras_encnet.losses import class_presence
 CLASSES = 4
 
 
-def cross_entropy(mask, logits, void, class_weights=None):
+def cross_entropy(mask, logits, ignore_class, class_weights=None):
     """Pixel by pixel, in float64."""
     total = weight = 0.0
     for label, scores in zip(mask.ravel(), logits.reshape(-1, CLASSES), strict=True):
-        if label not in void:
+        if label not in ignore_class:
             scores = scores.astype("float64")
             factor = 1 if class_weights is None else class_weights[label]
             total += factor * (np.log(np.exp(scores).sum()) - scores[label])
@@ -23,11 +23,11 @@ def cross_entropy(mask, logits, void, class_weights=None):
     return total / weight if weight else 0.0
 
 
-def presence_loss(mask, logits, void, class_weights=None):
+def presence_loss(mask, logits, ignore_class, class_weights=None):
     """Image by image, from histograms, in float64."""
     losses = []
     for labels, scores in zip(mask, logits.astype("float64"), strict=True):
-        labels = labels[~np.isin(labels, void)]
+        labels = labels[~np.isin(labels, ignore_class)]
         if len(labels):
             present = np.bincount(labels, minlength=CLASSES) > 0
             probability = 1 / (1 + np.exp(-scores))
@@ -36,13 +36,13 @@ def presence_loss(mask, logits, void, class_weights=None):
     return np.mean(losses) if losses else 0.0
 
 
-def masks(rng, void, dtype="int32"):
+def masks(rng, ignore_class, dtype="int32"):
     """Three masks: one without void, one with some and few classes, one of void alone."""
     drawn = rng.integers(0, CLASSES, (3, 5, 6))
     drawn[1] = np.minimum(drawn[1], 1)
-    drawn[1, :3] = void[0]
-    drawn[1, 4] = void[-1]
-    drawn[2] = void[-1]
+    drawn[1, :3] = ignore_class[0]
+    drawn[1, 4] = ignore_class[-1]
+    drawn[2] = ignore_class[-1]
     return drawn.astype(dtype)
 
 
@@ -51,7 +51,7 @@ def logits_of(rng, *shape):
 
 
 VOIDS = pytest.mark.parametrize(
-    ("void", "dtype"),
+    ("ignore_class", "dtype"),
     [
         ((255,), "uint8"),
         ((255,), "int64"),
@@ -67,18 +67,18 @@ CLASS_WEIGHTS = pytest.mark.parametrize("class_weights", [None, [0.5, 2.0, 1.0, 
 
 @VOIDS
 @CLASS_WEIGHTS
-def test_cross_entropy_is_the_mean_over_labelled_pixels(rng, void, dtype, class_weights):
-    mask, logits = masks(rng, void, dtype), logits_of(rng, 3, 5, 6)
-    loss = float(PixelCrossEntropy(void, class_weights)(mask, logits))
-    assert loss == pytest.approx(cross_entropy(mask, logits, void, class_weights), rel=1e-5)
+def test_cross_entropy_is_the_mean_over_labeled_pixels(rng, ignore_class, dtype, class_weights):
+    mask, logits = masks(rng, ignore_class, dtype), logits_of(rng, 3, 5, 6)
+    loss = float(PixelCrossEntropy(ignore_class, class_weights)(mask, logits))
+    assert loss == pytest.approx(cross_entropy(mask, logits, ignore_class, class_weights), rel=1e-5)
 
 
 @VOIDS
 @CLASS_WEIGHTS
-def test_the_se_loss_is_the_mean_over_labelled_images(rng, void, dtype, class_weights):
-    mask, logits = masks(rng, void, dtype), logits_of(rng, 3)
-    loss = float(SELoss(void, class_weights)(mask, logits))
-    assert loss == pytest.approx(presence_loss(mask, logits, void, class_weights), rel=1e-5)
+def test_the_se_loss_is_the_mean_over_labeled_images(rng, ignore_class, dtype, class_weights):
+    mask, logits = masks(rng, ignore_class, dtype), logits_of(rng, 3)
+    loss = float(SELoss(ignore_class, class_weights)(mask, logits))
+    assert loss == pytest.approx(presence_loss(mask, logits, ignore_class, class_weights), rel=1e-5)
 
 
 def test_a_single_void_label_needs_no_tuple(rng):
@@ -130,12 +130,14 @@ def test_confident_logits_have_a_finite_loss(loss, size):
 
 
 @pytest.mark.parametrize(("loss", "size"), [(PixelCrossEntropy, (5, 6)), (SELoss, ())])
-@pytest.mark.parametrize(("wrong", "void"), [(CLASSES, 255), (-1, 255), (254, 255), (255, -1)])
-def test_an_id_that_is_neither_class_nor_void_is_refused(rng, loss, size, wrong, void):
+@pytest.mark.parametrize(
+    ("wrong", "ignore_class"), [(CLASSES, 255), (-1, 255), (254, 255), (255, -1)]
+)
+def test_an_id_that_is_neither_class_nor_void_is_refused(rng, loss, size, wrong, ignore_class):
     mask = rng.integers(0, CLASSES, (2, 5, 6))
     mask[1, 2, 3] = wrong
     with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 4 classes nor void"):
-        loss(void)(mask, logits_of(rng, 2, *size))
+        loss(ignore_class)(mask, logits_of(rng, 2, *size))
 
 
 @pytest.mark.parametrize(("loss", "size"), [(PixelCrossEntropy, (5, 6)), (SELoss, ())])
@@ -156,14 +158,14 @@ def test_a_class_is_present_with_a_single_pixel():
 
 @pytest.mark.parametrize("loss", [PixelCrossEntropy, SELoss])
 @pytest.mark.parametrize(
-    "arguments", [{}, {"void": (-1, 255), "class_weights": np.arange(4), "name": "mine"}]
+    "arguments", [{}, {"ignore_class": (-1, 255), "class_weights": np.arange(4), "name": "mine"}]
 )
 def test_the_configuration_makes_the_same_loss(loss, arguments):
     one = loss(**arguments)
     again = keras.losses.deserialize(keras.losses.serialize(one))
     assert type(again) is loss
     assert again.get_config() == one.get_config()
-    assert (again.void, again.class_weights) == (one.void, one.class_weights)
+    assert (again.ignore_class, again.class_weights) == (one.ignore_class, one.class_weights)
 
 
 @pytest.fixture
@@ -190,7 +192,11 @@ def model(tiny_backbone):
 def test_objectives_give_each_output_its_loss_and_weight(rng, model, variant, weights):
     model = model(variant)
     settings = objectives(
-        model, void=(254, 255), se_weight=0.3, auxiliary_weight=0.4, class_weights=[1, 2, 3, 4]
+        model,
+        ignore_class=(254, 255),
+        se_weight=0.3,
+        auxiliary_weight=0.4,
+        class_weights=[1, 2, 3, 4],
     )
     assert settings["loss_weights"] == weights
     assert set(settings["metrics"]) == {"segmentation"}
@@ -215,8 +221,8 @@ def test_objectives_default_to_the_paper(model):
         "presence": 0.2,
         "presence_stage3": 0.2,
     }
-    assert settings["loss"]["segmentation"].void == (255,)
-    assert settings["metrics"]["segmentation"].absent == "exclude"
+    assert settings["loss"]["segmentation"].ignore_class == (255,)
+    assert settings["metrics"]["segmentation"].absent_classes == "exclude"
 
 
 @pytest.mark.parametrize("argument", ["se_weight", "auxiliary_weight"])
@@ -241,7 +247,7 @@ def test_objectives_want_the_output_segmentation(model):
 
 def test_what_a_model_was_compiled_with_is_saved(rng, model, tmp_path):
     model = model("paper")
-    settings = objectives(model, (-1, 255), 0.7, class_weights=[1, 2, 3, 4], absent="zero")
+    settings = objectives(model, (-1, 255), 0.7, class_weights=[1, 2, 3, 4], absent_classes="zero")
     model.compile("sgd", **settings)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -11,19 +11,19 @@ from keras_encnet.metrics import presence_scores
 CLASSES = 5
 
 
-def confusion(truth, predicted, void):
+def confusion(truth, predicted, ignore_class):
     matrix = np.zeros((CLASSES, CLASSES), int)
-    labelled = ~np.isin(truth, void)
-    np.add.at(matrix, (truth[labelled], predicted[labelled]), 1)
+    labeled = ~np.isin(truth, ignore_class)
+    np.add.at(matrix, (truth[labeled], predicted[labeled]), 1)
     return matrix
 
 
-def scores(matrix, absent):
+def scores(matrix, absent_classes):
     """In float64; a class that is nowhere is left out or counts as 0."""
     correct = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - correct
     iou = [c / u if u else np.nan for c, u in zip(correct, union, strict=True)]
-    iou = np.nan_to_num(iou) if absent == "zero" else iou
+    iou = np.nan_to_num(iou) if absent_classes == "zero" else iou
     accuracy, mean_iou = correct.sum() / matrix.sum(), np.nanmean(iou)
     return {
         "pixel_accuracy": accuracy,
@@ -32,39 +32,39 @@ def scores(matrix, absent):
     }
 
 
-def batches(rng, void, count=3):
+def batches(rng, ignore_class, count=3):
     """Masks and class maps that agree in part; class 3 is in neither."""
     for _ in range(count):
         truth = rng.integers(0, CLASSES - 1, (2, 6, 7))
         truth[truth == 3] = 4
         predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 3, truth.shape))
-        truth[:, 0] = void[0]
-        truth[1, 4] = void[-1]
+        truth[:, 0] = ignore_class[0]
+        truth[1, 4] = ignore_class[-1]
         yield truth, predicted
 
 
-@pytest.mark.parametrize("void", [(255,), (-1,), (254, 255), (3, 65535)])
-@pytest.mark.parametrize("absent", ["exclude", "zero"])
-def test_the_scores_are_those_of_all_batches_together(rng, void, absent):
-    metric = SegmentationMetrics(CLASSES, void, absent)
+@pytest.mark.parametrize("ignore_class", [(255,), (-1,), (254, 255), (3, 65535)])
+@pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
+def test_the_scores_are_those_of_all_batches_together(rng, ignore_class, absent_classes):
+    metric = SegmentationMetrics(CLASSES, ignore_class, absent_classes)
     matrix = np.zeros((CLASSES, CLASSES), int)
-    for truth, predicted in batches(rng, void):
+    for truth, predicted in batches(rng, ignore_class):
         metric.update_state(truth, predicted)
-        matrix += confusion(truth, predicted, void)
+        matrix += confusion(truth, predicted, ignore_class)
     assert matrix[3].sum() == matrix[:, 3].sum() == 0
     np.testing.assert_array_equal(metric.confusion_matrix, matrix)
     result = metric.result()
     assert set(result) == {"pixel_accuracy", "mean_iou", "ade_score"}
-    for name, value in scores(matrix, absent).items():
+    for name, value in scores(matrix, absent_classes).items():
         assert float(result[name]) == pytest.approx(value, rel=1e-6), name
 
 
 def test_absent_classes_lower_the_mean_only_as_zeros(rng):
     result = {}
-    for absent in ("exclude", "zero"):
-        metric = SegmentationMetrics(CLASSES, absent=absent)
+    for absent_classes in ("exclude", "zero"):
+        metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
         metric.update_state([[[0, 1]]], [[[0, 1]]])
-        result[absent] = float(metric.result()["mean_iou"])
+        result[absent_classes] = float(metric.result()["mean_iou"])
     assert result == pytest.approx({"exclude": 1, "zero": 2 / CLASSES})
 
 
@@ -123,10 +123,10 @@ def test_reset_starts_afresh(rng):
     np.testing.assert_array_equal(metric.confusion_matrix, confusion(truth, predicted, (255,)))
 
 
-@pytest.mark.parametrize("absent", ["exclude", "zero"])
+@pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
 @pytest.mark.parametrize("update", [False, True])
-def test_without_a_labelled_pixel_the_scores_are_zero(absent, update):
-    metric = SegmentationMetrics(CLASSES, absent=absent)
+def test_without_a_labeled_pixel_the_scores_are_zero(absent_classes, update):
+    metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
     if update:
         metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2), int))
     assert {name: float(value) for name, value in metric.result().items()} == {
@@ -162,14 +162,19 @@ def test_a_traced_update_counts_batches_of_any_size(rng):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"void": (-1, 255), "absent": "zero", "name": "mine", "dtype": "float64"}]
+    "arguments",
+    [{}, {"ignore_class": (-1, 255), "absent_classes": "zero", "name": "mine", "dtype": "float64"}],
 )
 def test_the_configuration_makes_the_same_metric(arguments):
     metric = SegmentationMetrics(CLASSES, **arguments)
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert type(again) is SegmentationMetrics
     assert again.get_config() == metric.get_config()
-    assert (again.classes, again.void, again.absent) == (CLASSES, metric.void, metric.absent)
+    assert (again.classes, again.ignore_class, again.absent_classes) == (
+        CLASSES,
+        metric.ignore_class,
+        metric.absent_classes,
+    )
 
 
 def test_weights_are_refused_and_not_ignored():
@@ -180,15 +185,15 @@ def test_weights_are_refused_and_not_ignored():
 
 
 def test_an_unknown_way_with_absent_classes_is_refused():
-    with pytest.raises(ValueError, match="Received: absent='nan'"):
-        SegmentationMetrics(CLASSES, absent="nan")
+    with pytest.raises(ValueError, match="Received: absent_classes='nan'"):
+        SegmentationMetrics(CLASSES, absent_classes="nan")
 
 
-@pytest.mark.parametrize("absent", ["exclude", "zero"])
-def test_a_background_that_is_wholly_missed_is_one_class_more(rng, absent):
+@pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
+def test_a_background_that_is_wholly_missed_is_one_class_more(rng, absent_classes):
     truth = rng.integers(0, 59, (2, 30, 40))
     answer = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 59, truth.shape))
-    metric = SegmentationMetrics(59, absent=absent)
+    metric = SegmentationMetrics(59, absent_classes=absent_classes)
     metric.update_state(truth, answer)
     expected = float(metric.result()["mean_iou"]) * 59 / 60
     assert metric.mean_iou_with_background() == pytest.approx(expected, rel=1e-6)

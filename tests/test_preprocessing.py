@@ -30,7 +30,7 @@ def test_arrays_become_what_keras_applications_makes_of_them(images, mode, dtype
     np.testing.assert_allclose(out, expected(images, mode), rtol=1e-5, atol=1e-5)
 
 
-def test_cifar_images_are_normalised_as_published():
+def test_cifar_images_are_normalized_as_published():
     # Mean and standard deviation of pixels in 0 to 1, as the released code states them.
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     pixels = np.array([[0, 128, 255]], "uint8")
@@ -70,7 +70,7 @@ def test_a_data_set_of_images_of_unknown_size_is_taken(images, mode):
     np.testing.assert_allclose(second, expected(images, mode)[1], rtol=1e-5, atol=1e-5)
 
 
-def test_the_default_is_the_normalisation_of_pytorch(images):
+def test_the_default_is_the_normalization_of_pytorch(images):
     np.testing.assert_array_equal(preprocess_input(images), preprocess_input(images, "torch"))
 
 

@@ -16,10 +16,13 @@ from tqdm import tqdm
 import keras_encnet
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
-from training import cifar_pipeline, cli, input_pipeline, pictures, records, trained
+from training import cli
 from training.datasets import cifar, open_split
-from training.datasets.folder import read_mask
-from training.decoding import decode_image
+from training.figures import pictures
+from training.input import cifar_batches, segmentation_batches
+from training.input.folder import read_mask
+from training.input.image_files import decode_image
+from training.run import run_folder, trained_models
 
 # Images on the page of predictions, spread evenly over the split.
 SHOWN = 6
@@ -31,8 +34,8 @@ def main(
     model: Path,
     data: str | None = None,
     split: str = "test",
-    void: tuple[int, ...] | None = None,
-    absent: Literal["exclude", "zero"] | None = None,
+    ignore_class: tuple[int, ...] | None = None,
+    absent_classes: Literal["exclude", "zero"] | None = None,
     with_background: bool = False,
     multi_scale: bool = False,
     base_size: int | tuple[int, int] | None = None,
@@ -47,8 +50,8 @@ def main(
         data: a folder data set, `scenes`, or `cifar10` or `cifar100` for a
             classifier; by default what the run was trained on.
         split: such as `test` or `train+val`.
-        void: the labels that count nowhere; those of the run, or 255, by default.
-        absent: what a class scores that neither truth nor prediction has:
+        ignore_class: the labels that count nowhere; those of the run, or 255, by default.
+        absent_classes: what a class scores that neither truth nor prediction has:
             `exclude` (left out of the mean, the default) or `zero` (the released code).
         with_background: also tell the mean IoU over one class more, the void,
             as if wholly missed: PASCAL-Context's number over 60 classes.
@@ -64,28 +67,38 @@ def main(
     how = multi_scale_options(
         multi_scale, base_size=base_size, crop_size=crop_size, protocol=protocol
     )
-    path = trained.find_model(model)
-    data = data or trained.data_of_run(path)
-    network = trained.load_model(path, trained.KINDS)
+    path = trained_models.find_model(model)
+    data = data or trained_models.data_of_run(path)
+    network = trained_models.load_model(path, trained_models.KINDS)
     result = {"model": str(path), "data": data, "split": split}
     if isinstance(network, keras_encnet.ClassificationModel):
-        segmenting = {"void": void, "absent": absent, "with_background": with_background or None}
+        segmenting = {
+            "ignore_class": ignore_class,
+            "absent_classes": absent_classes,
+            "with_background": with_background or None,
+        }
         segmenting["multi_scale"] = multi_scale or None
         cli.refuse(segmenting, "to a classifier")
-        images = cifar.read_split(data, split, trained.run_of(path).get("data_dir"))
-        trained.check_classes(network, images, path, data)
+        images = cifar.read_split(data, split, trained_models.run_of(path).get("data_dir"))
+        trained_models.check_classes(network, images, path, data)
         matrix = confusion_matrix(network, images)
         scores = report_classification(matrix, images.class_names)
         print(classification_table(scores))
     else:
         images = open_split(data, split)
-        trained.check_classes(network, images, path, data)
-        void, absent = trained.void_of_run(path) if void is None else void, absent or "exclude"
+        trained_models.check_classes(network, images, path, data)
+        ignore_class, absent_classes = (
+            trained_models.ignore_class_of_run(path) if ignore_class is None else ignore_class,
+            absent_classes or "exclude",
+        )
         if multi_scale:
             segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
-            metric, presence = evaluate_multi_scale(segmenter, images, void, absent), None
+            metric, presence = (
+                evaluate_multi_scale(segmenter, images, ignore_class, absent_classes),
+                None,
+            )
         else:
-            metric, presence = evaluate(network, images, void, absent)
+            metric, presence = evaluate(network, images, ignore_class, absent_classes)
         result["multi_scale"] = how
         matrix = metric.confusion_matrix
         scores = report(metric, images.class_names, presence)
@@ -93,7 +106,7 @@ def main(
             scores["mean_iou_with_background"] = metric.mean_iou_with_background()
         print(table(scores))
     output = output or path.parent / f"evaluation-{split}{'-multi-scale' if multi_scale else ''}"
-    records.write_json(output / "scores.json", {**result, "images": len(images), **scores})
+    run_folder.write_json(output / "scores.json", {**result, "images": len(images), **scores})
     pictures.save_confusion_matrix(output / "confusion_matrix.png", matrix, images.class_names)
     if isinstance(network, keras_encnet.SegmentationModel):
         save_page(output / "predictions.png", network, images)
@@ -112,7 +125,7 @@ def multi_scale_options(multi_scale, **given):
     return {key: MULTI_SCALE[key] if value is None else value for key, value in given.items()}
 
 
-def evaluate(model, split, void=(255,), absent="exclude", size=1.0):
+def evaluate(model, split, ignore_class=(255,), absent_classes="exclude", size=1.0):
     """Runs `model` over every image of `split`, one at a time, at native size or `size` times that.
 
     Masks keep their size: the answers are resized to it.
@@ -122,7 +135,9 @@ def evaluate(model, split, void=(255,), absent="exclude", size=1.0):
         presence branch, see `keras_encnet.metrics.presence_scores`, or None.
     """
     scorer = model.with_outputs(set(model.output) & {"segmentation", "presence"})
-    metric = keras_encnet.SegmentationMetrics(model.classes, void=void, absent=absent)
+    metric = keras_encnet.SegmentationMetrics(
+        model.classes, ignore_class=ignore_class, absent_classes=absent_classes
+    )
 
     @tf.function(
         input_signature=[
@@ -136,10 +151,10 @@ def evaluate(model, split, void=(255,), absent="exclude", size=1.0):
         if size != 1:
             scores = tf.image.resize(scores, tf.shape(masks)[1:])
         metric.update_state(masks, scores)
-        return class_presence(masks, model.classes, void), outputs.get("presence")
+        return class_presence(masks, model.classes, ignore_class), outputs.get("presence")
 
     truth, logits = [], []
-    batches = input_pipeline.whole_images(split, mode=model.preprocessing)
+    batches = segmentation_batches.whole_images(split, mode=model.preprocessing)
     for images, masks in tqdm(batches, unit="image"):
         (presence, told), logit = answer(images, masks)
         if logit is not None and told[0]:
@@ -148,15 +163,17 @@ def evaluate(model, split, void=(255,), absent="exclude", size=1.0):
     return metric, presence_scores(truth, logits) if logits else None
 
 
-def evaluate_multi_scale(segmenter, split, void=(255,), absent="exclude", size=1.0):
+def evaluate_multi_scale(segmenter, split, ignore_class=(255,), absent_classes="exclude", size=1.0):
     """Runs a `MultiScaleSegmenter` over every image of `split`, at `size` times its own size.
 
     Returns:
         A `SegmentationMetrics` that has seen them all.
     """
     model = segmenter.model
-    metric = keras_encnet.SegmentationMetrics(model.classes, void=void, absent=absent)
-    images = input_pipeline.whole_images(split, mode=model.preprocessing)
+    metric = keras_encnet.SegmentationMetrics(
+        model.classes, ignore_class=ignore_class, absent_classes=absent_classes
+    )
+    images = segmentation_batches.whole_images(split, mode=model.preprocessing)
     for image, mask in tqdm(images, unit="image"):
         scores = segmenter(_resized(image, size)[0])[None]
         if size != 1:
@@ -180,7 +197,7 @@ def confusion_matrix(model, split):
     Returns:
         Counts `(classes, classes)`; rows are the truth, columns the prediction.
     """
-    answers = model.predict(cifar_pipeline.all_images(split, mode=model.preprocessing), verbose=0)
+    answers = model.predict(cifar_batches.all_images(split, mode=model.preprocessing), verbose=0)
     return tf.math.confusion_matrix(split.labels, answers.argmax(-1), model.classes).numpy()
 
 

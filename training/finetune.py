@@ -10,7 +10,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from training import cli, configs, records
+from training import cli, configs
+from training.run import run_folder
 from training.train import train
 
 # The recipes of each order.
@@ -61,7 +62,7 @@ def main(
     if order.endswith("official") and start_from is None:
         raise ValueError(
             "The structure of the released code starts from its own ResNet: convert it with "
-            "`python -m keras_encnet.convert`, and give it with `--start-from`. "
+            "`python -m keras_encnet.pytorch.convert`, and give it with `--start-from`. "
             f"Received: order={order!r}, start_from=None"
         )
     finetune(
@@ -87,7 +88,7 @@ def finetune(stages, run_dir):
         if model is not None:
             config = dataclasses.replace(config, start_from=str(model), backbone_weights=None)
         model = folder / "last.keras"
-        if records.is_finished(folder, config):
+        if run_folder.is_finished(folder, config):
             print(f"{folder} is finished")
         else:
             print(f"\n{name}", flush=True)

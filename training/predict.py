@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from training import cli, codewords, pictures, records, trained
-from training.datasets.folder import read_mask
+from training import cli
+from training.figures import codewords, pictures
+from training.input.folder import read_mask
+from training.run import run_folder, trained_models
 
 
 def main(
@@ -43,7 +45,7 @@ def main(
     truths = dict.fromkeys(images)
     if truth is not None:
         truths = {path: read_mask(truth / f"{path.stem}.png") for path in images}
-    network = trained.load_model(trained.find_model(model))
+    network = trained_models.load_model(trained_models.find_model(model))
     if explain:
         codewords.inspect(network, read_image(images[0]))  # likewise a model that has none
     answers = {}
@@ -56,7 +58,7 @@ def main(
             page = output / f"{path.stem}_codewords.png"
             codewords.save_page(page, network, image, mask, truths[path])
         answers[str(path)] = describe(network, image, mask)
-    records.write_json(output / "predictions.json", answers)
+    run_folder.write_json(output / "predictions.json", answers)
     for path, answer in answers.items():
         shares = ", ".join(f"{name} {share:.0%}" for name, share in answer["shares"].items())
         print(f"{path}: {shares}")

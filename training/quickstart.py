@@ -19,13 +19,15 @@ import numpy as np
 import tabulate
 
 from keras_encnet.export import export_saved_model
-from training import cli, pictures, records
+from training import cli
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import open_split, scenes
-from training.datasets.folder import read_mask
-from training.decoding import decode_image
 from training.evaluate import evaluate, report
-from training.receptive_field import receptive_field
+from training.figures import pictures
+from training.input.folder import read_mask
+from training.input.image_files import decode_image
+from training.research.receptive_field import receptive_field
+from training.run import run_folder
 from training.train import train
 
 NETWORKS = {"FCN": ScenesFCN(), "EncNet": ScenesEncNet()}
@@ -86,7 +88,7 @@ def main(
         f"{scenes.CLEARANCE} or more from every wheel, plate, ball and buoy."
     )
     print(f"\n{table(results)}\n")
-    records.write_json(output / "results.json", {"receptive_field": field, **results})
+    run_folder.write_json(output / "results.json", {"receptive_field": field, **results})
 
     images = [decode_image(str(path)).numpy() for path in split.image_paths[:SHOWN]]
     truths = [read_mask(path) for path in split.mask_paths[:SHOWN]]

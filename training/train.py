@@ -12,8 +12,9 @@ import keras
 import tensorflow as tf
 
 import keras_encnet
-from training import callbacks, checkpoints, cli, records, strategies
+from training import cli
 from training.configs import RECIPES
+from training.run import callbacks, checkpoints, run_folder, strategies
 from training.tasks import task_of
 
 # The ranges of options that nothing else checks; None is in range.
@@ -47,7 +48,7 @@ def train(config, run_dir):
     check_options(config)
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
-    records.check_free(run_dir, config)
+    run_folder.check_free(run_dir, config)
     set_up(config)
     task = task_of(config)
     steps = task.steps_per_epoch
@@ -60,11 +61,11 @@ def train(config, run_dir):
     task.train_batches(model)
     # Only now, so that what was wrong up to here can be mended and tried again.
     if strategies.is_chief(strategy):
-        records.begin(run_dir, config)
+        run_folder.begin(run_dir, config)
     strategies.check_agreement(strategy, steps, "the number of steps per epoch")
     state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
     strategies.check_agreement(strategy, state.step, "the step of the newest checkpoint")
-    records.check_unfinished(run_dir, state.epoch, config.epochs)
+    run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
     history = checkpoints.fit(
         model,
         lambda step: strategies.distribute(

@@ -24,14 +24,14 @@ def check(weights, blocks, bottleneck, input_shape, stem, stride_on, width_multi
         raise ValueError(
             "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
             "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`; for any other "
-            "structure pass None (random initialisation). Received: "
+            "structure pass None (random initialization). Received: "
             f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
             f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
             f"width_multiplier={width_multiplier}"
         )
     if weights != "imagenet" and not os.path.exists(weights):
         raise ValueError(
-            "Backbone weights should be None (random initialisation), 'imagenet' (downloads), or "
+            "Backbone weights should be None (random initialization), 'imagenet' (downloads), or "
             "the path of a `.weights.h5` file saved by `keras.applications.ResNetXX("
             f"include_top=False)`. Received: weights={weights!r}"
         )
@@ -40,7 +40,7 @@ def check(weights, blocks, bottleneck, input_shape, stem, stride_on, width_multi
 def load_weights(model, weights, blocks):
     """Copies Keras Applications' weights into `model`, by layer name.
 
-    Their convolutions have biases and their batch normalisation adds 1.001e-5
+    Their convolutions have biases and their batch normalization adds 1.001e-5
     to the variance. With moving statistics, both are the same as another mean
     and variance: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
     """

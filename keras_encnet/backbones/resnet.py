@@ -2,7 +2,7 @@
 
 One network serves both families of published weights. They differ in the
 stem, in where a stage's stride is (on the first 1x1 convolution in Keras
-Applications, on the 3x3 in PyTorch) and in what batch normalisation can
+Applications, on the 3x3 in PyTorch) and in what batch normalization can
 absorb: Keras Applications has biases before it and another epsilon, which
 `keras_applications.load_weights` folds into the moving statistics.
 """
@@ -11,8 +11,8 @@ import keras
 from keras import layers
 
 from keras_encnet.backbones import keras_applications
-from keras_encnet.checks import is_count
 from keras_encnet.layers import BatchNormalization
+from keras_encnet.utils.checks import is_count
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
 STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
@@ -70,7 +70,7 @@ def ResNet(
         name: name of the model.
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)`, normalised, to
+        A `keras.Model` from `(batch, height, width, channels)`, normalized, to
         `{"stage1": ..., "stage4": ...}`, each `(batch, height, width, channels)`.
 
     Raises:

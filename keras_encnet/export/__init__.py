@@ -1,12 +1,12 @@
 """Trained models for programs that have no Keras: SavedModel, LiteRT, ONNX."""
 
-from keras_encnet.export.folding import fold_batch_normalization
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.litert import export_litert
 from keras_encnet.export.onnx import export_onnx
-from keras_encnet.export.precision import with_precision
 from keras_encnet.export.saved_model import export_saved_model
 from keras_encnet.export.serving import write_configuration
+from keras_encnet.graph.folding import fold_batch_normalization
+from keras_encnet.graph.precision import with_precision
 
 __all__ = [
     "Limits",

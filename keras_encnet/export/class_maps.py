@@ -8,9 +8,9 @@ import tensorflow as tf
 
 # Values of the upsampled logits that are in memory at a time: they stay in a processor's cache.
 STRIP_VALUES = 2**19
-# Where a PNG file has its colour type and the end of its first chunk, the header.
-COLOUR_TYPE, HEADER_END = 25, 33
-GREY, INDEXED = 0, 3
+# Where a PNG file has its color type and the end of its first chunk, the header.
+COLOR_TYPE, HEADER_END = 25, 33
+GRAY, INDEXED = 0, 3
 
 
 def class_maps(logits, height, width, align_corners):
@@ -32,8 +32,8 @@ def class_maps(logits, height, width, align_corners):
     classes = logits.shape[-1]
     shape = tf.shape(logits)
     dtype = tf.uint8 if classes <= 256 else tf.int32
-    upper, lower, down = _neighbours(height, shape[1], align_corners)
-    left, right, across = _neighbours(width, shape[2], align_corners)
+    upper, lower, down = _neighbors(height, shape[1], align_corners)
+    left, right, across = _neighbors(width, shape[2], align_corners)
     down, across = down[:, None, None], across[:, None]
     rows = tf.maximum(1, STRIP_VALUES // (width * classes))
     strips = -(-height // rows)  # an image
@@ -57,7 +57,7 @@ def _between(first, second, share):
     return first + (second - first) * share
 
 
-def _neighbours(size, source_size, align_corners):
+def _neighbors(size, source_size, align_corners):
     """Returns, for each of `size` pixels, the two of the source around it and the second's share.
 
     As in TensorFlow's ResizeBilinear, in float32.
@@ -78,8 +78,8 @@ def _neighbours(size, source_size, align_corners):
 def encode_indexed_png(mask, palette):
     """Encodes a class map as a PNG file whose pixels are class ids.
 
-    TensorFlow's encoder writes grey images and no palette. An indexed image of
-    8 bits differs in three places, which are set here: the colour type, the
+    TensorFlow's encoder writes gray images and no palette. An indexed image of
+    8 bits differs in three places, which are set here: the color type, the
     checksum of the header, and the palette chunk behind it. The checksum is
     linear: the same change of the header, whatever its size says, flips the
     same bits.
@@ -89,7 +89,7 @@ def encode_indexed_png(mask, palette):
         palette: uint8 array `(classes, 3)`.
 
     Returns:
-        The bytes of the file: indexed; 16-bit grey for more than 256 classes.
+        The bytes of the file: indexed; 16-bit gray for more than 256 classes.
     """
     if mask.dtype != tf.uint8:
         return tf.io.encode_png(tf.cast(mask, tf.uint16)[..., None])
@@ -98,9 +98,9 @@ def encode_indexed_png(mask, palette):
     checksum = tf.bitwise.bitwise_xor(checksum, np.frombuffer(_flipped_bits(), "uint8"))
     return tf.strings.join(
         [
-            tf.strings.substr(png, 0, COLOUR_TYPE),
+            tf.strings.substr(png, 0, COLOR_TYPE),
             bytes([INDEXED]),
-            tf.strings.substr(png, COLOUR_TYPE + 1, HEADER_END - 4 - COLOUR_TYPE - 1),
+            tf.strings.substr(png, COLOR_TYPE + 1, HEADER_END - 4 - COLOR_TYPE - 1),
             tf.strings.reduce_join(tf.gather(_BYTES, tf.cast(checksum, tf.int32))),
             _chunk(b"PLTE", np.asarray(palette, "uint8").tobytes()),
             tf.strings.substr(png, HEADER_END, -1),
@@ -112,12 +112,12 @@ _BYTES = np.array([bytes([i]) for i in range(256)], dtype=object)
 
 
 def _flipped_bits():
-    """Returns how a header's checksum changes when its colour type goes from grey to indexed."""
-    grey, indexed = (
+    """Returns how a header's checksum changes when its color type goes from gray to indexed."""
+    gray, indexed = (
         zlib.crc32(b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, kind, 0, 0, 0))
-        for kind in (GREY, INDEXED)
+        for kind in (GRAY, INDEXED)
     )
-    return struct.pack(">I", grey ^ indexed)
+    return struct.pack(">I", gray ^ indexed)
 
 
 def _chunk(kind, data):

@@ -174,8 +174,8 @@ def _gif_frame(octets, data):
     """Walks over the blocks of a GIF to the end of its first frame, and cuts it there."""
     end = tf.size(octets) - HEADER
 
-    def colours(at):
-        """Bytes of the colour table that the flags at `at` announce."""
+    def colors(at):
+        """Bytes of the color table that the flags at `at` announce."""
         flags = tf.cast(octets[at], tf.int32)
         return tf.where(flags >= 0x80, 3 * 2 ** ((flags & 7) + 1), 0)
 
@@ -192,12 +192,12 @@ def _gif_frame(octets, data):
     [frame] = tf.while_loop(
         lambda at: (at < end) & (octets[at] == 0x21),  # extensions
         lambda at: (tf.minimum(skip_blocks(at + 2), end),),
-        (tf.minimum(13 + colours(10), end),),
+        (tf.minimum(13 + colors(10), end),),
         maximum_iterations=MAX_SEGMENTS,
     )
     found = (frame + 10 < end) & (octets[frame] == 0x2C)
     frame = tf.where(found, frame, 0)
-    last = skip_blocks(frame + 10 + colours(frame + 9) + 1)
+    last = skip_blocks(frame + 10 + colors(frame + 9) + 1)
     width = tf.maximum(_little(octets, frame + 5, 2), _little(octets, 6, 2))
     height = tf.maximum(_little(octets, frame + 7, 2), _little(octets, 8, 2))
     status = tf.where(found & (last <= end), OK, BROKEN)

@@ -5,7 +5,7 @@ import tempfile
 import tensorflow as tf
 
 from keras_encnet.export.plain import PlainModel
-from keras_encnet.export.whole import whole_file
+from keras_encnet.utils.files import whole_file
 
 
 def export_litert(model, path, size=None, probabilities=False):
@@ -14,7 +14,7 @@ def export_litert(model, path, size=None, probabilities=False):
     Its input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
     255; batch, height and width are 1 until the program resizes the input,
     unless `size` fixes them. Its outputs are those of `PlainModel`. Builtin
-    operators suffice. Batch normalisation is folded.
+    operators suffice. Batch normalization is folded.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.

@@ -27,7 +27,7 @@ CARD = """# {name}
 
 ## Input
 
-- RGB images with values in 0 to 255; the normalisation (`{preprocessing}`) is part of the graph.
+- RGB images with values in 0 to 255; the normalization (`{preprocessing}`) is part of the graph.
 - `serving_default` takes encoded JPEG, PNG, GIF (its first frame) or BMP images of any size and
   resizes them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
 - `tensors` and `tensors_uint8` take {tensors}.
@@ -98,7 +98,7 @@ def _layers(model):
 def _structure(description):
     layers = ", ".join(f"{count} {kind}" for kind, count in description["layers"].items())
     steps = [
-        "batch normalisation folded" if description["folded"] else None,
+        "batch normalization folded" if description["folded"] else None,
         "variables frozen to constants" if description["frozen"] else None,
         f"feature maps in {description['precision']}",
     ]

@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_encnet.export.folding import fold_batch_normalization
-from keras_encnet.export.precision import with_precision
-from keras_encnet.export.rebuild import calls, copy_of, producer_of, rebuild
+from keras_encnet.graph.folding import fold_batch_normalization
+from keras_encnet.graph.precision import with_precision
+from keras_encnet.graph.rebuilding import calls, copy_of, producer_of, rebuild
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -14,7 +14,7 @@ from keras_encnet.preprocessing import preprocess_input
 
 
 class FusableConv2D(keras.layers.Conv2D):
-    """Conv2D as the two operations that TensorFlow's optimiser fuses with the ReLU behind them.
+    """Conv2D as the two operations that TensorFlow's optimizer fuses with the ReLU behind them.
 
     Keras's own goes through `tf.nn.convolution`, which puts reshapes around
     the bias and, where sizes are unknown, moves space to the batch and back
@@ -38,8 +38,8 @@ class Network(tf.Module):
 
     Args:
         model: a `SegmentationModel` or `ClassificationModel`.
-        fold: whether to fold batch normalisation.
-        freeze: whether variables become constants, which the optimisers of
+        fold: whether to fold batch normalization.
+        freeze: whether variables become constants, which the optimizers of
             TensorFlow can compute with before any image comes.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`.
         size: `(height, width)` if it takes images of that size alone.

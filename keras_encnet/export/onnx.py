@@ -1,7 +1,7 @@
 """ONNX files, for the runtimes that read them."""
 
 from keras_encnet.export.plain import PlainModel
-from keras_encnet.export.whole import whole_file
+from keras_encnet.utils.files import whole_file
 
 OPSET = 18
 
@@ -11,7 +11,7 @@ def export_onnx(model, path, size=None, probabilities=False, opset=OPSET):
 
     Its input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
     255, of any size unless `size` fixes it. Its outputs are those of
-    `PlainModel`. Batch normalisation is folded.
+    `PlainModel`. Batch normalization is folded.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.checks import is_count
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.model_card import describe, model_card
 from keras_encnet.export.network import Network, check_exportable
 from keras_encnet.export.signatures import ClassificationSignatures, SegmentationSignatures
 from keras_encnet.export.warm_up import write_warm_up_requests
-from keras_encnet.export.whole import whole_folder
 from keras_encnet.labels import voc_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
+from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.files import whole_folder
 
 DEFAULT_SIZE = (512, 512)
 
@@ -43,7 +43,7 @@ def export_saved_model(
     - `serving_default`: `image_bytes`, encoded JPEG, PNG, GIF or BMP images of
       any sizes, resized to `size` within, to `status` (`"ok"`, or why the
       image was refused), `mask_png_bytes` (an indexed PNG of the image's own
-      size, its pixels class ids; 16-bit grey above 256 classes; empty for a
+      size, its pixels class ids; 16-bit gray above 256 classes; empty for a
       refused image) and `presence`, probabilities `(batch, classes)`, where
       the model predicts it.
     - `tensors` and `tensors_uint8`: `images`, `(batch, height, width, 3)`, RGB
@@ -65,7 +65,7 @@ def export_saved_model(
         fixed_size: whether `tensors` and `tensors_uint8` take images of `size`
             alone, which a server can then put together in batches.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`.
-        fold: whether to fold batch normalisation.
+        fold: whether to fold batch normalization.
         freeze: whether to store variables as constants.
         probabilities: whether `tensors` answers with those of each pixel.
         palette: uint8 array `(classes, 3)`, by default `labels.voc_palette`.
@@ -131,9 +131,7 @@ def _write(signatures, functions, place, class_names, palette):
     with tempfile.TemporaryDirectory() as folder:
         signatures.assets = [
             _asset(Path(folder) / "class_names.txt", class_names),
-            _asset(
-                Path(folder) / "palette.txt", (" ".join(map(str, colour)) for colour in palette)
-            ),
+            _asset(Path(folder) / "palette.txt", (" ".join(map(str, color)) for color in palette)),
         ]
         tf.saved_model.save(signatures, place, functions)
 
@@ -172,7 +170,7 @@ def _checked_palette(palette, classes):
     palette = np.asarray(voc_palette(classes) if palette is None else palette)
     if palette.shape != (classes, 3) or palette.dtype.kind not in "ui":
         raise ValueError(
-            f"`palette` must have the shape ({classes}, 3), a colour per class, in integers from 0 "
+            f"`palette` must have the shape ({classes}, 3), a color per class, in integers from 0 "
             f"to 255. Received: palette.shape={palette.shape}, dtype={palette.dtype}"
         )
     if palette.min() < 0 or palette.max() > 255:

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from keras_encnet.export.whole import whole_file
+from keras_encnet.utils.files import whole_file
 
 MODELS = """\
 # tensorflow_model_server --model_config_file=<this file>

@@ -9,7 +9,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 def write_warm_up_requests(folder, name, size, batch_sizes):
     """Writes a request of each batch size for each signature that takes images.
 
-    Without them, the first requests wait for the optimisation of the graph
+    Without them, the first requests wait for the optimization of the graph
     and for the kernels of each new shape to be made.
 
     Args:

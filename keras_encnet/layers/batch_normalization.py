@@ -1,4 +1,4 @@
-"""Batch normalisation, fused on one device and synchronised on several."""
+"""Batch normalization, fused on one device and synchronized on several."""
 
 import keras
 import tensorflow as tf
@@ -9,12 +9,12 @@ _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch normalisation, faster on one device and exact on several.
+    """Keras's batch normalization, faster on one device and exact on several.
 
     Arguments, weights and results are those of
     `keras.layers.BatchNormalization`, but:
 
-    - Keras computes it from elementary operations. Here images, normalised
+    - Keras computes it from elementary operations. Here images, normalized
       over their last axis, go through TensorFlow's fused operation, forward
       and backward.
     - In training under a `tf.distribute` strategy the statistics are those of

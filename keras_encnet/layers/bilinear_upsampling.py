@@ -20,8 +20,8 @@ class BilinearUpsampling(keras.layers.Layer):
     TensorShape([1, 480, 480, 21])
 
     Args:
-        align_corners: if true, the centres of the corner pixels coincide (the
-            released code); otherwise the outer edges do (half-pixel centres,
+        align_corners: if true, the centers of the corner pixels coincide (the
+            released code); otherwise the outer edges do (half-pixel centers,
             mmsegmentation, `tf.image.resize`).
 
     Call arguments:

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_encnet.checks import is_count
-from keras_encnet.layers.precision import at_least_float32, full_matmul
+from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.numerics import at_least_float32, full_matmul
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")

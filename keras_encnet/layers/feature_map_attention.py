@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_encnet.layers.precision import at_least_float32
+from keras_encnet.utils.numerics import at_least_float32
 
 GATINGS = ("scale", "residual")
 

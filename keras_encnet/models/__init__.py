@@ -2,22 +2,17 @@
 
 from keras_encnet.models.cifar import EncNet14, ResNet14, SEResNet14
 from keras_encnet.models.classification_model import ClassificationModel
-from keras_encnet.models.encnet import EncNet
-from keras_encnet.models.encnet_resnet import EncNet50, EncNet101
-from keras_encnet.models.fcn import FCN, FCN50, FCN101
 from keras_encnet.models.gates import context_encoding_gate, squeeze_excitation_gate
+from keras_encnet.models.heads.encnet import EncNet
+from keras_encnet.models.heads.fcn import FCN
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.models.variants import variant_parts
+from keras_encnet.models.structure import variant_parts
 
 __all__ = [
     "FCN",
-    "FCN50",
-    "FCN101",
     "ClassificationModel",
     "EncNet",
     "EncNet14",
-    "EncNet50",
-    "EncNet101",
     "ResNet14",
     "SEResNet14",
     "SegmentationModel",

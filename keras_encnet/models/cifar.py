@@ -5,15 +5,15 @@ import functools
 import keras
 from keras import layers
 
-from keras_encnet.checks import check_classes, check_weights, is_count
 from keras_encnet.layers import BatchNormalization
-from keras_encnet.layers.precision import at_least_float32
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.gates import (
     context_encoding_gate,
     fan_in_uniform,
     squeeze_excitation_gate,
 )
+from keras_encnet.utils.checks import check_classes, check_weights, is_count
+from keras_encnet.utils.numerics import at_least_float32
 
 # Width, as a multiple of the first stage's, and stride of each stage's first block.
 STAGES = ((1, 1), (2, 2), (4, 2))
@@ -49,7 +49,7 @@ def ResNet14(
         name: name of the model.
 
     Returns:
-        A `ClassificationModel` from images, normalised by
+        A `ClassificationModel` from images, normalized by
         `preprocess_input(images, "cifar10")`, to `(batch, classes)`, float32;
         without `include_top` a `keras.Model`.
 

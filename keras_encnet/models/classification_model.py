@@ -9,9 +9,9 @@ from keras_encnet.preprocessing import preprocess_input
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class ClassificationModel(ImageModel):
-    """A functional model from normalised images to logits or probabilities, `(batch, classes)`.
+    """A functional model from normalized images to logits or probabilities, `(batch, classes)`.
 
-    What it adds to `keras.Model`: it remembers which normalisation its images
+    What it adds to `keras.Model`: it remembers which normalization its images
     want and what its classes are called, so `classify` takes raw images. It
     is what `ResNet14`, `SEResNet14` and `EncNet14` return; `load_model` gives
     it back.
@@ -53,7 +53,7 @@ class ClassificationModel(ImageModel):
         Args:
             images: one image `(height, width, 3)` or a batch `(batch, height,
                 width, 3)`, RGB, integers or floats in 0 to 255; they are
-                normalised here.
+                normalized here.
 
         Returns:
             Probabilities, float32: `(classes,)` or `(batch, classes)`.

@@ -2,9 +2,9 @@
 
 from keras import initializers, layers
 
-from keras_encnet.checks import is_count
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
-from keras_encnet.layers.precision import at_least_float32
+from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.numerics import at_least_float32
 
 
 def context_encoding_gate(
@@ -12,7 +12,7 @@ def context_encoding_gate(
 ):
     """Scales each feature map by a gate that the whole image's code predicts.
 
-        1x1 convolution to channels / reduction, batch normalisation, ReLU
+        1x1 convolution to channels / reduction, batch normalization, ReLU
         Encoding, flattened, divided by its L2 norm
         x * sigmoid(W code + b)
 

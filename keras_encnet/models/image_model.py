@@ -1,13 +1,13 @@
-"""What the models of both tasks remember: the normalisation of their images and the classes."""
+"""What the models of both tasks remember: the normalization of their images and the classes."""
 
 from keras_encnet.models.scalable_model import ScalableModel
 from keras_encnet.preprocessing import normalization_of
 
 
 class ImageModel(ScalableModel):
-    """A functional model from normalised images to something per class.
+    """A functional model from normalized images to something per class.
 
-    It remembers which normalisation its images want and what its classes are
+    It remembers which normalization its images want and what its classes are
     called. Subclasses say how many classes there are.
 
     Args:
@@ -67,7 +67,7 @@ def check_raw(images):
     low, high = images.min(), images.max()
     if not (low >= 0 and high <= 255):
         raise ValueError(
-            "Images must be raw, in 0 to 255: the model normalises them itself. "
+            "Images must be raw, in 0 to 255: the model normalizes them itself. "
             f"Received: values from {low} to {high}"
         )
     if images.dtype.kind == "f" and 0 < high <= 1:

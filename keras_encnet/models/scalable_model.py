@@ -64,7 +64,7 @@ class ScalableModel(keras.Model):
                 and not layer.synchronized
             ):
                 raise ValueError(
-                    f"The layer {layer.name!r} would normalise each replica's share of the batch "
+                    f"The layer {layer.name!r} would normalize each replica's share of the batch "
                     "by itself, and keep the statistics of one: use "
                     "`keras_encnet.layers.BatchNormalization` or `synchronized=True`, or freeze "
                     f"it. Received: {self._replicas} replicas"

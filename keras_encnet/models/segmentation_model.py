@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.masks import check_element, check_ids, check_mask, per_output
 from keras_encnet.models.image_model import ImageModel, check_raw
-from keras_encnet.models.targets import check_element, check_ids, check_mask, per_output
 from keras_encnet.preprocessing import preprocess_input
 
 # How the outputs begin whose last axis is the classes.
@@ -18,11 +18,11 @@ SEGMENT_BATCH = 8
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class SegmentationModel(ImageModel):
-    """A functional model from normalised images to a dict of named outputs.
+    """A functional model from normalized images to a dict of named outputs.
 
     What it adds to `keras.Model`: the target of `fit` and `evaluate` is the
     bare mask, `(batch, height, width)` of integers, a trailing 1 allowed; and
-    it remembers which normalisation its images want, so `segment` takes raw
+    it remembers which normalization its images want, so `segment` takes raw
     ones. It is what the builders return; `load_model` gives it back.
 
     Args:
@@ -98,7 +98,7 @@ class SegmentationModel(ImageModel):
         )
 
     def freeze_backbone_batch_normalization(self):
-        """Keeps the backbone's batch normalisation at its stored statistics and parameters.
+        """Keeps the backbone's batch normalization at its stored statistics and parameters.
 
         For fine-tuning on batches too small to estimate statistics. Call it
         before `compile`. It is saved with the model.
@@ -114,7 +114,7 @@ class SegmentationModel(ImageModel):
         Args:
             images: one image `(height, width, 3)`, a batch `(batch, height,
                 width, 3)`, or a list of images of any sizes. RGB, integers or
-                floats in 0 to 255; they are normalised here.
+                floats in 0 to 255; they are normalized here.
 
         Returns:
             Class ids as integers: `(height, width)`, `(batch, height, width)`
@@ -170,13 +170,13 @@ class SegmentationModel(ImageModel):
         a GPU, drops assertions: wrong ids would train the weights to NaN.
         """
         loss = self.loss.get("segmentation") if isinstance(self.loss, dict) else None
-        if not hasattr(loss, "void"):
+        if not hasattr(loss, "ignore_class"):
             return x
         if isinstance(y, np.ndarray):
             check_mask(y)
-            check_ids(y, self.classes, loss.void)
+            check_ids(y, self.classes, loss.ignore_class)
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
-            return x.map(functools.partial(check_element, self.classes, loss.void))
+            return x.map(functools.partial(check_element, self.classes, loss.ignore_class))
         return x
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

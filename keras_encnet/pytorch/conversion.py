@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
-from keras_encnet.pytorch.families import recognise
+from keras_encnet.pytorch.families import recognize
 from keras_encnet.pytorch.reading import read_tensors, to_numpy
 
 # Layer: its weights, each with PyTorch's name and the order of PyTorch's axes in Keras's.
@@ -54,7 +54,7 @@ def from_pytorch(
 ):
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
-    It recognises by the names in it what the checkpoint holds: EncNet and FCN
+    It recognizes by the names in it what the checkpoint holds: EncNet and FCN
     of PyTorch-Encoding, EncNet of mmsegmentation, the CIFAR networks of
     PyTorch-Encoding, and ResNets with torchvision's names, those of timm with a
     deep stem included. Depth, width, stem, lateral connections, auxiliary head
@@ -69,7 +69,7 @@ def from_pytorch(
 
     Args:
         checkpoint: a path (`.pth`, `.pth.tar`, `.zip`; PyTorch's old or new
-            serialisation, or an archive of one such file), or a mapping of
+            serialization, or an archive of one such file), or a mapping of
             names to arrays, such as a state dict. It may be wrapped in
             `state_dict`, and names may start with `module.`. Files are read
             without running anything in them.
@@ -89,7 +89,7 @@ def from_pytorch(
         checkpoint has the auxiliary head, `segmentation_stage3`; a
         `ClassificationModel` to logits for a CIFAR network; or a `keras.Model`
         to the dict `stage1` to `stage4` for a bare ResNet, whose classifier is
-        left out. Images are normalised by `preprocess_input(images, "torch")`,
+        left out. Images are normalized by `preprocess_input(images, "torch")`,
         those of the CIFAR networks with `"cifar10"`.
 
     Raises:
@@ -114,7 +114,7 @@ def from_pytorch(
     options = {name: value for name, value in options.items() if value is not None}
     tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTER)}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    family = recognise(shapes)
+    family = recognize(shapes)
     _check_options(options, family)
     shapes = {n: shape for n, shape in shapes.items() if not n.startswith(family.ignored)}
     stored = family.classes(shapes) if family.class_layers else None

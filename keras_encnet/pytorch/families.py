@@ -1,4 +1,4 @@
-"""Which published networks are recognised, and how the Keras model of each is built."""
+"""Which published networks are recognized, and how the Keras model of each is built."""
 
 import dataclasses
 import functools
@@ -41,7 +41,7 @@ class Family:
         return size_of(shapes, *(self.parts[layer] for layer in self.class_layers))
 
 
-def recognise(shapes):
+def recognize(shapes):
     """Returns the first family of which the checkpoint has the mark.
 
     Raises:

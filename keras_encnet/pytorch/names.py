@@ -90,7 +90,7 @@ def cifar(block):
     }
 
 
-# The stem's convolutions, each with its batch normalisation: torchvision's, the deep one of
+# The stem's convolutions, each with its batch normalization: torchvision's, the deep one of
 # PyTorch-Encoding and timm, mmsegmentation's.
 STEMS = (
     (("conv1", "bn1"),),

@@ -128,7 +128,7 @@ def _numpy_scalars():
 def unpacked(path):
     """Yields where `path`'s checkpoint can be read: itself, or out of an archive around it.
 
-    PyTorch's newer serialisation is a zip archive, too, whatever its file is called.
+    PyTorch's newer serialization is a zip archive, too, whatever its file is called.
     """
     if not zipfile.is_zipfile(path):
         yield path

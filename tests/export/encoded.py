@@ -45,11 +45,11 @@ def sound(pixels=None):
     return {
         "jpeg": encode(pixels, "JPEG"),
         "progressive jpeg": encode(pixels, "JPEG", progressive=True),
-        "grey jpeg": encode(pixels, "JPEG", "L"),
+        "gray jpeg": encode(pixels, "JPEG", "L"),
         "cmyk jpeg": encode(pixels, "JPEG", "CMYK"),
         "jpeg with a long exif": encode(pixels, "JPEG", exif=b"Exif\0\0" + b"x" * 60000),
         "png": encode(pixels, "PNG"),
-        "grey png": encode(pixels, "PNG", "L"),
+        "gray png": encode(pixels, "PNG", "L"),
         "palette png": encode(pixels, "PNG", "P"),
         "rgba png": encode(pixels, "PNG", "RGBA"),
         "16-bit png": encode(pixels, "PNG", "I;16"),

@@ -38,7 +38,7 @@ NETWORKS = {
 
 
 def noise(*shape, seed=0):
-    """Raw images, smooth enough that neighbouring pixels have something in common."""
+    """Raw images, smooth enough that neighboring pixels have something in common."""
     draw = np.random.default_rng(seed)
     batch, height, width = shape
     coarse = draw.uniform(0, 255, (batch, -(-height // 8), -(-width // 8), 3))

@@ -38,7 +38,7 @@ def test_masks_become_indexed_png_with_their_palette(shape, classes, rng):
     np.testing.assert_array_equal(np.array(image.getpalette()).reshape(-1, 3)[:classes], palette)
 
 
-def test_more_than_256_classes_become_16_bit_grey(rng):
+def test_more_than_256_classes_become_16_bit_gray(rng):
     mask = rng.integers(0, 400, (9, 11)).astype("int32")
     data = class_maps.encode_indexed_png(tf.constant(mask), None).numpy()
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), mask)

@@ -39,7 +39,7 @@ def test_upsampling_is_bilinear_interpolation(rng, size, align_corners):
 
 
 @pytest.mark.parametrize("size", [(24, 40), (17, 11)])
-def test_half_pixel_centres_are_those_of_tf_image_resize(rng, size):
+def test_half_pixel_centers_are_those_of_tf_image_resize(rng, size):
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     np.testing.assert_array_equal(
         BilinearUpsampling()(x, reference_of(size)), tf.image.resize(x, size)

@@ -111,7 +111,7 @@ def test_averaged_codes_do_not_depend_on_how_large_the_image_is(rng):
 
 @pytest.mark.parametrize(("average", "live"), [(False, 1), (True, 32)])
 def test_wide_features_wake_all_codewords_only_where_distances_are_averaged(average, live):
-    # Features as after batch normalisation and ReLU, at the width of the paper's head.
+    # Features as after batch normalization and ReLU, at the width of the paper's head.
     keras.utils.set_random_seed(0)
     x = np.maximum(np.random.default_rng(0).normal(size=(2, 8, 8, 512)), 0).astype("float32")
     layer = Encoding(32, average=average)

@@ -8,7 +8,7 @@ from tests.models.small import CLASSES
 
 @pytest.fixture
 def data(rng):
-    """Four normalised images and their masks, a quarter of it void."""
+    """Four normalized images and their masks, a quarter of it void."""
     masks = rng.integers(0, CLASSES, (4, 8, 8)).astype("int32")
     masks[:, :4, :4] = 255
     return rng.normal(size=(4, 8, 8, 3)).astype("float32"), masks

@@ -111,7 +111,7 @@ def test_weights_of_a_file_are_loaded(tmp_path, rng):
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-def test_raw_images_are_classified_as_normalised_ones_are_predicted(rng):
+def test_raw_images_are_classified_as_normalized_ones_are_predicted(rng):
     images = rng.integers(0, 256, (3, 32, 32, 3)).astype("uint8")
     model = ResNet14(8, classifier_activation=None)
     logits = model(keras_encnet.preprocess_input(images, "cifar10"))

@@ -6,7 +6,7 @@ import pytest
 
 from keras_encnet import EncNet50, EncNet101
 from keras_encnet.layers import Encoding, FeatureMapAttention
-from keras_encnet.models.encnet import context_code
+from keras_encnet.models.heads.encnet import context_code
 from tests.models.small import VARIANTS, image
 
 AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, None: set()}
@@ -53,7 +53,7 @@ def test_odd_and_tiny_images_are_taken(tiny, variant, size):
 
 
 def normalize(x, layer, axis):
-    """Batch normalisation at inference, in float64."""
+    """Batch normalization at inference, in float64."""
     shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
     mean, variance, gamma, beta = (
         np.asarray(value, "float64").reshape(shape)
@@ -247,7 +247,7 @@ def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
     np.testing.assert_allclose(summed, 4 * mean, rtol=1e-5)
 
 
-def test_batch_normalisation_has_the_constants_of_the_released_code(tiny):
+def test_batch_normalization_has_the_constants_of_the_released_code(tiny):
     model = tiny("official", lateral=True)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) == 7

@@ -61,12 +61,12 @@ def test_evaluate_returns_the_losses_and_the_scores_of_the_data(fcn, data):
     model = fcn()
     logs = model.evaluate(images, masks, batch_size=4, verbose=0, return_dict=True)
     logits = np.asarray(model(images)["segmentation"], "float64")
-    labelled = masks != 255
+    labeled = masks != 255
     log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    truth = np.where(labelled, masks, 0)
+    truth = np.where(labeled, masks, 0)
     entropy = -np.take_along_axis(log_probabilities, truth[..., None], -1)[..., 0]
-    assert logs["loss"] == pytest.approx(entropy[labelled].mean(), rel=1e-5)
-    correct = (logits.argmax(-1) == masks)[labelled]
+    assert logs["loss"] == pytest.approx(entropy[labeled].mean(), rel=1e-5)
+    correct = (logits.argmax(-1) == masks)[labeled]
     assert logs["pixel_accuracy"] == pytest.approx(correct.mean(), rel=1e-6)
 
 
@@ -81,9 +81,9 @@ def test_losses_of_all_outputs_add_up_by_their_weights(encnet, data):
 def pixel_losses(model, images, masks):
     """Cross-entropy of each pixel, 0 where void, and how many count."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-    labelled = masks != 255
-    entropy = loss(np.where(labelled, masks, 0), model(images)["segmentation"])
-    return np.where(labelled, entropy, 0), labelled.sum()
+    labeled = masks != 255
+    entropy = loss(np.where(labeled, masks, 0), model(images)["segmentation"])
+    return np.where(labeled, entropy, 0), labeled.sum()
 
 
 @pytest.mark.parametrize("per_pixel", [False, True])
@@ -145,7 +145,9 @@ def test_ids_beyond_the_classes_are_refused_in_arrays(fcn, data, method):
     masks[2, 7, 7], masks[3, 7, 7] = 77, 3
     model = fcn()
     before = weights_of(model)
-    with pytest.raises(ValueError, match=r"3 classes.*Received: ids=\[3, 77\], void=\(255,\)"):
+    with pytest.raises(
+        ValueError, match=r"3 classes.*Received: ids=\[3, 77\], ignore_class=\(255,\)"
+    ):
         getattr(model, method)(images, masks, verbose=0)
     assert_unchanged(model, before)
 
@@ -156,7 +158,7 @@ def test_negative_ids_are_refused_unless_void(fcn, data):
     model = fcn()
     with pytest.raises(ValueError, match=r"Received: ids=\[-1\]"):
         model.fit(images, masks, verbose=0)
-    model.compile("sgd", run_eagerly=True, **objectives(model, void=(-1, 255)))
+    model.compile("sgd", run_eagerly=True, **objectives(model, ignore_class=(-1, 255)))
     assert np.isfinite(model.fit(images, masks, verbose=0).history["loss"]).all()
 
 
@@ -166,7 +168,7 @@ def test_negative_ids_are_refused_unless_void(fcn, data):
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_ids_beyond_the_classes_are_refused_in_data_sets(tiny_backbone, data, method, jit_compile):
     data[1][0, 7, 7] = 77
-    # With batch normalisation, whose statistics may not change either.
+    # With batch normalization, whose statistics may not change either.
     model = FCN(tiny_backbone(), classes=CLASSES)
     model.compile("sgd", jit_compile=jit_compile, **objectives(model))
     before = weights_of(model)

@@ -2,7 +2,7 @@
 
 Distribution strategies configure a process for good, so each runs in its own: this file, as a
 script. What they must agree on is one device's run over the same global batches, 20 of them, with
-void pixels in unequal shares, batch normalisation, both losses, decay and clipped gradients.
+void pixels in unequal shares, batch normalization, both losses, decay and clipped gradients.
 """
 
 import json
@@ -70,7 +70,7 @@ def test_replicas_learn_the_weights_of_one_device(runs, name):
 @pytest.mark.parametrize("name", REPLICATED)
 def test_replicas_log_what_one_device_does(runs, name):
     # Rounding in another order moves float32 weights farther, see docs/scaling.md: where a codeword
-    # is dead, batch normalisation divides by next to nothing.
+    # is dead, batch normalization divides by next to nothing.
     for log in ("fit/", "evaluate/"):
         compare(runs["one_device_float32"], runs[f"{name}_float32"], log, 1e-5)
 
@@ -153,7 +153,7 @@ def data(batch=4):
     masks = rng.integers(0, 3, (20, 32, 32))
     masks[0, 1:] = 255
     masks[1:4, 2:] = 255
-    masks[6:8] = 255  # one replica without any labelled pixel
+    masks[6:8] = 255  # one replica without any labeled pixel
     images = rng.normal(size=(20, 32, 32, 3)).astype(keras.config.floatx())
     images += 0.3 * masks[..., None] % 3
     images = images.astype(keras.config.floatx())

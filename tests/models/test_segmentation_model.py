@@ -20,7 +20,7 @@ def raw_images(*shape):
 
 
 @pytest.mark.parametrize("mode", ["torch", "caffe", "tf"])
-def test_segment_is_the_arg_max_for_normalised_images(fcn, randomize, mode):
+def test_segment_is_the_arg_max_for_normalized_images(fcn, randomize, mode):
     model = randomize(fcn(preprocessing=mode))
     images = raw_images(2, 17, 23)
     balance(model, images)
@@ -175,7 +175,7 @@ def test_every_layer_with_weights_is_of_the_backbone_or_of_the_head(encnet):
     assert {"head_conv", "context_encoding", "segmentation_logits", "presence"} <= head
 
 
-def test_frozen_batch_normalisation_stays_as_it_is(data, tmp_path):
+def test_frozen_batch_normalization_stays_as_it_is(data, tmp_path):
     images, masks = data
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=1 / 16)
     model = FCN(backbone, classes=CLASSES)
@@ -192,7 +192,7 @@ def test_frozen_batch_normalisation_stays_as_it_is(data, tmp_path):
         assert {"conv1_conv/kernel", "segmentation_bn/moving_mean"} <= changed
 
 
-def test_unfrozen_batch_normalisation_learns(data):
+def test_unfrozen_batch_normalization_learns(data):
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=1 / 16)
     model = FCN(backbone, classes=CLASSES)
     before = model.get_layer("conv1_bn").moving_mean.numpy()

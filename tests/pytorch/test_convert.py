@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_encnet
-from keras_encnet.convert import main, save_reproducibly
+from keras_encnet.pytorch.convert import main, save_reproducibly
 from tests import procedural
 from tests.pytorch import published
 

@@ -25,9 +25,9 @@ def tensors():
     return {name: draw.normal(size=shape).astype("float32") for name, shape in shapes.items()}
 
 
-def save(path, tensors, serialisation=NEW, wrap=lambda state: state):
+def save(path, tensors, serialization=NEW, wrap=lambda state: state):
     state = {name: torch.from_numpy(array) for name, array in tensors.items()}
-    torch.save(wrap(state), path, _use_new_zipfile_serialization=serialisation)
+    torch.save(wrap(state), path, _use_new_zipfile_serialization=serialization)
     return path
 
 
@@ -38,29 +38,29 @@ def assert_holds(path, tensors):
         np.testing.assert_array_equal(to_numpy(found[name]), array)
 
 
-@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".zip"])
-def test_both_serialisations_are_read_under_every_name(tmp_path, tensors, serialisation, suffix):
-    path = save(tmp_path / f"model{suffix}", tensors, serialisation)
+def test_both_serializations_are_read_under_every_name(tmp_path, tensors, serialization, suffix):
+    path = save(tmp_path / f"model{suffix}", tensors, serialization)
     assert_holds(path, tensors)
     assert_holds(str(path), tensors)
 
 
-@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize(
     "score",
     [np.float64(0.41), np.float32(0.41), np.int64(3), np.bool_(True), 0.41, torch.tensor(0.41)],
     ids=lambda score: type(score).__name__,
 )
 def test_what_training_wrote_beside_the_tensors_is_passed_over(
-    tmp_path, tensors, serialisation, score
+    tmp_path, tensors, serialization, score
 ):
     def wrap(state):
         state = {f"module.{name}": tensor for name, tensor in state.items()}
         optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 1}]}
         return {"epoch": 3, "state_dict": state, "optimizer": optimizer, "best_pred": score}
 
-    assert_holds(save(tmp_path / "model.pth.tar", tensors, serialisation, wrap), tensors)
+    assert_holds(save(tmp_path / "model.pth.tar", tensors, serialization, wrap), tensors)
 
 
 def test_scalars_that_numpy_1_wrote_are_read(tmp_path, tensors):
@@ -76,15 +76,15 @@ def test_scalars_that_numpy_1_wrote_are_read(tmp_path, tensors):
     assert_holds(path, tensors)
 
 
-@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("member", ["folder/model.pth", "../../model.pth.tar", "/model.pth"])
 def test_an_archive_of_one_checkpoint_is_read_and_leaves_nothing(
-    tmp_path, tensors, serialisation, member, monkeypatch
+    tmp_path, tensors, serialization, member, monkeypatch
 ):
     scratch = tmp_path / "a" / "b" / "scratch"
     scratch.mkdir(parents=True)
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    inner = save(tmp_path / "inner", tensors, serialisation)
+    inner = save(tmp_path / "inner", tensors, serialization)
     path = tmp_path / "model.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(inner, member)
@@ -120,12 +120,12 @@ class Hostile:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("serialisation", [OLD, NEW])
-def test_a_hostile_file_is_refused_and_not_run(tmp_path, tensors, serialisation):
+@pytest.mark.parametrize("serialization", [OLD, NEW])
+def test_a_hostile_file_is_refused_and_not_run(tmp_path, tensors, serialization):
     def wrap(state):
         return {"state_dict": state, "best_pred": Hostile(tmp_path / "run")}
 
-    path = save(tmp_path / "hostile.pth", tensors, serialisation, wrap)
+    path = save(tmp_path / "hostile.pth", tensors, serialization, wrap)
     with pytest.raises(ValueError, match=r"harmful, and was not run: \w+\.mkdir.*hostile\.pth"):
         keras_encnet.from_pytorch(path)
     assert not (tmp_path / "run").exists()
@@ -145,10 +145,10 @@ def test_only_scalars_of_numpy_are_let_in(tmp_path, tensors):
     assert torch.serialization.get_safe_globals() == before
 
 
-@pytest.mark.parametrize("serialisation", [OLD, NEW])
+@pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("kept", [0, 10, 0.5, -3])
-def test_a_truncated_file_is_an_error_that_names_it(tmp_path, tensors, serialisation, kept):
-    path = save(tmp_path / "whole.pth", tensors, serialisation)
+def test_a_truncated_file_is_an_error_that_names_it(tmp_path, tensors, serialization, kept):
+    path = save(tmp_path / "whole.pth", tensors, serialization)
     content = path.read_bytes()
     cut = tmp_path / "cut.pth"
     cut.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else kept])

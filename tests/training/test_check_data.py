@@ -7,7 +7,7 @@ from PIL import Image
 
 from training import check_data
 from training.check_data import check_split
-from training.datasets.folder import read_split
+from training.input.folder import read_split
 
 ALL_VOID = np.full((4, 6), 255, "uint8")
 
@@ -24,8 +24,8 @@ def write_folder(root, masks, classes=("sky", "road", "car")):
     return root
 
 
-def problems(root, void=255):
-    return check_split(read_split(root, "train"), void).problems
+def problems(root, ignore_class=255):
+    return check_split(read_split(root, "train"), ignore_class).problems
 
 
 def run(root, *arguments):
@@ -43,7 +43,7 @@ def test_pixels_and_images_are_counted_by_class(tmp_path):
     assert report.bad_stems == ()
     assert report.pixel_counts.tolist() == [3, 5, 0]
     assert report.presence_counts.tolist() == [1, 2, 0]
-    assert report.void_pixels == 2
+    assert report.ignored_pixels == 2
     assert report.sizes.tolist() == [[2, 3], [1, 4]]
     report.raise_if_bad()
 
@@ -58,7 +58,7 @@ def test_the_table_tells_shares_and_sizes(tmp_path):
         "height: 1 to 2 pixels, median 1.5",
         "width: 3 to 4 pixels, median 3.5",
         "void: 20.00% of all pixels",
-        "id of labelled pixels in images class",
+        "id of labeled pixels in images class",
         "0 37.50% 1 50.0% sky",
         "1 62.50% 2 100.0% road",
         "2 0.00% 0 0.0% car",
@@ -68,7 +68,7 @@ def test_the_table_tells_shares_and_sizes(tmp_path):
 def test_a_split_without_any_label_can_be_told(tmp_path):
     split = read_split(write_folder(tmp_path, {"a": ALL_VOID}), "train")
     report = check_split(split)
-    assert report.void_pixels == ALL_VOID.size
+    assert report.ignored_pixels == ALL_VOID.size
     assert "void: 100.00%" in str(report)
 
 
@@ -120,7 +120,7 @@ def test_different_sizes_of_image_and_mask_are_found(tmp_path):
     assert problems(tmp_path) == (("a", "the image has 4x6 pixels, its mask 6x4"),)
 
 
-def test_a_mask_in_colour_is_found(tmp_path):
+def test_a_mask_in_color_is_found(tmp_path):
     write_folder(tmp_path, {"a": ALL_VOID})
     Image.new("RGB", (6, 4)).save(tmp_path / "labels" / "a.png")
     ((_, message),) = problems(tmp_path)
@@ -145,27 +145,27 @@ def test_ids_beyond_the_classes_are_found_in_the_file_that_has_them(tmp_path):
 
 def test_ids_above_255_are_read_from_masks_of_16_bits(tmp_path):
     write_folder(tmp_path, {"a": np.array([[0, 299, 300, 65535]], "uint16")}, map(str, range(300)))
-    report = check_split(read_split(tmp_path, "train"), void=(300, 65535))
+    report = check_split(read_split(tmp_path, "train"), ignore_class=(300, 65535))
     assert report.problems == ()
     assert np.flatnonzero(report.pixel_counts).tolist() == [0, 299]
-    ((_, message),) = problems(tmp_path, void=65535)
+    ((_, message),) = problems(tmp_path, ignore_class=65535)
     assert "the ids 300, but" in message
 
 
 def test_some_label_must_be_void(tmp_path):
     write_folder(tmp_path, {"a": np.zeros((4, 4), "uint8")})
     with pytest.raises(ValueError, match="one label or more"):
-        check_split(read_split(tmp_path, "train"), void=())
+        check_split(read_split(tmp_path, "train"), ignore_class=())
 
 
 def test_several_labels_may_be_void_classes_among_them(tmp_path):
     mask = np.array([[0, 1, 1, 9, 255, 255]], "uint8")
     split = read_split(write_folder(tmp_path, {"a": mask}), "train")
-    report = check_split(split, void=(0, 9, 255))
+    report = check_split(split, ignore_class=(0, 9, 255))
     assert report.problems == ()
     assert report.pixel_counts.tolist() == [0, 2, 0]
-    assert report.void_pixels == 4
-    ((_, message),) = check_split(split, void=(0, 9)).problems
+    assert report.ignored_pixels == 4
+    ((_, message),) = check_split(split, ignore_class=(0, 9)).problems
     assert "the ids 255, but" in message
 
 
@@ -223,7 +223,7 @@ def test_the_command_takes_void_labels_and_skips_bad_images_if_asked(tmp_path, c
     bad = np.array([[0, 1, 3]], "uint8")
     write_folder(tmp_path, {"a": bad, "b": ALL_VOID})
     assert call(capsys, tmp_path)[0] == 1
-    assert call(capsys, tmp_path, void=(3, 255))[0] == 0
+    assert call(capsys, tmp_path, ignore_class=(3, 255))[0] == 0
     code, printed = call(capsys, tmp_path, skip_bad=True)
     assert code == 0
     assert "a: the mask has" in printed

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet.export import export_saved_model
-from training import callbacks, evaluate, train
+from training import evaluate, train
 from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
 from training.datasets import cifar
+from training.run import callbacks
 from training.tasks import task_of
 
 TINY = {"width": 4, "num_codewords": 3, "batch_size": 8, "epochs": 2, "checkpoint_every": 2}
@@ -19,7 +20,7 @@ COUNTS = {"train": 40, "test": 20}
 
 @pytest.fixture(scope="module", autouse=True)
 def small_data():
-    """Stands for the data set: the first colour channel tells the class."""
+    """Stands for the data set: the first color channel tells the class."""
 
     def read_split(data, name, data_dir=None):
         draw = np.random.default_rng(len(name))
@@ -169,7 +170,7 @@ def test_evaluation_refuses_what_only_segmentation_has(run):
     with pytest.raises(ValueError, match="multi_scale"):
         evaluate.main(run_dir, multi_scale=True)
     with pytest.raises(ValueError, match="`--absent` would do nothing to a classifier"):
-        evaluate.main(run_dir, absent="zero")
+        evaluate.main(run_dir, absent_classes="zero")
 
 
 def test_evaluation_reads_the_data_where_the_run_had_it(run, tmp_path, monkeypatch):

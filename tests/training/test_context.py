@@ -7,7 +7,7 @@ import pytest
 import keras_encnet
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
-from training.receptive_field import receptive_field
+from training.research.receptive_field import receptive_field
 from training.tasks import segmentation
 
 

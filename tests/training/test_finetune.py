@@ -83,7 +83,7 @@ def test_coco_comes_first_if_it_is_given(stages):
 
 
 def test_the_released_structure_needs_weights_to_start_from(stages):
-    with pytest.raises(ValueError, match="keras_encnet.convert"):
+    with pytest.raises(ValueError, match="keras_encnet.pytorch.convert"):
         finetune.main("voc2012_encnet101_official", "voc")
     assert not stages
 
@@ -112,17 +112,17 @@ def test_a_model_of_other_classes_gives_all_but_its_classifiers(
     assert sorted(random) == ["presence", "presence_stage3", "segmentation_logits"]
 
 
-def test_another_backbone_or_normalisation_is_refused(tiny_backbone, tmp_path):
+def test_another_backbone_or_normalization_is_refused(tiny_backbone, tmp_path):
     model = keras_encnet.FCN(tiny_backbone(), 3)
     keras_encnet.FCN(tiny_backbone(widths=(4, 6, 8, 12)), 3).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="with this backbone.*layers differ"):
         segmentation.start_from(tmp_path / "other.keras", model)
     keras_encnet.FCN(tiny_backbone(), 3, preprocessing="caffe").save(tmp_path / "caffe.keras")
-    with pytest.raises(ValueError, match="normalised as 'caffe', for fcn .* 'torch'"):
+    with pytest.raises(ValueError, match="normalized as 'caffe', for fcn .* 'torch'"):
         segmentation.start_from(tmp_path / "caffe.keras", model)
 
 
-def test_a_bare_resnet_of_another_normalisation_is_refused(tmp_path):
+def test_a_bare_resnet_of_another_normalization_is_refused(tmp_path):
     def resnet(stride_on):
         return ResNet((1, 1, 1, 1), stride_on=stride_on, width_multiplier=0.125)
 

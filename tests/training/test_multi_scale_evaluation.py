@@ -7,8 +7,9 @@ import pytest
 
 import keras_encnet
 from training import cli, evaluate
-from training.datasets import folder, scenes
-from training.decoding import decode_image
+from training.datasets import scenes
+from training.input import folder
+from training.input.image_files import decode_image
 
 
 def test_multi_scale_evaluation_counts_every_pixel_once(

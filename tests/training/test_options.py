@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from training import checkpoints, train
-from training.callbacks import CheckPixels
+from training import train
 from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
+from training.run import checkpoints
+from training.run.callbacks import CheckPixels
 
 TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
 TINY_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}

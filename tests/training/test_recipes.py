@@ -12,9 +12,10 @@ from PIL import Image
 
 from keras_encnet import labels
 from keras_encnet.export import export_saved_model
-from training import evaluate, pictures, train
+from training import evaluate, train
 from training.configs import RECIPES, SegmentationConfig
 from training.datasets import scenes
+from training.figures import pictures
 from training.tasks import segmentation, task_of
 
 # Those of segmentation; tests/training/test_cifar_runs.py has the others.

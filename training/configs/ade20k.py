@@ -18,14 +18,14 @@ class ADE20KEncNet50(config.SegmentationConfig):
     r"""EncNet50 on ADE20K, as in the paper.
 
     Expected: 79.73 % pixel accuracy and 41.11 % mean IoU. On the way, by the
-    author's log of such a training, on centre crops: 28 % mean IoU after 30
+    author's log of such a training, on center crops: 28 % mean IoU after 30
     epochs, 34 % after 70, 40 % after 120. Cost: 151,560 steps of 16 crops; the
     same log has 1.43 of them a second, on a machine that it doesn't describe,
     so 29 hours.
 
         python -m training.train ade20k_encnet50 --data data/ade20k
         python -m training.evaluate runs/ade20k_encnet50/last.keras \
-            --data data/ade20k --split val --multi-scale --absent zero
+            --data data/ade20k --split val --multi-scale --absent-classes zero
     """
 
     data: str = "data/ade20k"
@@ -59,7 +59,7 @@ class ADE20KEncNet101(ADE20KEncNet50):
 
         python -m training.train ade20k_encnet101 --data data/ade20k
         python -m training.evaluate runs/ade20k_encnet101/last.keras --data data/ade20k \
-            --split val --multi-scale --base-size 640 --crop-size 576 --absent zero
+            --split val --multi-scale --base-size 640 --crop-size 576 --absent-classes zero
     """
 
     backbone: config.Backbone = "resnet101"
@@ -77,11 +77,11 @@ class ADE20KEncNet50Official(ADE20KEncNet50):
     rotated. Expected, as its published weights: 80.1 % pixel accuracy and 41.5
     % mean IoU. Cost: 227,340 steps.
 
-        python -m keras_encnet.convert resnet50s.zip resnet50s.keras
+        python -m keras_encnet.pytorch.convert resnet50s.zip resnet50s.keras
         python -m training.train ade20k_encnet50_official \
             --data data/ade20k --start-from resnet50s.keras
         python -m training.evaluate runs/ade20k_encnet50_official/last.keras \
-            --data data/ade20k --split val --multi-scale --absent zero
+            --data data/ade20k --split val --multi-scale --absent-classes zero
     """
 
     backbone_weights: str | None = None
@@ -103,7 +103,7 @@ class ADE20KEncNet101Official(ADE20KEncNet50Official):
         python -m training.train ade20k_encnet101_official \
             --data data/ade20k --start-from resnet101s.keras
         python -m training.evaluate runs/ade20k_encnet101_official/last.keras --data data/ade20k \
-            --split val --multi-scale --base-size 640 --crop-size 576 --absent zero
+            --split val --multi-scale --base-size 640 --crop-size 576 --absent-classes zero
     """
 
     backbone: config.Backbone = "resnet101"

@@ -20,7 +20,7 @@ class CityscapesEncNet50Official(config.SegmentationConfig):
     The rate is that of its script for several machines; the other has 0.004.
     Cost: 44,400 steps of 16 crops of 768.
 
-        python -m keras_encnet.convert resnet50s.zip resnet50s.keras
+        python -m keras_encnet.pytorch.convert resnet50s.zip resnet50s.keras
         python -m training.train cityscapes_encnet50_official \
             --data data/cityscapes --start-from resnet50s.keras
         python -m training.evaluate runs/cityscapes_encnet50_official/last.keras \

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from keras_encnet.models.variants import variant_parts
+from keras_encnet.models.structure import variant_parts
 
 # What an FCN has no use for.
 OF_ENCNET = (
@@ -97,7 +97,7 @@ class SegmentationConfig(Config):
     """A folder data set, or `scenes`, which is generated."""
     train_split: str = "train"
     """The split to learn from; `train+val` joins two."""
-    void: tuple[int, ...] = (255,)
+    ignore_class: tuple[int, ...] = (255,)
     """The labels that count nowhere."""
     skip_bad: bool = False
     """Leave out images that the check of the data finds wrong, instead of stopping."""
@@ -134,7 +134,7 @@ class SegmentationConfig(Config):
     num_codewords: int = 32
     """0 puts global average pooling in the place of encoding."""
     freeze_backbone_batch_normalization: bool = False
-    """Keep the backbone's batch normalisation as the weights brought it."""
+    """Keep the backbone's batch normalization as the weights brought it."""
 
     # The loss.
 

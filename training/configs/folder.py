@@ -9,7 +9,7 @@ from training.configs import config
 class FolderEncNet50(config.SegmentationConfig):
     """EncNet50 fine-tuned on a few hundred images of your own, in minutes on two cores.
 
-    An ImageNet ResNet-50 at output stride 8 with its batch normalisation
+    An ImageNet ResNet-50 at output stride 8 with its batch normalization
     frozen, small crops, ten times the rate for the head (the released code's
     habit) and a short warm-up. At five times this rate the first steps destroy
     the ImageNet features. Gates start nearly open, which was ahead of FCN50 by a

@@ -23,7 +23,7 @@ class PascalContextEncNet50(config.SegmentationConfig):
 
         python -m training.train pascal_context_encnet50 --data data/pascal_context
         python -m training.evaluate runs/pascal_context_encnet50/last.keras \
-            --data data/pascal_context --split val --absent zero --with-background
+            --data data/pascal_context --split val --absent-classes zero --with-background
     """
 
     data: str = "data/pascal_context"
@@ -57,7 +57,8 @@ class PascalContextEncNet101(PascalContextEncNet50):
 
         python -m training.train pascal_context_encnet101 --data data/pascal_context
         python -m training.evaluate runs/pascal_context_encnet101/last.keras \
-            --data data/pascal_context --split val --multi-scale --absent zero --with-background
+            --data data/pascal_context --split val \
+            --multi-scale --absent-classes zero --with-background
     """
 
     backbone: config.Backbone = "resnet101"
@@ -72,11 +73,12 @@ class PascalContextEncNet50Official(PascalContextEncNet50):
     epochs; and in that nothing is rotated. Expected, as its published weights:
     79.2 % pixel accuracy and 51.0 % mean IoU in multi-scale. Cost: 24,960 steps.
 
-        python -m keras_encnet.convert resnet50s.zip resnet50s.keras
+        python -m keras_encnet.pytorch.convert resnet50s.zip resnet50s.keras
         python -m training.train pascal_context_encnet50_official \
             --data data/pascal_context --start-from resnet50s.keras
         python -m training.evaluate runs/pascal_context_encnet50_official/last.keras \
-            --data data/pascal_context --split val --multi-scale --absent zero --with-background
+            --data data/pascal_context --split val \
+            --multi-scale --absent-classes zero --with-background
     """
 
     backbone_weights: str | None = None

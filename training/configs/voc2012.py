@@ -3,7 +3,7 @@
     python -m training.prepare voc2012 data/voc2012
     python -m training.prepare coco_voc data/coco_voc
     python -m training.finetune voc2012_encnet101 --data data/voc2012 --coco data/coco_voc
-    python -m training.submit runs/voc2012_encnet101/3_train/last.keras VOCdevkit/VOC2012
+    python -m training.submit_voc runs/voc2012_encnet101/3_train/last.keras VOCdevkit/VOC2012
 
 A network learns from COCO (if at all), then from `trainaug`, then from VOC's own `train`; each
 stage starts from the last model of the one before. Expected of EncNet101 by the server, on the test
@@ -81,7 +81,7 @@ class VOC2012EncNet101AugOfficial(VOC2012EncNet101Aug):
     laterals), which starts from the code's own ResNet-101s on ImageNet; in 80
     epochs; and in that nothing is rotated. Cost: 52,880 steps.
 
-        python -m keras_encnet.convert resnet101s.zip resnet101s.keras
+        python -m keras_encnet.pytorch.convert resnet101s.zip resnet101s.keras
         python -m training.train voc2012_encnet101_aug_official \
             --data data/voc2012 --start-from resnet101s.keras
     """

@@ -1,8 +1,9 @@
-"""The data sets, all in the layout of `training.datasets.folder`."""
+"""The data sets, all in the layout of `training.input.folder`."""
 
 from pathlib import Path
 
-from training.datasets import folder, scenes
+from training.datasets import scenes
+from training.input import folder
 
 SCENES_ROOT = Path("runs/data/scenes")
 

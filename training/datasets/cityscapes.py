@@ -6,12 +6,12 @@ TFDS has a builder, `cityscapes/semantic_segmentation`, whose masks hold the lat
 import numpy as np
 
 from keras_encnet import labels
-from training.datasets.originals import VOID
+from training.datasets.archives import IGNORED
 
 CLASS_NAMES = tuple(labels.CITYSCAPES)
 # The id of each class in the files; all others are void.
 FILE_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-IDS = np.full(256, VOID, "uint8")
+IDS = np.full(256, IGNORED, "uint8")
 IDS[list(FILE_IDS)] = range(len(FILE_IDS))
 
 

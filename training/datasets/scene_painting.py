@@ -3,15 +3,15 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-VOID = 255
+IGNORED = 255
 
 
-def cover(image, distance, colour, mask=None, label=None):
+def cover(image, distance, color, mask=None, label=None):
     """Paints, in place, where a signed distance is negative, with a smooth edge."""
     coverage = np.clip(0.5 - distance, 0, 1)
-    image += coverage[..., None] * (colour - image)
+    image += coverage[..., None] * (color - image)
     if mask is not None:
-        mask[coverage > 0] = VOID
+        mask[coverage > 0] = IGNORED
         mask[coverage == 1] = label
 
 
@@ -30,12 +30,12 @@ def _noise(rng, shape, cell):
 
 def ground(rng, y):
     """Pale sand: the same in every scene."""
-    colour = np.array([204, 194, 176]) + rng.uniform(-8, 8) + rng.uniform(-4, 4, 3)
+    color = np.array([204, 194, 176]) + rng.uniform(-8, 8) + rng.uniform(-4, 4, 3)
     clouds = 5 * _noise(rng, y.shape, (24, 36)) + 4 * _noise(rng, y.shape, (5, 7))
-    return (colour + clouds + rng.normal(0, 4, (*y.shape, 1))).astype("float32")
+    return (color + clouds + rng.normal(0, 4, (*y.shape, 1))).astype("float32")
 
 
-_DISC_COLOURS = np.array(
+_DISC_COLORS = np.array(
     [(240, 236, 228), (208, 209, 206), (162, 170, 176), (118, 128, 138), (72, 80, 90)]
 )
 
@@ -43,7 +43,7 @@ _DISC_COLOURS = np.array(
 def _disc(rng, image, mask, label, y, x, radius, light):
     """A rim around a face that may bulge or dip, and a hub: wheel, plate, ball and buoy at once."""
     _cast_shadow(image, y, x, radius, light)
-    rim, face, hub = rng.permutation(_DISC_COLOURS)[:3]
+    rim, face, hub = rng.permutation(_DISC_COLORS)[:3]
     tilt = ((light[0] * y + light[1] * x) / radius)[..., None]
     away = np.hypot(y, x)
     inner = rng.uniform(0.62, 0.85) * radius
@@ -61,22 +61,22 @@ def _box(rng, image, mask, label, y, x, radius, light):
     turn = rng.uniform(0, np.pi)
     u, v = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
     side, end = 0.78 * radius, rng.uniform(0.55, 0.78) * radius
-    colour = np.array([196, 148, 98]) * rng.uniform(0.88, 1.06)
+    color = np.array([196, 148, 98]) * rng.uniform(0.88, 1.06)
     tilt = ((light[0] * y + light[1] * x) / radius)[..., None]
     outside = np.maximum(np.abs(u) - side, np.abs(v) - end)
-    cover(image, outside, colour * 0.72, mask, label)
-    cover(image, outside + 1, colour * (1 + 0.12 * tilt))
-    cover(image, np.maximum(outside, np.abs(v) - 0.12 * radius), colour * 1.22)
+    cover(image, outside, color * 0.72, mask, label)
+    cover(image, outside + 1, color * (1 + 0.12 * tilt))
+    cover(image, np.maximum(outside, np.abs(v) - 0.12 * radius), color * 1.22)
 
 
 def _cone(rng, image, mask, label, y, x, radius, light):
     """A traffic cone seen from the side, with its white stripe."""
     _cast_shadow(image, y - 0.3 * radius, x, 0.8 * radius, light)
-    colour = np.array([232, 110, 52]) * rng.uniform(0.9, 1.05)
+    color = np.array([232, 110, 52]) * rng.uniform(0.9, 1.05)
     shade = (1 - 0.25 * np.abs(x / radius - 0.4 * light[1]))[..., None]
     flank = (1.75 * np.abs(x) - 0.75 * (y + radius)) / np.hypot(1.75, 0.75)
     outside = np.maximum(flank, y - 0.75 * radius)
-    cover(image, outside, colour * shade, mask, label)
+    cover(image, outside, color * shade, mask, label)
     cover(image, np.maximum(outside, np.abs(y + 0.05 * radius) - 0.17 * radius), 246 * shade)
 
 
@@ -97,11 +97,11 @@ def _tiles(rng, y, x, inside):
     pitch = 10.5
     v, u = y + rng.uniform(0, pitch), x + rng.uniform(0, pitch)
     row, column = (v // pitch).astype(int), (u // pitch).astype(int)
-    colours = np.array([(242, 240, 234), (128, 172, 190)])
+    colors = np.array([(242, 240, 234), (128, 172, 190)])
     glaze = rng.normal(1, 0.03, (row.max() + 1, column.max() + 1))[row, column]
     within_v, within_u = v % pitch - pitch / 2, u % pitch - pitch / 2
     gloss = 1 - 0.012 * (within_v + within_u)
-    image = colours[(row + column) % 2] * (glaze * gloss)[..., None]
+    image = colors[(row + column) % 2] * (glaze * gloss)[..., None]
     joint = pitch / 2 - 0.4 - np.maximum(np.abs(within_v), np.abs(within_u))
     cover(image, joint, np.array([178, 174, 166]))
     return image
@@ -115,12 +115,12 @@ def _grass(rng, y, x, inside):
     draw = ImageDraw.Draw(picture)
     count = height * width // 9
     dark, bright = np.array([58, 112, 42]), np.array([158, 200, 88])
-    colours = (dark + rng.uniform(0, 1, (count, 1)) * (bright - dark)).astype(int).tolist()
+    colors = (dark + rng.uniform(0, 1, (count, 1)) * (bright - dark)).astype(int).tolist()
     foot = np.sort(rng.uniform(0, height + 8, count))
     at, lean, length = rng.uniform((0, -3, 5), (width, 3, 10), (count, 3)).T
     blades = np.stack([at - 0.8, foot, at + 0.8, foot, at + lean, foot - length], axis=1)
-    for blade, colour in zip((fine * blades).tolist(), colours, strict=True):
-        draw.polygon(blade, tuple(colour))
+    for blade, color in zip((fine * blades).tolist(), colors, strict=True):
+        draw.polygon(blade, tuple(color))
     image = np.asarray(picture.resize((width, height), Image.Resampling.BOX), "float32").copy()
     for _ in range(rng.integers(3, 8)):
         away = np.hypot(y - rng.uniform(2, height - 2), x - rng.uniform(2, width - 4))

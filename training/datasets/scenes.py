@@ -34,7 +34,7 @@ SCENES = {
 TELLING = tuple(telling for telling, _ in SCENES.values())
 AMBIGUOUS = tuple(disc for _, disc in SCENES.values())
 CLASSES = ("ground", "box", "cone", *TELLING, *AMBIGUOUS)
-VOID = scene_painting.VOID
+IGNORED = scene_painting.IGNORED
 
 # Pixels between any disc and the band. A dilated ResNet of basic blocks, one a stage at output
 # stride 8, sees 163 pixels with its 3x3 head: 82 to either side. Interpolating its logits reaches

@@ -3,8 +3,8 @@
 import keras
 
 import keras_encnet
-from training import cifar_pipeline, input_pipeline
 from training.datasets import cifar
+from training.input import cifar_batches, segmentation_batches
 
 
 class Classification:
@@ -16,7 +16,9 @@ class Classification:
         self.config = config
         self.train_split = cifar.read_split(config.data, config.train_split, config.data_dir)
         self.val_split = cifar.read_split(config.data, config.val_split, config.data_dir)
-        self.steps_per_epoch = input_pipeline.steps_per_epoch(self.train_split, config.batch_size)
+        self.steps_per_epoch = segmentation_batches.steps_per_epoch(
+            self.train_split, config.batch_size
+        )
 
     def build_model(self):
         """Builds the network for the classes of the data; it answers with logits."""
@@ -47,9 +49,9 @@ class Classification:
         """Returns nothing: all layers learn at one rate."""
         return {}
 
-    def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
+    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ALONE):
         """Returns endless batches of augmented images."""
-        return cifar_pipeline.train_batches(
+        return cifar_batches.train_batches(
             self.train_split,
             batch_size=self.config.batch_size,
             mode=model.preprocessing,
@@ -60,9 +62,9 @@ class Classification:
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=input_pipeline.ALONE):
+    def val_batches(self, model, input_context=segmentation_batches.ALONE):
         """Returns every image once, as it is."""
-        return cifar_pipeline.all_images(
+        return cifar_batches.all_images(
             self.val_split, mode=model.preprocessing, input_context=input_context
         )
 

@@ -5,11 +5,13 @@ import sys
 import keras
 
 import keras_encnet
-from keras_encnet import pretrained
+from keras_encnet.applications import pretrained
 from keras_encnet.callbacks import ContextDiagnostics
-from training import callbacks, check_data, input_pipeline
-from training.augmentation import Augmentation
+from training import check_data
 from training.datasets import open_split
+from training.input import segmentation_batches
+from training.input.augmentation import Augmentation
+from training.run import callbacks
 
 
 class Segmentation:
@@ -21,7 +23,9 @@ class Segmentation:
         self.config = config
         self.train_split, _ = open_checked(config, config.train_split)
         self.val_split, self.val_pixels = open_checked(config, config.val_split)
-        self.steps_per_epoch = input_pipeline.steps_per_epoch(self.train_split, config.batch_size)
+        self.steps_per_epoch = segmentation_batches.steps_per_epoch(
+            self.train_split, config.batch_size
+        )
 
     def build_model(self):
         """Builds the network for the classes of the data."""
@@ -35,7 +39,7 @@ class Segmentation:
         """Returns the losses, their weights and the metrics."""
         objectives = keras_encnet.objectives(
             model,
-            void=self.config.void,
+            ignore_class=self.config.ignore_class,
             se_weight=self.config.se_weight,
             auxiliary_weight=self.config.auxiliary_weight,
             class_weights=self.config.class_weights,
@@ -51,27 +55,27 @@ class Segmentation:
             multipliers |= dict.fromkeys(presence, self.config.presence_multiplier)
         return multipliers
 
-    def train_batches(self, model, first_step=0, input_context=input_pipeline.ALONE):
+    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ALONE):
         """Returns endless batches of augmented crops."""
         config = self.config
-        return input_pipeline.train_batches(
+        return segmentation_batches.train_batches(
             self.train_split,
             crop_size=config.crop_size,
             batch_size=config.batch_size,
             mode=model.preprocessing,
             seed=config.seed,
             augmentation=Augmentation(config.flip, config.scale, config.rotation, config.base_size),
-            void=config.void,
+            ignore_class=config.ignore_class,
             first_step=first_step,
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=input_pipeline.ALONE):
+    def val_batches(self, model, input_context=segmentation_batches.ALONE):
         """Returns whole images at native size, one a batch."""
-        return input_pipeline.whole_images(
+        return segmentation_batches.whole_images(
             self.val_split,
             mode=model.preprocessing,
-            void=self.config.void,
+            ignore_class=self.config.ignore_class,
             input_context=input_context,
         )
 
@@ -84,13 +88,13 @@ class Segmentation:
         pictures = run_dir / "tensorboard" / "pictures"
         shown = [callbacks.ShowPredictions(pictures, self.val_split)]
         if self.config.head == "encnet" and self.config.diagnostics:
-            images = input_pipeline.whole_images(
-                self.val_split, mode=self.mode, void=self.config.void
+            images = segmentation_batches.whole_images(
+                self.val_split, mode=self.mode, ignore_class=self.config.ignore_class
             ).take(self.config.diagnostics)
             if self.config.se_weight == 0:
                 images = images.map(lambda image, _: image)  # presence isn't trained
             context = run_dir / "tensorboard" / "context"
-            shown.append(ContextDiagnostics(images, context, void=self.config.void))
+            shown.append(ContextDiagnostics(images, context, ignore_class=self.config.ignore_class))
         return shown
 
 
@@ -98,10 +102,10 @@ def open_checked(config, name):
     """Opens a split of the configured data and reads every file of it once.
 
     Returns:
-        The split, and how many labelled pixels of each class it has.
+        The split, and how many labeled pixels of each class it has.
     """
     split = open_split(config.data, name)
-    report = check_data.check_split(split, config.void)
+    report = check_data.check_split(split, config.ignore_class)
     if config.skip_bad and report.problems:
         for stem, problem in report.problems:
             print(f"skipping {stem}: {problem}", file=sys.stderr)
@@ -151,7 +155,7 @@ def build_model(config, class_names):
 
 
 def _preprocessing_of(source, otherwise):
-    """What normalisation a model's images want; of a bare ResNet, its strides tell."""
+    """What normalization a model's images want; of a bare ResNet, its strides tell."""
     if hasattr(source, "preprocessing"):
         return source.preprocessing
     first = next((layer for layer in source.layers if layer.name == "conv3_block1_1_conv"), None)
@@ -165,7 +169,7 @@ def start_from(path, model):
 
     Raises:
         ValueError: if no layer of the backbone does, or if its images are
-            normalised in another way.
+            normalized in another way.
     """
     source = keras.models.load_model(path)
     preprocessing = _preprocessing_of(source, otherwise=model.preprocessing)
@@ -173,10 +177,10 @@ def start_from(path, model):
     if set(renewed) & set(model.backbone_layers) or preprocessing != model.preprocessing:
         raise ValueError(
             "The weights to start from must be those of a model with this backbone. "
-            f"Received: start_from={str(path)!r}, {source.name} on images normalised as "
-            f"{preprocessing!r}, for {model.name} on images normalised as {model.preprocessing!r}; "
+            f"Received: start_from={str(path)!r}, {source.name} on images normalized as "
+            f"{preprocessing!r}, for {model.name} on images normalized as {model.preprocessing!r}; "
             f"{len(renewed)} layers differ, such as {', '.join(renewed[:5])}. Weights for images "
-            "normalised as 'torch' want `--stride-on 3x3`, as 'caffe' `--stride-on 1x1`"
+            "normalized as 'torch' want `--stride-on 3x3`, as 'caffe' `--stride-on 1x1`"
         )
     if renewed:
         print(f"not in {path}, so at random: {', '.join(renewed)}", file=sys.stderr)

@@ -18,7 +18,7 @@ def jpeg(path, size=SIZE, seed=0):
 
 
 def png(path, ids, palette=False):
-    """Writes a mask, grey or with a palette."""
+    """Writes a mask, gray or with a palette."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(np.asarray(ids, "uint8"))
     if palette:
@@ -126,6 +126,6 @@ def cityscapes(root):
         stem = f"{city}_000000_000019"
         image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
         image.parent.mkdir(parents=True)
-        Image.new("RGB", (2048, 1024), "grey").save(image, compress_level=1)
+        Image.new("RGB", (2048, 1024), "gray").save(image, compress_level=1)
         ids = filled(*range(34), size=(1024, 2048))
         png(root / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png", ids)

@@ -14,10 +14,10 @@ from PIL import Image
 from keras_encnet import labels
 from tests.training.datasets import layouts
 from training import check_data, prepare
-from training.datasets import folder
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
+from training.input import folder
 
 
 def masks(root, split):
@@ -74,9 +74,11 @@ def test_voc2012_trains_on_nothing_that_it_validates_on(original, run):
     assert len(trainaug) == 5
     assert not set(trainaug.stems) & set(folder.read_split(root, "val").stems)
     # VOC's own masks have void borders, those of SBD haven't.
-    for split, void in (("train", True), ("sbd", False), ("val", True)):
+    for split, ignore_class in (("train", True), ("sbd", False), ("val", True)):
         for mask in masks(root, split):
-            expected = layouts.filled(*range(21), 255) if void else layouts.filled(*range(21))
+            expected = (
+                layouts.filled(*range(21), 255) if ignore_class else layouts.filled(*range(21))
+            )
             np.testing.assert_array_equal(mask, expected)
 
 
@@ -189,12 +191,12 @@ def test_the_published_numbers_are_those_of_the_papers():
     ]
 
 
-def test_a_grey_image_is_kept(original, run):
-    def grey(tree):
+def test_a_gray_image_is_kept(original, run):
+    def gray(tree):
         path = tree / "ADEChallengeData2016/images/training/ADE_train_00000002.jpg"
         Image.open(path).convert("L").save(path)
 
-    original("ade20k", grey)
+    original("ade20k", gray)
     split = folder.read_split(run("ade20k"), "train")
     check_data.check_split(split).raise_if_bad()
     assert Image.open(split.image_paths[1]).mode == "L"

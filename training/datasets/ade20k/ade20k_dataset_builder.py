@@ -4,17 +4,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.folder import read_mask
-from training.datasets.originals import (
-    VOID,
+from training.datasets.archives import (
+    IGNORED,
     Archive,
     SegmentationBuilder,
     example,
     read_mask_of,
 )
+from training.input.folder import read_mask
 
 # In the files 0 is "other" and 1 to 150 are the classes.
-IDS = np.array([VOID, *range(150)], "uint8")
+IDS = np.array([IGNORED, *range(150)], "uint8")
 
 
 class Builder(SegmentationBuilder):

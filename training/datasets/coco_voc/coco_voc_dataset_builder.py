@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.originals import Archive, SegmentationBuilder, example
+from training.datasets.archives import Archive, SegmentationBuilder, example
 
 # COCO's category of each VOC class, background first.
 CATEGORIES = (0, 5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 63, 7, 72)

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.originals import (
-    VOID,
+from training.datasets.archives import (
+    IGNORED,
     Archive,
     SegmentationBuilder,
     example,
@@ -22,7 +22,7 @@ LABELS = (
     *(326, 347, 349, 354, 355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458),
 )
 MOST = 459
-IDS = np.full(MOST + 1, VOID, "uint8")
+IDS = np.full(MOST + 1, IGNORED, "uint8")
 IDS[list(LABELS)] = range(len(LABELS))
 
 

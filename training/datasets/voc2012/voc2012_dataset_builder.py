@@ -3,8 +3,7 @@
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.folder import read_mask
-from training.datasets.originals import (
+from training.datasets.archives import (
     Archive,
     SegmentationBuilder,
     example,
@@ -12,6 +11,7 @@ from training.datasets.originals import (
     read_mask_of,
     read_mat,
 )
+from training.input.folder import read_mask
 
 
 class Builder(SegmentationBuilder):

@@ -1,0 +1,156 @@
+"""Batch normalization at inference: part of the convolution before it, or one multiply-add."""
+
+import collections
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_encnet.graph.rebuilding import calls, copy_of, producer_of, rebuild, weights_of
+
+# Linear in their input, one output channel a bias. The kernel's last axes are the output channels.
+LINEAR = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.Dense)
+# What does something in training alone.
+TRAINING_ONLY = (
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.ActivityRegularization,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_encnet")
+class MultiplyAdd(keras.layers.Layer):
+    """Computes `x * scale + shift` along one axis: what batch normalization is at inference.
+
+    Args:
+        axis: of `x`, the one that `scale` and `shift` run along.
+
+    Input shape:
+        Any; the size of `axis` must be known.
+
+    Output shape:
+        That of the input, in the layer's compute dtype.
+    """
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def build(self, input_shape):
+        size = (input_shape[self.axis],)
+        self.scale = self.add_weight(name="scale", shape=size, initializer="ones")
+        self.shift = self.add_weight(name="shift", shape=size, initializer="zeros")
+
+    def call(self, x, training=None, mask=None):  # as batch normalization is called
+        shape = [1] * len(x.shape)
+        shape[self.axis] = -1
+        return x * ops.reshape(self.scale, shape) + ops.reshape(self.shift, shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
+
+
+def fold_batch_normalization(model):
+    """Returns a model for inference that computes the same without batch normalization.
+
+    Where batch normalization directly follows a convolution (or Dense) whose
+    output nothing else uses, the convolution's kernel and bias absorb it. Any
+    other, such as that before the convolution of a pre-activation block,
+    becomes one multiplication and one addition. Dropout is left out. The
+    arithmetic is done in float64.
+
+    Example:
+
+    >>> x = images = keras.Input((8, 8, 3))
+    >>> x = layers.Conv2D(4, 3, use_bias=False, name="conv")(x)
+    >>> x = layers.Dropout(0.1)(layers.BatchNormalization()(x))
+    >>> folded = fold_batch_normalization(keras.Model(images, x))
+    >>> [(layer.name, layer.use_bias) for layer in folded.layers[1:]]
+    [('conv', True)]
+
+    Args:
+        model: a functional model. It is not changed. Models nested in it as
+            layers stay as they are.
+
+    Returns:
+        A model of the same class with weights of its own. Not for training.
+
+    Raises:
+        ValueError: if `model` isn't functional.
+    """
+    norms = _norms_by_producer(model)
+    folded = {norm.name for norm in norms.values()}
+    idle = {layer.name for layer in model.layers if isinstance(layer, TRAINING_ONLY)}
+
+    def copy(layer):
+        if layer.name in norms:
+            return copy_of(layer, use_bias=True, bias_initializer="zeros")
+        if isinstance(layer, layers.BatchNormalization):
+            return MultiplyAdd(layer.axis, name=layer.name, dtype=layer.dtype_policy)
+        return copy_of(layer)
+
+    def weights(layer):
+        if layer.name in norms:
+            return _kernel_and_bias(layer, norms[layer.name])
+        if isinstance(layer, layers.BatchNormalization):
+            return _scale_and_shift(layer)
+        return weights_of(layer)
+
+    return rebuild(model, copy, weights, left_out=folded | idle)
+
+
+def _norms_by_producer(model):
+    """Maps the names of layers to the batch normalization that they can absorb."""
+    nodes = calls(model)
+    called = collections.Counter(node.operation.name for node in nodes)
+    used = collections.Counter(id(x) for node in nodes for x in node.input_tensors)
+    used.update(id(x) for x in model.outputs)
+    norms = {}
+    for node in nodes:
+        norm = node.operation
+        if not isinstance(norm, layers.BatchNormalization):
+            continue
+        [x] = node.input_tensors
+        producer = producer_of(x)
+        if (
+            isinstance(producer, LINEAR)
+            and producer.activation is keras.activations.linear
+            and getattr(producer, "data_format", "channels_last") == "channels_last"
+            and norm.axis in (-1, len(x.shape) - 1)
+            and called[norm.name] == called[producer.name] == used[id(x)] == 1
+        ):
+            norms[producer.name] = norm
+    return norms
+
+
+def _scale_and_shift(norm):
+    """Returns what `norm` multiplies by and adds at inference, float64."""
+    mean, variance, gamma, beta = (
+        default if weight is None else np.asarray(weight, "float64")
+        for weight, default in (
+            (norm.moving_mean, None),
+            (norm.moving_variance, None),
+            (norm.gamma, 1.0),
+            (norm.beta, 0.0),
+        )
+    )
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    return scale, beta - mean * scale
+
+
+def _kernel_and_bias(producer, norm):
+    """Returns kernel and bias of `producer` with `norm` behind it."""
+    scale, shift = _scale_and_shift(norm)
+    kernel = np.asarray(producer.kernel, "float64")
+    bias = np.asarray(producer.bias, "float64") if producer.use_bias else 0.0
+    # A depthwise kernel ends in (input channels, multiplier), which are the output channels.
+    depthwise = isinstance(producer, layers.DepthwiseConv2D)
+    along = scale.reshape(kernel.shape[-2:]) if depthwise else scale
+    return kernel * along, bias * scale + shift

@@ -1,0 +1,111 @@
+"""Converts a published PyTorch checkpoint to a `.keras` file.
+
+    python -m keras_encnet.pytorch.convert encnet_resnet50s_ade-07ac287c.zip encnet50_ade.keras
+
+Needs torch: `pip install 'keras-encnet[convert]'`. The same checkpoint and options give the same
+file, byte for byte, under one version of Keras.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+
+from keras_encnet.pytorch import from_pytorch
+
+# The earliest date that a zip archive can hold, and the same as Keras writes it.
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+KERAS_EPOCH = "1980-01-01@00:00:00"
+
+
+def main(arguments=None):
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_encnet.pytorch.convert",
+        description="Converts a published PyTorch checkpoint to a .keras file.",
+    )
+    parser.add_argument("checkpoint", help=".pth, .pth.tar or .zip")
+    parser.add_argument("output", type=Path, help="a path that ends in .keras; written over")
+    parser.add_argument(
+        "--classes", type=int, help="for another number: such layers get new random weights"
+    )
+    parser.add_argument(
+        "--align-corners",
+        action=argparse.BooleanOptionalAction,
+        help="how logits are upsampled; mmsegmentation's 769x769 checkpoints want it",
+    )
+    parser.add_argument("--output-stride", type=int, choices=(8, 16, 32), help="default: 8")
+    parser.add_argument(
+        "--stochastic-scale",
+        action="store_true",
+        help="for the CIFAR networks that were trained as `encnetdrop`",
+    )
+    options = vars(parser.parse_args(arguments))
+    checkpoint, output = options.pop("checkpoint"), options.pop("output")
+    if output.suffix != ".keras":
+        parser.error(f"OUTPUT should end in .keras. Received: {str(output)!r}")
+    # New weights, and the seeds of dropout, are the same every time.
+    keras.utils.set_random_seed(0)
+    try:
+        model = from_pytorch(checkpoint, **options)
+        save_reproducibly(model, output)
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    answers = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
+    print(f"{output}: {model.name}, {model.count_params():,} parameters, to {answers}")
+
+
+def save_reproducibly(model, path):
+    """Saves a model so that the same one gives the same bytes.
+
+    Keras writes down when it saved and, for objects that layers share, where
+    in memory they were; here dates are constant and objects are numbered. The
+    file appears under its name when it is whole.
+
+    Args:
+        model: a `keras.Model`.
+        path: where to; it should end in `.keras`, and is written over.
+
+    Raises:
+        OSError: if it can't be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft, final = Path(folder) / "draft", Path(folder) / path.name
+        # As a folder: where memory is plenty, Keras holds a zipped model's weights in it twice.
+        model.save(draft, zipped=False)
+        with zipfile.ZipFile(final, "w") as archive:
+            for part in sorted(part for part in draft.rglob("*") if part.is_file()):
+                member = zipfile.ZipInfo(part.relative_to(draft).as_posix(), ZIP_EPOCH)
+                member.file_size = part.stat().st_size
+                with open(part, "rb") as reader, archive.open(member, "w") as writer:
+                    if part.suffix == ".json":
+                        writer.write(_without_circumstances(reader.read()))
+                    else:
+                        shutil.copyfileobj(reader, writer, 2**20)
+        os.replace(final, path)
+
+
+def _without_circumstances(text):
+    numbers = {}
+
+    def clean(entry):
+        if "shared_object_id" in entry:
+            address = entry["shared_object_id"]
+            entry["shared_object_id"] = numbers.setdefault(address, len(numbers) + 1)
+        if "date_saved" in entry:
+            entry["date_saved"] = KERAS_EPOCH
+        return entry
+
+    return json.dumps(json.loads(text, object_hook=clean)).encode()
+
+
+if __name__ == "__main__":
+    main()

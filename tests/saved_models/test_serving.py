@@ -1,0 +1,203 @@
+"""Exports and the client, over real sockets, against the stand-in for TensorFlow Serving."""
+
+import base64
+import http.server
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from keras_encnet.export import Limits, export_saved_model
+from saved_models import client
+from saved_models.grpc_client import GrpcClient
+from saved_models.rest_client import RestClient, ServerError
+from tests.export import encoded
+from tests.export.networks import noise, small_encnet
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("sky", "tree", "road", "car", "person")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Starts the stand-in with two versions; returns its ports."""
+    folder = tmp_path_factory.mktemp("models") / "street"
+    model = small_encnet(gating="residual")
+    model.class_names = NAMES
+    for version in (1, 2):
+        limits = Limits(images=version + 1)
+        export_saved_model(model, folder / str(version), (32, 40), limits=limits, warm_up=(1,))
+    command = [sys.executable, "-m", "tests.serving.stand_in", str(folder), "--label", "old=1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        yield json.loads(process.stdout.readline())
+        process.stdin.close()
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def connect(request, server):
+    def connect(model="street", **options):
+        if request.param == "rest":
+            return RestClient(f"http://localhost:{server['rest']}", model, **options)
+        return GrpcClient(f"localhost:{server['grpc']}", model, **options)
+
+    connect.option = f"--{request.param}"
+    return connect
+
+
+def test_status_signature_and_names_are_told(connect):
+    assert connect().status() == {2: "AVAILABLE"}
+    assert connect(label="old").status() == {1: "AVAILABLE"}
+    inputs, outputs = connect().signature()
+    assert (inputs, outputs) == ({"image_bytes"}, {"mask_png_bytes", "presence", "status"})
+    assert connect().class_names() == list(NAMES)
+
+
+def test_images_of_one_request_are_answered_each_in_its_size(connect):
+    images = [noise(1, *size)[0] for size in ((30, 50), (60, 20))]
+    answers = connect().predict([*(encoded.encode(i, "PNG") for i in images), b"no image"])
+    assert [answer["status"] for answer in answers[:2]] == ["ok", "ok"]
+    assert "Not a JPEG" in answers[2]["status"]
+    assert answers[2]["mask_png_bytes"] == b""
+    for image, answer in zip(images, answers, strict=False):
+        mask = Image.open(io.BytesIO(answer["mask_png_bytes"]))
+        assert mask.size == image.shape[1::-1]
+        assert len(answer["presence"]) == len(NAMES)
+
+
+def test_versions_are_reached_by_number_and_label(connect):
+    three = [encoded.encode(noise(1, 8, 8)[0], "PNG")] * 3
+    assert len(connect(version=2).predict(three)) == 3
+    for older in ({"version": 1}, {"label": "old"}):
+        with pytest.raises(ServerError, match="must have 1 to 2 images"):
+            connect(**older).predict(three)
+
+
+def test_unknown_models_and_versions_are_not_found(connect):
+    for options in ({"model": "road"}, {"version": 7}):
+        with pytest.raises(ServerError, match="not found"):
+            connect(**options).status()
+
+
+def test_every_hostile_file_is_answered_with_a_sentence_and_the_server_goes_on(connect):
+    one = connect()
+    sound = encoded.encode(noise(1, 9, 9)[0], "PNG")
+    for data, sentence in encoded.hostile().values():
+        [answer] = one.predict([data])
+        assert sentence in answer["status"]
+    for data in encoded.broken_bodies().values():
+        with pytest.raises(ServerError, match=r"(?i)jpeg|png|bmp"):
+            one.predict([data])
+    assert one.predict([sound])[0]["status"] == "ok"
+
+
+def test_concurrent_clients_get_their_own_answers(connect):
+    files = [encoded.encode(noise(1, 10 + i, 30 - i, seed=i)[0], "PNG") for i in range(12)]
+    one = connect()
+    with futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda file: one.predict([file])[0], files))
+    for i, answer in enumerate(answers):
+        assert Image.open(io.BytesIO(answer["mask_png_bytes"])).size == (30 - i, 10 + i)
+
+
+def test_rows_and_columns_are_both_understood(server):
+    url = f"http://localhost:{server['rest']}/v1/models/street:predict"
+    image = {"b64": base64.b64encode(encoded.encode(noise(1, 8, 8)[0], "PNG")).decode()}
+    row = requests.post(url, json={"instances": [image]}, timeout=60).json()["predictions"]
+    column = requests.post(url, json={"inputs": [image]}, timeout=60).json()["outputs"]
+    assert row[0]["mask_png_bytes"] == column["mask_png_bytes"][0]
+    pixels = noise(1, 8, 8).tolist()
+    body = {"signature_name": "tensors", "instances": pixels}
+    classes = requests.post(url, json=body, timeout=60).json()["predictions"][0]["classes"]
+    assert np.shape(classes) == (8, 8)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"instances": []}', b'{"instances": [{"b64": 3}]}'])
+def test_malformed_requests_are_refused(body, server):
+    url = f"http://localhost:{server['rest']}/v1/models/street:predict"
+    answer = requests.post(url, data=body, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_the_command_writes_masks_and_tells_of_failures(connect, server, tmp_path, capsys):
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/a.jpg").write_bytes(encoded.encode(noise(1, 20, 30)[0], "JPEG"))
+    (tmp_path / "in/deep/a.png").write_bytes(encoded.encode(noise(1, 30, 20)[0], "PNG"))
+    (tmp_path / "in/bad.png").write_bytes(b"no image")
+    address = {"rest": f"http://localhost:{server['rest']}"}
+    if connect.option == "--grpc":
+        address = {"grpc": f"localhost:{server['grpc']}"}
+    with pytest.raises(SystemExit) as exit_:
+        client.main((tmp_path / "in",), "street", output=tmp_path / "out", **address)
+    assert exit_.value.code == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"bad.png: Not a JPEG", printed)
+    assert re.search(r"2 of 3 images answered", printed)
+    assert re.search(r"p50 \d", printed)
+    assert Image.open(tmp_path / "out/a.png").size == (30, 20)
+    assert Image.open(tmp_path / "out/deep/a.png").size == (20, 30)
+    assert not (tmp_path / "out/bad.png").exists()
+    answers = json.loads((tmp_path / "out/answers.json").read_text())
+    assert answers[str(tmp_path / "in/a.jpg")]["status"] == "ok"
+    assert len(answers) == 3
+
+
+def test_two_images_that_would_share_a_mask_are_refused(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"share a mask.*a.png"):
+        client.find_images([tmp_path])
+    with pytest.raises(FileNotFoundError, match="absent_classes"):
+        client.find_images([tmp_path / "absent_classes"])
+
+
+def test_a_version_has_one_name(tmp_path):
+    with pytest.raises(ValueError, match="version=1, label='canary'"):
+        client.main((tmp_path,), "street", version=1, label="canary")
+
+
+def test_masks_are_not_written_over_images(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"an image")
+    with pytest.raises(ValueError, match="overwritten by masks.*a.png"):
+        client.main((tmp_path,), "street", output=tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == b"an image"
+
+
+def test_a_busy_server_is_asked_again():
+    answers = iter([503, 429, 200])
+
+    class Busy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(next(answers))
+            body = b'{"model_version_status": [{"version": "3", "state": "AVAILABLE"}]}'
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Busy) as busy:
+        threading.Thread(target=busy.serve_forever, daemon=True).start()
+        address = f"http://localhost:{busy.server_address[1]}"
+        assert RestClient(address, "street", retries=2).status() == {3: "AVAILABLE"}
+        busy.shutdown()
+
+
+def test_a_server_that_is_away_is_named():
+    for one in (
+        RestClient("http://localhost:9", "street", retries=0),
+        GrpcClient("localhost:9", "street", retries=0),
+    ):
+        with pytest.raises(ServerError):
+            one.status()

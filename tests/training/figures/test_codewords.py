@@ -1,0 +1,94 @@
+"""What `training.predict --explain` shows is what the network computes."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_encnet
+from training import predict
+from training.figures import codewords
+
+
+@pytest.fixture
+def model(tiny_backbone, randomize):
+    return randomize(keras_encnet.EncNet(tiny_backbone(), 4, channels=8, num_codewords=5))
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 256, (40, 64, 3), "uint8")
+
+
+def test_assignment_and_gates_are_those_of_the_networks_layers(model, image):
+    assignment, gates = codewords.inspect(model, image)
+    assert assignment.shape == (5, 8, 5)
+    np.testing.assert_allclose(assignment.sum(-1), 1, rtol=1e-5)
+
+    # By the paper's equations, from the features that go in.
+    encoding = model.get_layer("context_encoding")
+    attention = model.get_layer("context_attention")
+    inside = keras.Model(model.input, [encoding.input, attention.input[1]])
+    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
+    features, code = map(np.asarray, inside(batch))
+    distance = ((features[0, :, :, None] - np.asarray(encoding.codewords)) ** 2).mean(-1)
+    expected = np.exp(np.asarray(encoding.scale) * distance)
+    np.testing.assert_allclose(
+        assignment, expected / expected.sum(-1, keepdims=True), rtol=1e-3, atol=1e-5
+    )
+    logits = code[0] @ np.asarray(attention.kernel) + np.asarray(attention.bias)
+    np.testing.assert_allclose(gates, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
+
+
+def test_presence_is_the_sigmoid_of_the_networks_output(model, image):
+    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
+    logits = np.asarray(model(batch, training=False)["presence"])[0]
+    np.testing.assert_allclose(codewords.presence(model, image), 1 / (1 + np.exp(-logits)), 1e-5)
+
+
+@pytest.mark.parametrize("options", [{"num_codewords": 0}, None])
+def test_a_model_without_codewords_is_refused(tiny_backbone, image, options):
+    if options is None:
+        model = keras_encnet.FCN(tiny_backbone(), 4)
+    else:
+        model = keras_encnet.EncNet(tiny_backbone(), 4, channels=8, **options)
+    with pytest.raises(ValueError, match="Only an EncNet with codewords"):
+        codewords.inspect(model, image)
+
+
+def test_a_page_without_presence_has_the_rest(model, image, tmp_path):
+    alone = model.with_outputs("segmentation")
+    codewords.save_page(tmp_path / "page.png", alone, image, alone.segment(image))
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_the_command_writes_a_page_of_each_image(model, image, tmp_path):
+    model.save(tmp_path / "best.keras")
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    (tmp_path / "labels").mkdir()
+    truth = np.full((40, 64), 2, "uint8")
+    truth[0] = 255
+    Image.fromarray(truth).save(tmp_path / "labels/photo.png")
+    paths = (tmp_path / "photo.png",)
+    predict.main(tmp_path, paths, tmp_path / "without", explain=True)
+    predict.main(tmp_path, paths, tmp_path / "with", explain=True, truth=tmp_path / "labels")
+    pages = [Image.open(tmp_path / name / "photo_codewords.png") for name in ("without", "with")]
+    assert all(page.size[0] > 800 for page in pages)
+    assert pages[0].tobytes() != pages[1].tobytes()  # the truth is shown
+    predict.main(tmp_path, paths, tmp_path / "plain")
+    assert not (tmp_path / "plain/photo_codewords.png").exists()
+
+
+def test_nothing_is_written_if_the_truth_or_the_codewords_are_missing(
+    model, tiny_backbone, image, tmp_path
+):
+    keras_encnet.FCN(tiny_backbone(), 4).save(tmp_path / "best.keras")
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    paths, output = (tmp_path / "photo.png",), tmp_path / "out"
+    with pytest.raises(ValueError, match="Only an EncNet"):
+        predict.main(tmp_path, paths, output, explain=True)
+    with pytest.raises(FileNotFoundError, match="photo.png"):
+        predict.main(tmp_path, paths, output, explain=True, truth=tmp_path / "labels")
+    with pytest.raises(ValueError, match="with `--explain` only"):
+        predict.main(tmp_path, paths, output, truth=tmp_path)
+    assert not output.exists()

@@ -1,0 +1,88 @@
+"""The proxy trains each head once, on the features of the recipe's own crops."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from training.configs import ScenesEncNet
+from training.datasets import scenes
+from training.research import ablate, rank_heads
+from training.run import run_folder
+from training.tasks.segmentation import Segmentation
+
+CHOICES = ("FCN", "released code", "the recipe")
+
+
+@dataclasses.dataclass(frozen=True)
+class Small(ScenesEncNet):
+    """Scenes in the smallest form."""
+
+    width_multiplier: float = 0.125
+    channels: int = 8
+    num_codewords: int = 4
+    batch_size: int = 2
+    warmup_steps: int = 0
+    epochs: int = 2
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=4, val=1, test=2)
+
+
+@pytest.fixture(scope="module")
+def ranked(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("proxy")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(ablate.RECIPES, "scenes_encnet", Small)
+        monkeypatch.setattr(
+            rank_heads, "CHOICES", {name: rank_heads.CHOICES[name] for name in CHOICES}
+        )
+        rank_heads.main(str(data), "scenes_encnet", output)
+        files = {path: path.read_bytes() for path in output.glob("*.json")}
+        rank_heads.main(str(data), "scenes_encnet", output)
+        assert files == {path: path.read_bytes() for path in output.glob("*.json")}
+    return output
+
+
+def test_each_choice_has_its_scores_and_diagnostics(ranked):
+    results = {r["choice"]: r for r in map(run_folder.read_json, ranked.glob("*-seed0.json"))}
+    assert set(results) == set(CHOICES)
+    for name, result in results.items():
+        assert 0 <= result["scores"]["mean_iou"] <= 1
+        assert len(result["val_mean_iou"]) == 2
+        assert ("presence" in result["scores"]) == (name != "FCN")
+        steps = [look["step"] for look in result["diagnostics"]]
+        assert steps == ([] if name == "FCN" else [2, 4])
+    lines = (ranked / "table.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == list(CHOICES)
+    assert (ranked / "diagnostics.png").stat().st_size > 10_000
+
+
+def test_features_are_those_of_the_recipes_own_crops_and_of_the_whole_images(data, ranked):
+    config = dataclasses.replace(Small(data=str(data)), val_split="test", output_stride=16)
+    (xs, ys), images, classes = rank_heads.features(config, ranked / "features.npz")
+    assert (xs.shape, ys.shape) == ((4, 2, 4, 14, 64), (4, 2, 4, 14))
+    assert (classes, len(images)) == (len(scenes.CLASSES), 2)
+    _, masks = next(iter(Segmentation(config).train_batches(fake_model(), 2)))
+    # The pixel in the middle of each place of the features, or next to it.
+    near = [masks[:, 7 + i :: 16, 7 + j :: 16].numpy() for i in (0, 1) for j in (0, 1)]
+    assert np.mean(np.any([ys[2] == found for found in near], 0)) == 1
+
+
+def fake_model():
+    return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
+
+
+def test_an_unknown_recipe_and_a_folder_of_other_features_are_refused(data, ranked, tmp_path):
+    with pytest.raises(ValueError, match="`recipe` must be one of.*Received: recipe='scenes_fcn'"):
+        rank_heads.main(str(data), "scenes_fcn", tmp_path)
+    with pytest.raises(FileExistsError, match="another experiment, with .*Received: "):
+        rank_heads.main(str(data), "scenes_encnet", ranked)  # the recipe in its own size
+
+
+def test_data_that_is_not_there_leaves_nothing_behind(tmp_path):
+    with pytest.raises(OSError, match="Received: root='nowhere'"):
+        rank_heads.main("nowhere", "scenes_encnet", tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,227 @@
+"""From a recipe to a run folder, its scores and its predictions."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_encnet
+from training import evaluate, predict, train
+from training.configs import ScenesEncNet, ScenesFCN
+from training.datasets import scenes
+from training.input import folder
+from training.input.image_files import decode_image
+from training.run import run_folder
+from training.tasks import segmentation
+
+TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
+TINY = {**TINY_FCN, "channels": 8}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=8, val=3, test=4)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    model, history = train.train(ScenesEncNet(data=str(data), **TINY), run_dir)
+    return run_dir, model, history
+
+
+def test_a_run_leaves_its_whole_record(run):
+    run_dir, _, history = run
+    config = json.loads((run_dir / "config.json").read_text())
+    assert config["recipe"] == "ScenesEncNet"
+    assert config["width_multiplier"] == 0.125
+    assert json.loads((run_dir / "environment.json").read_text())["packages"]["keras"]
+    written = json.loads((run_dir / "history.json").read_text())
+    assert written["val_mean_iou"] == pytest.approx(history["val_mean_iou"])
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics["val_mean_iou"] == pytest.approx(max(history["val_mean_iou"]))
+    assert Image.open(run_dir / "curves.png").size[0] > 100
+    assert list((run_dir / "tensorboard").rglob("events*"))
+    assert not list(run_dir.glob(".*"))  # nothing half-written is left
+
+
+def test_the_saved_model_answers_as_the_trained_one(run):
+    run_dir, model, _ = run
+    loaded = keras.models.load_model(run_dir / "last.keras")
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), "uint8")
+    np.testing.assert_array_equal(loaded.segment(image), model.segment(image))
+    assert loaded.class_names == scenes.CLASSES
+
+
+def test_the_same_seed_trains_the_same_weights(run, data, tmp_path):
+    _, model, _ = run
+    again, _ = train.train(ScenesEncNet(data=str(data), **TINY), tmp_path / "again")
+    for first, second in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_folder_is_not_written_over_unasked(run, data):
+    run_dir, *_ = run
+    config = ScenesEncNet(data=str(data), **TINY)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        train.train(config, run_dir)
+
+
+def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
+    run_dir, *_ = run
+    evaluate.main(run_dir, data=str(data), split="test")
+    assert "mean IoU" in capsys.readouterr().out
+    scores = json.loads((run_dir / "evaluation-test" / "scores.json").read_text())
+
+    split = folder.read_split(data, "test")
+    model = keras.models.load_model(run_dir / "best.keras")
+    truth = np.concatenate([folder.read_mask(p).ravel() for p in split.mask_paths])
+    images = [decode_image(str(p)).numpy() for p in split.image_paths]
+    answer = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
+    truth = truth[truth != 255]
+    assert scores["pixel_accuracy"] == pytest.approx((truth == answer).mean(), abs=1e-4)
+    ground = scenes.CLASSES.index("ground")
+    both = (truth == ground) & (answer == ground)
+    either = (truth == ground) | (answer == ground)
+    assert scores["iou"]["ground"] == pytest.approx(both.sum() / either.sum(), abs=1e-4)
+    for picture in ("confusion_matrix.png", "predictions.png"):
+        assert Image.open(run_dir / "evaluation-test" / picture).size[0] > 100
+
+
+@pytest.mark.parametrize("left", [*run_folder.FOLDERS, *run_folder.FILES])
+def test_a_folder_that_holds_other_results_is_not_emptied_unasked(left, data, tmp_path):
+    (tmp_path / left).mkdir()
+    with pytest.raises(FileExistsError, match=f"has {left}, and no `config.json`.*--overwrite"):
+        train.train(ScenesEncNet(data=str(data), **TINY), tmp_path)
+    assert (tmp_path / left).exists()
+
+
+def test_models_of_another_kind_are_named(tiny_backbone, data, tmp_path):
+    tiny_backbone().save(tmp_path / "backbone.keras")
+    keras_encnet.ResNet14(width=4).save(tmp_path / "resnet14.keras")
+    image = folder.read_split(data, "test").image_paths[0]
+    with pytest.raises(ValueError, match="Expected a SegmentationModel. .*Classification"):
+        predict.main(tmp_path / "resnet14.keras", (image,), tmp_path / "out")
+    with pytest.raises(ValueError, match="or a ClassificationModel. .*backbone.keras', a Funct"):
+        evaluate.main(tmp_path / "backbone.keras", data=str(data))
+
+
+def test_a_truncated_model_is_named(run, data, tmp_path):
+    run_dir, *_ = run
+    path = tmp_path / "half.keras"
+    path.write_bytes((run_dir / "best.keras").read_bytes()[:20_000])
+    with pytest.raises(ValueError, match="damaged or something else. Received: model=.*half.keras"):
+        evaluate.main(path, data=str(data))
+
+
+def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
+    run_dir, *_ = run
+    other = scenes.write(tmp_path / "other", train=4, val=1, test=1)
+    (other / "classes.txt").write_text("ground\nbox\n")
+    with pytest.raises(ValueError, match="11 classes and the data has 2"):
+        evaluate.main(run_dir, data=str(other))
+
+
+def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
+    ground = scenes.CLASSES.index("ground")
+    config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **TINY)
+    run_folder.write_json(tmp_path / "config.json", run_folder.describe(config))
+    segmentation.build_model(config, scenes.CLASSES).save(tmp_path / "best.keras")
+    evaluate.main(tmp_path)
+    scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
+    split = folder.read_split(data, "test")
+    model = keras.models.load_model(tmp_path / "best.keras")
+    expected, _ = evaluate.evaluate(model, split, ignore_class=(ground, 255))
+    assert scores["pixel_accuracy"] == pytest.approx(float(expected.result()["pixel_accuracy"]))
+    evaluate.main(tmp_path, ignore_class=(255,))
+    assert json.loads((tmp_path / "evaluation-test" / "scores.json").read_text()) != scores
+
+
+def test_evaluation_warns_where_model_and_data_name_a_class_differently(
+    run, data, tmp_path, capsys
+):
+    run_dir, *_ = run
+    other = scenes.write(tmp_path / "other", train=1, val=1, test=1)
+    names = (other / "classes.txt").read_text()
+    (other / "classes.txt").write_text(names.replace("box", "crate"))
+    evaluate.main(run_dir, data=str(other), output=tmp_path / "scores")
+    assert "class 1 is 'box' to the model and 'crate' in" in capsys.readouterr().err
+
+
+def test_options_that_would_do_nothing_are_refused(run):
+    run_dir, *_ = run
+    with pytest.raises(ValueError, match="`--base-size` and `--protocol` would do nothing without"):
+        evaluate.main(run_dir, base_size=520, protocol="official")
+    with pytest.raises(ValueError, match="crop_size=0"):
+        evaluate.main(run_dir, crop_size=0)
+
+
+def test_an_fcn_takes_the_options_that_it_has(data):
+    options = {"align_corners": True, "dropout": 0.3, "auxiliary": "fcn"}
+    config = ScenesFCN(data=str(data), **TINY_FCN, **options)
+    model = segmentation.build_model(config, scenes.CLASSES)
+    assert set(model.output) == {"segmentation", "segmentation_stage3"}
+    assert model.get_layer("segmentation_dropout").rate == 0.3
+    assert model.get_layer("segmentation").align_corners
+
+
+def test_evaluation_of_nothing_says_what_it_wants(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"\.keras"):
+        evaluate.main(tmp_path)
+
+
+def test_predicted_masks_hold_class_ids_with_a_palette(run, data, tmp_path):
+    run_dir, *_ = run
+    image = folder.read_split(data, "test").image_paths[0]
+    predict.main(run_dir, (image,), tmp_path)
+    picture = Image.open(tmp_path / f"{image.stem}.png")
+    assert picture.mode == "P"
+    model = keras.models.load_model(run_dir / "best.keras")
+    expected = model.segment(predict.read_image(image))
+    np.testing.assert_array_equal(np.asarray(picture), expected)
+    answer = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
+    assert sum(answer["shares"].values()) == pytest.approx(1)
+    assert set(answer["present"]) <= set(scenes.CLASSES)
+    assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
+
+
+def test_prediction_checks_all_images_before_it_writes(run, data, tmp_path):
+    run_dir, *_ = run
+    image = folder.read_split(data, "test").image_paths[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no image")
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        predict.main(run_dir, (image, broken), tmp_path / "out")
+    with pytest.raises(ValueError, match="overwrite each other's results"):
+        predict.main(run_dir, (image, image), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_prediction_writes_over_no_image(run, tmp_path):
+    run_dir, *_ = run
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (32, 32)).save(photo)
+    before = photo.read_bytes()
+    for images, message in (
+        ((photo,), "overwritten by results.*photo.png"),
+        ((tmp_path / "a.jpg", tmp_path / "a_overlay.jpg"), "overwrite each other.*a_overlay.png"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict.main(run_dir, images, tmp_path)
+    assert photo.read_bytes() == before
+
+
+def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "scores.json"
+    run_folder.write_json(path, {"a": 1})
+
+    def fail(place):
+        place.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.write_whole(path, fail)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]

@@ -1,0 +1,1 @@
+"""Figures: overlays, curves, confusion matrices and codeword pages."""

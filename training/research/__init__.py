@@ -1,0 +1,1 @@
+"""The experiments behind the reports in `docs/reports/`."""

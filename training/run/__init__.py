@@ -1,0 +1,1 @@
+"""The fit loop: strategies, checkpoints, callbacks and the run folder."""

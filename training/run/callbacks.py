@@ -1,0 +1,180 @@
+"""What happens beside training: models saved, scores recorded, pictures drawn."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.figures import pictures
+from training.input.folder import read_mask
+from training.input.image_files import decode_image
+from training.run import checkpoints, run_folder
+
+# Validation images shown in TensorBoard.
+SHOWN = 4
+
+
+def of_run(run_dir, task, state, writes=True, averages=False):
+    """Returns the callbacks of a run that is recorded in `run_dir`.
+
+    Args:
+        run_dir: path of the run folder.
+        task: the task, see `training.tasks`.
+        state: the `checkpoints.State` that the run goes on from.
+        writes: whether this process records the run: of several machines, one does.
+        averages: whether to evaluate and save averaged weights.
+    """
+    best = max(state.history.get(task.monitor, ()), default=-np.inf)
+    recording = [
+        SaveModels(run_dir, task.monitor, best),
+        RecordHistory(run_dir, state.epoch),
+        keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
+        *task.callbacks(run_dir),
+    ]
+    recording = recording if writes else []
+    if averages:
+        recording = [AveragesIn(), *recording, AveragesOut()]
+    return [StopAtNaN(run_dir / "checkpoints", state), *task.checks(), *recording]
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises FloatingPointError when a loss isn't finite any more, before anything is saved."""
+
+    def __init__(self, directory, state):
+        super().__init__()
+        self.directory = directory
+        self.state = state
+
+    def on_train_batch_end(self, batch, logs=None):
+        # `Checkpointing`, the last callback, has yet to count this step.
+        self._check(logs, f"at step {self.state.step + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs, f"in validation after step {self.state.step}")
+
+    def _check(self, logs, when):
+        if np.isfinite(float(logs["loss"])) and np.isfinite(float(logs.get("val_loss", 0))):
+            return
+        values = {name: float(value) for name, value in logs.items() if name.endswith("loss")}
+        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+        outputs = [name for name in bad if name not in ("loss", "val_loss")]
+        raise FloatingPointError(
+            f"The loss is not finite {when}: "
+            f"{', '.join(f'{name} is {bad[name]}' for name in outputs or bad)}. "
+            f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
+            "--warmup-steps or --clip-norm 1 may help; under --precision float16, bfloat16."
+        )
+
+
+class CheckPixels(keras.callbacks.Callback):
+    """Raises RuntimeError unless validation has counted every labeled pixel, and each once.
+
+    Args:
+        metric: the `SegmentationMetrics` of the model.
+        pixels: integers `(classes,)`, how many pixels of each class there are.
+    """
+
+    def __init__(self, metric, pixels):
+        super().__init__()
+        self.metric = metric
+        self.pixels = np.asarray(pixels)
+
+    def on_test_end(self, logs=None):
+        counted = tf.reduce_sum(self.metric.confusion_matrix.value, axis=1).numpy()
+        if (counted != self.pixels).any():
+            worst = np.argmax(np.abs(counted - self.pixels))
+            raise RuntimeError(
+                f"Validation counted {counted[worst]} pixels of class {worst}, of which there are "
+                f"{self.pixels[worst]}: it must see each image once."
+            )
+
+
+class AveragesIn(keras.callbacks.Callback):
+    """Puts averaged weights in the place of the weights, for validation and what is saved then."""
+
+    def on_test_begin(self, logs=None):
+        _swap_averages(self.model)
+
+
+class AveragesOut(keras.callbacks.Callback):
+    """Puts the weights back, for the checkpoint and for training."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        _swap_averages(self.model)
+
+
+def _swap_averages(model):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    for variable, average in pairs:
+        value = variable.numpy()
+        variable.assign(average.numpy())
+        average.assign(value)
+
+
+class SaveModels(keras.callbacks.Callback):
+    """Saves the last model, and the best by the score `monitor`, whole or not at all."""
+
+    def __init__(self, run_dir, monitor, best=-np.inf):
+        super().__init__()
+        self.run_dir = run_dir
+        self.monitor = monitor
+        self.best = best
+
+    def on_epoch_end(self, epoch, logs=None):
+        run_folder.write_whole(self.run_dir / "last.keras", self.model.save)
+        if logs[self.monitor] > self.best:
+            self.best = logs[self.monitor]
+            run_folder.write_whole(self.run_dir / "best.keras", self.model.save)
+            scores = {name: value for name, value in logs.items() if name.startswith("val_")}
+            run_folder.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
+
+
+class RecordHistory(keras.callbacks.Callback):
+    """Writes each epoch's numbers as JSON, and their course as a picture.
+
+    Beside the logs these are the learning rate and how many seconds the epoch took, validation
+    included; of an epoch that was interrupted, only what was trained since.
+    """
+
+    def __init__(self, run_dir, epochs_done=0):
+        super().__init__()
+        self.run_dir = run_dir
+        written = run_folder.read_json(run_dir / "history.json", default={})
+        self.history = {name: values[:epochs_done] for name, values in written.items()}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {
+            **logs,
+            "learning_rate": self.model.optimizer.learning_rate,
+            "seconds": time.perf_counter() - self.began,
+        }
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        run_folder.write_json(self.run_dir / "history.json", self.history)
+        pictures.save_curves(self.run_dir / "curves.png", self.history)
+
+
+class ShowPredictions(keras.callbacks.Callback):
+    """Shows TensorBoard some validation images: image, truth and prediction side by side."""
+
+    def __init__(self, log_dir, split):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(log_dir))
+        count = min(SHOWN, len(split))
+        self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
+        self.masks = [read_mask(path) for path in split.mask_paths[:count]]
+
+    def on_epoch_end(self, epoch, logs=None):
+        classes = self.model.classes
+        with self.writer.as_default(step=epoch):
+            predictions = self.model.segment(self.images)
+            for i, row in enumerate(zip(self.images, self.masks, predictions, strict=True)):
+                image, truth, prediction = row
+                painted = [pictures.color(mask, classes) for mask in (truth, prediction)]
+                tf.summary.image(f"image_{i}", np.concatenate([image, *painted], axis=1)[None])
+        self.writer.flush()
