@@ -12,7 +12,7 @@ from typing import Literal
 
 from training import cli, configs
 from training.run import run_folder
-from training.train import train
+from training.run.fit import train
 
 # The recipes of each order.
 ORDERS = {

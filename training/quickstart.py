@@ -28,7 +28,7 @@ from training.input.folder import read_mask
 from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
 from training.run import run_folder
-from training.train import train
+from training.run.fit import train
 
 NETWORKS = {"FCN": ScenesFCN(), "EncNet": ScenesEncNet()}
 ABLATION = {

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet.export import export_saved_model
-from training import evaluate, train
+from training import evaluate
 from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
 from training.datasets import cifar
-from training.run import callbacks
+from training.run import callbacks, fit
 from training.tasks import task_of
 
 TINY = {"width": 4, "num_codewords": 3, "batch_size": 8, "epochs": 2, "checkpoint_every": 2}
@@ -37,7 +37,7 @@ def small_data():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    return run_dir, *train.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+    return run_dir, *fit.train(CIFAR10EncNet16k64d(**TINY), run_dir)
 
 
 def test_every_recipe_builds_the_network_of_its_name():
@@ -73,7 +73,7 @@ def test_a_run_leaves_the_same_record_as_segmentation(run):
 def test_the_rate_falls_by_a_cosine_to_zero_over_however_many_epochs(run):
     _, model, _ = run
     schedule = model.optimizer.get_config()["learning_rate"]
-    rates = [float(train.schedule(ClassificationConfig(), 10)(step)) for step in (0, 5, 10)]
+    rates = [float(fit.schedule(ClassificationConfig(), 10)(step)) for step in (0, 5, 10)]
     np.testing.assert_allclose(rates, [0.1, 0.05, 0.0], atol=1e-7)
     assert schedule["config"]["decay_steps"] == 10  # of 2 epochs
 
@@ -93,7 +93,7 @@ def interrupted(config, run_dir, monkeypatch, steps):
     with monkeypatch.context() as patch:
         patch.setattr(callbacks, "of_run", lambda *a, **b: [*of_run(*a, **b), Interrupt()])
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, run_dir)
+            fit.train(config, run_dir)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
     config = CIFAR10EncNet16k64d(**TINY)
     # In the second epoch, a step after a checkpoint.
     interrupted(config, tmp_path / "run", monkeypatch, steps=9)
-    model, history = train.train(config, tmp_path / "run")
+    model, history = fit.train(config, tmp_path / "run")
     _, uninterrupted, expected = run
     for one, other in zip(model.variables, uninterrupted.variables, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
@@ -122,7 +122,7 @@ def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
     tf.config.run_functions_eagerly(True)
     try:
         interrupted(config, run_dir, monkeypatch, steps=3)
-        model, history = train.train(config, run_dir)
+        model, history = fit.train(config, run_dir)
         assert len(history["val_accuracy"]) == 2
         evaluate.main(run_dir)
     finally:
@@ -140,15 +140,15 @@ def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
 def test_a_finished_run_and_one_of_other_options_are_refused(run):
     run_dir, *_ = run
     with pytest.raises(FileExistsError, match=r"finished, after 2 epochs.*--overwrite"):
-        train.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+        fit.train(CIFAR10EncNet16k64d(**TINY), run_dir)
     with pytest.raises(FileExistsError, match=r"epochs=2: go on with these.*--overwrite"):
-        train.train(CIFAR10EncNet16k64d(**{**TINY, "epochs": 3}), run_dir)
+        fit.train(CIFAR10EncNet16k64d(**{**TINY, "epochs": 3}), run_dir)
 
 
 def test_overwriting_begins_anew(tmp_path):
     config = {**TINY, "epochs": 1}
-    train.train(CIFAR10EncNet16k64d(**config), tmp_path)
-    _, history = train.train(CIFAR10EncNet16k64d(**config, overwrite=True), tmp_path)
+    fit.train(CIFAR10EncNet16k64d(**config), tmp_path)
+    _, history = fit.train(CIFAR10EncNet16k64d(**config, overwrite=True), tmp_path)
     assert len(history["loss"]) == 1
 
 

@@ -10,6 +10,7 @@ import keras_encnet
 from training import cli, train
 from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
 from training.datasets import scenes
+from training.run import fit
 from training.tasks import segmentation
 
 TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
@@ -58,7 +59,7 @@ def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
     root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
     spoil(root)
     with pytest.raises((ValueError, OSError), match=message):
-        train.train(ScenesFCN(data=str(root), **TINY_FCN), tmp_path / "run")
+        fit.train(ScenesFCN(data=str(root), **TINY_FCN), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # so the mended data can be tried under the same name
 
 
@@ -68,7 +69,7 @@ def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
 def test_a_wrong_option_leaves_no_run_behind(option, tmp_path):
     data = scenes.write(tmp_path / "scenes", train=8, val=1, test=1)
     with pytest.raises(ValueError, match=next(iter(option))):
-        train.train(ScenesFCN(data=str(data), **TINY_FCN, **option), tmp_path / "run")
+        fit.train(ScenesFCN(data=str(data), **TINY_FCN, **option), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -96,7 +97,7 @@ def test_the_heads_rate_is_multiplied_and_the_backbones_is_not():
     config = ScenesEncNet(head_multiplier=10.0, **TINY)
     model = segmentation.build_model(config, ["a", "b"])
     multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
-    optimizer = train.optimizer(config, steps=10, multipliers=multipliers)
+    optimizer = fit.optimizer(config, steps=10, multipliers=multipliers)
     assert "conv1_conv" not in optimizer.multipliers
     assert optimizer.multipliers["segmentation_logits"] == 10.0
     assert optimizer.multipliers["context_encoding"] == 10.0

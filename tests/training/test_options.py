@@ -6,10 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from training import train
 from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
-from training.run import checkpoints
+from training.run import checkpoints, fit
 from training.run.callbacks import CheckPixels
 
 TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
@@ -44,8 +43,8 @@ def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_pa
 
 
 def check_mixed(config, run_dir, precision):
-    before = train.task_of(config).build_model().get_weights()
-    model, history = train.train(config, run_dir)
+    before = fit.task_of(config).build_model().get_weights()
+    model, history = fit.train(config, run_dir)
     assert all(np.isfinite(values).all() for values in history.values())
     assert any((one != other).any() for one, other in zip(before, model.get_weights(), strict=True))
     # The convolutions in half the bits, the weights and the answers in float32.
@@ -60,13 +59,13 @@ def check_mixed(config, run_dir, precision):
 
 def test_averaged_weights_are_saved_and_the_weights_go_on(small_cifar, tmp_path):
     options = {**TINY_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
-    model, history = train.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
-    plain, _ = train.train(
+    model, history = fit.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
+    plain, _ = fit.train(
         CIFAR10EncNet16k64d(epochs=3, **{**options, "average_weights": None}), tmp_path / "plain"
     )
     # The checkpoint has the weights, which averaging must not have touched, and the averages.
-    again = train.task_of(CIFAR10EncNet16k64d(**options)).build_model()
-    again.compile(train.optimizer(CIFAR10EncNet16k64d(**options), 6), "mse")
+    again = fit.task_of(CIFAR10EncNet16k64d(**options)).build_model()
+    again.compile(fit.optimizer(CIFAR10EncNet16k64d(**options), 6), "mse")
     checkpoints.restore(again, tmp_path / "run" / "checkpoints")
     for one, other in zip(again.weights, plain.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
@@ -92,7 +91,7 @@ def test_averaged_weights_are_saved_and_the_weights_go_on(small_cifar, tmp_path)
 def test_a_long_gradient_is_shortened(small_cifar):
     config = CIFAR10EncNet16k64d(clip_norm=0.1, learning_rate=1.0, momentum=0.0, l2=0.0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    optimizer = train.optimizer(config, steps=10)
+    optimizer = fit.optimizer(config, steps=10)
     before = np.concatenate([w.numpy().ravel() for w in model.weights])
     optimizer.apply([np.full(w.shape, 100.0, "float32") for w in model.weights], model.weights)
     after = np.concatenate([w.numpy().ravel() for w in model.weights])
@@ -102,7 +101,7 @@ def test_a_long_gradient_is_shortened(small_cifar):
 def test_a_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
     options = {**TINY_SCENES, "warmup_steps": 0, "checkpoint_every": 1, "learning_rate": 1e30}
     with pytest.raises(FloatingPointError) as stop:
-        train.train(ScenesEncNet(data=data, epochs=2, **options), tmp_path)
+        fit.train(ScenesEncNet(data=data, epochs=2, **options), tmp_path)
     message = str(stop.value)
     assert "not finite at step 2: " in message
     assert "segmentation_loss is " in message
@@ -148,7 +147,7 @@ def test_validation_that_misses_or_repeats_an_image_is_found(rng):
 )
 def test_options_that_would_do_nothing_are_refused_before_anything_is_read(config, named, tmp_path):
     with pytest.raises(ValueError, match=f"{named} would do nothing.*Received: "):
-        train.train(config, tmp_path / "run")
+        fit.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -169,7 +168,7 @@ def test_options_that_would_do_nothing_are_refused_before_anything_is_read(confi
 def test_options_out_of_range_are_refused_before_anything_is_read(name, value, tmp_path):
     option = name.replace("_", "-")
     with pytest.raises(ValueError, match=f"`--{option}` must be .*Received: {name}={value}"):
-        train.train(ScenesEncNet(**{name: value}), tmp_path / "run")
+        fit.train(ScenesEncNet(**{name: value}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -186,4 +185,4 @@ def test_options_out_of_range_are_refused_before_anything_is_read(name, value, t
     ],
 )
 def test_options_that_are_of_use_are_taken(config):
-    train.check_options(config)
+    fit.check_options(config)

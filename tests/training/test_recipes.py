@@ -12,10 +12,11 @@ from PIL import Image
 
 from keras_encnet import labels
 from keras_encnet.export import export_saved_model
-from training import evaluate, train
+from training import evaluate
 from training.configs import RECIPES, SegmentationConfig
 from training.datasets import scenes
 from training.figures import pictures
+from training.run import fit
 from training.tasks import segmentation, task_of
 
 # Those of segmentation; tests/training/test_cifar_runs.py has the others.
@@ -141,8 +142,8 @@ def run_all_the_way(name, data, backbones, folder):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(segmentation.Segmentation, "callbacks", lambda *unused: [Interrupt()])
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, run_dir)
-    model, history = train.train(config, run_dir)
+            fit.train(config, run_dir)
+    model, history = fit.train(config, run_dir)
     assert len(history["val_mean_iou"]) == 2
     assert np.isfinite(history["loss"]).all()
 
@@ -188,7 +189,7 @@ def test_a_recipe_of_each_size_learns_from_crops_of_it(name, datasets):
     config, _ = small(name, datasets(name), **sizes(name))
     task = task_of(config)
     model = task.build_model()
-    optimizer = train.optimizer(config, task.steps_per_epoch * config.epochs)
+    optimizer = fit.optimizer(config, task.steps_per_epoch * config.epochs)
     model.compile(optimizer, run_eagerly=True, **task.objectives(model))
     images, masks = next(iter(task.train_batches(model)))
     assert images.shape == (2, *config.crop_size, 3)

@@ -25,7 +25,7 @@ from training.datasets import open_split
 from training.evaluate import MULTI_SCALE, evaluate, evaluate_multi_scale, report
 from training.research import ablation_report
 from training.run import run_folder
-from training.train import train
+from training.run.fit import train
 
 SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
 CODEWORDS = (0, 8, 16, 32, 64)

@@ -19,8 +19,8 @@ from training import cli
 from training.configs import RECIPES
 from training.configs.config import SegmentationConfig
 from training.run import run_folder
+from training.run.fit import changed, check_options, optimizer, set_up
 from training.tasks.segmentation import Segmentation
-from training.train import changed, check_options, optimizer, set_up
 
 STEPS = 40
 # The steps after which features and gradients are looked at.

@@ -27,8 +27,8 @@ from training.figures import pictures
 from training.research.ablate import check_same, config_of
 from training.research.ablation_report import SCORES
 from training.run import run_folder
+from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
-from training.train import optimizer, set_up
 
 OUTPUT_STRIDE = 16
 # Steps between two looks of the diagnostics, and the images that they look at.

@@ -9,8 +9,8 @@ import pytest
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.research import first_steps
+from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
-from training.train import optimizer, set_up
 
 SMALL = {"width_multiplier": 0.125, "batch_size": 2, "warmup_steps": 0, "epochs": 2}
 

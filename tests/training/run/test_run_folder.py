@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 import keras_encnet
-from training import evaluate, predict, train
+from training import evaluate, predict
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image
-from training.run import run_folder
+from training.run import fit, run_folder
 from training.tasks import segmentation
 
 TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    model, history = train.train(ScenesEncNet(data=str(data), **TINY), run_dir)
+    model, history = fit.train(ScenesEncNet(data=str(data), **TINY), run_dir)
     return run_dir, model, history
 
 
@@ -57,7 +57,7 @@ def test_the_saved_model_answers_as_the_trained_one(run):
 
 def test_the_same_seed_trains_the_same_weights(run, data, tmp_path):
     _, model, _ = run
-    again, _ = train.train(ScenesEncNet(data=str(data), **TINY), tmp_path / "again")
+    again, _ = fit.train(ScenesEncNet(data=str(data), **TINY), tmp_path / "again")
     for first, second in zip(model.weights, again.weights, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
@@ -66,7 +66,7 @@ def test_a_run_folder_is_not_written_over_unasked(run, data):
     run_dir, *_ = run
     config = ScenesEncNet(data=str(data), **TINY)
     with pytest.raises(FileExistsError, match="--overwrite"):
-        train.train(config, run_dir)
+        fit.train(config, run_dir)
 
 
 def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
@@ -94,7 +94,7 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
 def test_a_folder_that_holds_other_results_is_not_emptied_unasked(left, data, tmp_path):
     (tmp_path / left).mkdir()
     with pytest.raises(FileExistsError, match=f"has {left}, and no `config.json`.*--overwrite"):
-        train.train(ScenesEncNet(data=str(data), **TINY), tmp_path)
+        fit.train(ScenesEncNet(data=str(data), **TINY), tmp_path)
     assert (tmp_path / left).exists()
 
 

@@ -7,11 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training import train
 from training.configs import RECIPES, CIFAR10EncNet16k64d, ScenesEncNet
 from training.datasets import cifar
 from training.input import cifar_batches, folder, segmentation_batches
-from training.run import strategies
+from training.run import fit, strategies
 
 # Replicas of all machines, and machines.
 LAYOUTS = [(2, 1), (3, 1), (4, 1), (2, 2), (4, 2), (3, 3)]
@@ -206,7 +205,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused():
 
 def test_the_learning_rate_goes_with_the_batch_size():
     def rate(recipe, **options):
-        return float(train.schedule(recipe(**options), steps=10)(0))
+        return float(fit.schedule(recipe(**options), steps=10)(0))
 
     cosine, poly = CIFAR10EncNet16k64d, ScenesEncNet
     for recipe, options in ((cosine, {}), (poly, {"warmup_steps": 0})):
