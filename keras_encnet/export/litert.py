@@ -5,7 +5,7 @@ import tempfile
 import tensorflow as tf
 
 from keras_encnet.export.plain import PlainModel
-from keras_encnet.utils.files import whole_file
+from keras_encnet.utils.files import atomic_file
 
 
 def export_litert(model, path, size=None, probabilities=False):
@@ -27,5 +27,5 @@ def export_litert(model, path, size=None, probabilities=False):
         # By way of a SavedModel the file keeps the names of inputs and outputs.
         tf.saved_model.save(plain, folder, {"serving_default": plain.answer})
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-    with whole_file(path) as place:
+    with atomic_file(path) as place:
         place.write_bytes(content)

@@ -1,7 +1,7 @@
 """ONNX files, for the runtimes that read them."""
 
 from keras_encnet.export.plain import PlainModel
-from keras_encnet.utils.files import whole_file
+from keras_encnet.utils.files import atomic_file
 
 OPSET = 18
 
@@ -35,7 +35,7 @@ def export_onnx(model, path, size=None, probabilities=False, opset=OPSET):
     for node in proto.graph.node:
         if node.op_type == "Conv":
             _pad_explicitly(node, onnx.helper)
-    with whole_file(path) as place:
+    with atomic_file(path) as place:
         onnx.save(proto, place)
 
 

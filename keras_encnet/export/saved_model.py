@@ -15,7 +15,7 @@ from keras_encnet.export.warm_up import write_warm_up_requests
 from keras_encnet.labels import voc_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import is_count
-from keras_encnet.utils.files import whole_folder
+from keras_encnet.utils.files import atomic_folder
 
 DEFAULT_SIZE = (512, 512)
 
@@ -118,7 +118,7 @@ def export_saved_model(
     else:
         signatures = ClassificationSignatures(**arguments)
 
-    with whole_folder(path) as place:
+    with atomic_folder(path) as place:
         functions = signatures.functions()
         _write(signatures, functions, place, model.class_names, palette)
         if warm_up:

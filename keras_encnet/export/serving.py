@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from keras_encnet.utils.files import whole_file
+from keras_encnet.utils.files import atomic_file
 
 MODELS = """\
 # tensorflow_model_server --model_config_file=<this file>
@@ -64,5 +64,5 @@ def write_configuration(folder, export, base_path=None):
     }
     for name, text in contents.items():
         if not (folder / name).exists():
-            with whole_file(folder / name) as place:
+            with atomic_file(folder / name) as place:
                 place.write_text(text)

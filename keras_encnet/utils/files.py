@@ -1,34 +1,59 @@
-"""Files and folders that are there whole or not at all."""
+"""Atomic writes: a file or a folder appears complete under its name, or not at all.
+
+Temporary names start with `.tmp-` and end in the final name. Only a killed process leaves one.
+"""
 
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def whole_folder(path):
-    """Gives a folder beside `path`, which gets that name only when all went well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Context manager that writes a file atomically.
+
+    It yields a temporary path in the same folder, to be written to by the body. If the body
+    succeeds, that file replaces `path`; if it raises, the file is deleted and `path` unchanged.
+    Writers in other threads, processes or machines get temporary paths of their own.
+
+    Args:
+        path: the file. Missing parent folders are created.
+    """
+    temporary = _temporary(path)
     try:
-        yield place
-        place.chmod(0o755)  # mkdtemp's folders are readable to their owner alone
-        os.rename(place, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def whole_file(path):
-    """Gives a path beside `path`; the file there gets that name only when all went well."""
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Context manager that writes a folder atomically.
+
+    It yields a new, empty folder next to `path`, to be filled by the body. If the body succeeds,
+    that folder is renamed to `path`; if it raises, the folder is deleted.
+
+    Args:
+        path: the folder. Missing parent folders are created.
+
+    Raises:
+        OSError: if `path` exists and is not an empty folder.
+    """
+    temporary = _temporary(path)
+    temporary.mkdir()  # unlike `tempfile.mkdtemp`, with the permissions of an ordinary folder
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield place
-        os.replace(place, path)
-    finally:
-        place.unlink(missing_ok=True)
+    # `secrets` rather than `random`: processes with the same seed must not share a name.
+    return path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
