@@ -1,5 +1,8 @@
 """What the package promises about itself."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -32,6 +35,50 @@ def test_importing_needs_tensorflow_keras_and_numpy_alone():
 def test_every_public_name_exists_and_is_documented():
     for name in keras_encnet.__all__:
         assert getattr(keras_encnet, name).__doc__, name
+
+
+def is_overridden(cls, name):
+    """Returns whether a method is declared by a base class, whose signature then applies."""
+    return any(hasattr(base, name) for base in cls.__mro__[1:] if base is not object)
+
+
+def unannotated(module):
+    """Yields the public functions and methods of a module that lack an annotation."""
+    for name, value in vars(module).items():
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        functions = {name: value}
+        if inspect.isclass(value):
+            functions = {
+                f"{name}.{member}": function
+                for member, function in vars(value).items()
+                if member == "__init__" or not member.startswith("_")
+                if member == "__init__" or not is_overridden(value, member)
+            }
+        for label, function in functions.items():
+            function = inspect.unwrap(getattr(function, "__func__", function))
+            if not inspect.isfunction(function):
+                continue
+            signature = inspect.signature(function)
+            parameters = [
+                p
+                for p in signature.parameters.values()
+                if p.name not in ("self", "cls") and p.kind is not p.VAR_KEYWORD
+            ]
+            complete = all(p.annotation is not p.empty for p in parameters)
+            returns = function.__name__ == "__init__" or (
+                signature.return_annotation is not signature.empty
+            )
+            if not (complete and returns):
+                yield label
+
+
+MODULES = [m.name for m in pkgutil.walk_packages(keras_encnet.__path__, "keras_encnet.")]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_functions_and_methods_are_annotated(module):
+    assert list(unannotated(importlib.import_module(module))) == []
 
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
