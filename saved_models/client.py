@@ -13,6 +13,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from keras_encnet.utils.files import atomic_file
 from saved_models.rest_client import RestClient, ServerError
 from training import cli
 from training.run import run_folder
@@ -145,7 +146,8 @@ def process(client, path, mask):
     seconds = time.perf_counter() - began
     png = answer.pop("mask_png_bytes", None)
     if png and error is None:
-        run_folder.write_whole(mask, lambda place: place.write_bytes(png))
+        with atomic_file(mask) as temporary:
+            temporary.write_bytes(png)
     answer = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in answer.items()}
     return Result(path, answer, error, seconds)
 

@@ -11,8 +11,6 @@ images by number, which is what lets a run go on at any step.
 import dataclasses
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.core.download.util import DownloadError
 from tqdm import tqdm
 
+from keras_encnet.utils.files import atomic_folder
 from training import cli
 from training.datasets import cityscapes
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
@@ -139,7 +138,7 @@ def check_counts(source, builder):
 
 
 def write(source, builder, output):
-    """Writes a prepared data set as a folder, whole or not at all.
+    """Writes a prepared data set as a folder, atomically.
 
     Args:
         source: a `Source`.
@@ -166,9 +165,7 @@ def write(source, builder, output):
             "The folder holds something else: name another one, or remove it. "
             f"Received: output={str(output)!r}"
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
-        draft = Path(beside) / output.name
+    with atomic_folder(output) as draft:
         stems = {split: _write_split(source, builder, split, draft) for split in source.counts}
         stems |= {
             name: [stem for split in splits for stem in stems[split]]
@@ -178,7 +175,6 @@ def write(source, builder, output):
             (draft / f"{NAMES.get(split, split)}.txt").write_text("\n".join(names) + "\n")
         (draft / "classes.txt").write_text("\n".join(source.class_names) + "\n")
         (draft / "dataset.json").write_text(json.dumps(record, indent=2) + "\n")
-        os.rename(draft, output)
     return output
 
 

@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 import keras_encnet
 from keras_encnet.labels import VOC, voc_palette
+from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.evaluate import multi_scale_options
 from training.input.image_files import decode_image
-from training.run import run_folder, trained_models
+from training.run import trained_models
 
 PLACE = "results/VOC2012/Segmentation/{}_{}_cls/{}.png"
 
@@ -69,16 +70,13 @@ def main(
             return network.segment(image)
         return segmenter(keras_encnet.preprocess_input(image, network.preprocessing)).argmax(-1)
 
-    def write(place):
-        with tarfile.open(place, "w:gz") as archive:
-            for image_id, path in zip(image_ids, tqdm(paths, unit="image"), strict=True):
-                image = decode_image(str(path)).numpy()
-                entry = tarfile.TarInfo(PLACE.format(competition, split, image_id))
-                png = encode(segment(image))
-                entry.size = len(png)
-                archive.addfile(entry, io.BytesIO(png))
-
-    run_folder.write_whole(output, write)
+    with atomic_file(output) as temporary, tarfile.open(temporary, "w:gz") as archive:
+        for image_id, path in zip(image_ids, tqdm(paths, unit="image"), strict=True):
+            image = decode_image(str(path)).numpy()
+            entry = tarfile.TarInfo(PLACE.format(competition, split, image_id))
+            png = encode(segment(image))
+            entry.size = len(png)
+            archive.addfile(entry, io.BytesIO(png))
     print(f"written to {output}")
 
 

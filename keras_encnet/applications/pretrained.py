@@ -8,7 +8,6 @@ weights, which need it no more.
 import dataclasses
 import hashlib
 import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from keras_encnet.labels import ADE20K, CITYSCAPES, PASCAL_CONTEXT, voc_palette
 from keras_encnet.models.structure import variant_parts
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
+from keras_encnet.utils.files import atomic_file
 
 OFFICIAL = "https://s3.us-west-1.wasabisys.com/encoding/models/{}.zip"
 MMSEGMENTATION = "https://download.openmmlab.com/mmsegmentation/v0.5/encnet/{}/{}_{}.pth"
@@ -203,9 +203,8 @@ def fetch(entry, folder=None):
     if not converted.exists():
         checkpoint = _download(entry, folder)
         model = from_pytorch(checkpoint, align_corners=entry.structure["align_corners"])
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as place:
-            model.save_weights(Path(place, converted.name))
-            os.replace(Path(place, converted.name), converted)
+        with atomic_file(converted) as temporary:
+            model.save_weights(temporary)
     return converted
 
 
@@ -214,23 +213,21 @@ def _download(entry, folder):
     final = folder / name
     if final.exists() and _digest(final, entry.algorithm).startswith(entry.digest):
         return final
-    # A folder of its own: two that download at once don't share a half-written file.
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as place:
+    with atomic_file(final) as temporary:
         try:
-            path = keras.utils.get_file(name, entry.address, cache_dir=place, cache_subdir="")
+            keras.utils.get_file(temporary.name, entry.address, cache_dir=folder, cache_subdir="")
         except Exception as error:  # what Keras raises has no class of its own
             raise OSError(
                 f"Could not download {entry.address}: {error}. If you have the file, put it at "
                 f"{final}."
             ) from error
-        digest = _digest(path, entry.algorithm)
+        digest = _digest(temporary, entry.algorithm)
         if not digest.startswith(entry.digest):
             raise ValueError(
                 f"{entry.address} isn't the file that was published: its {entry.algorithm} should "
                 f"begin with {entry.digest}. It was not kept; if you have the right one, put it at "
                 f"{final}. Received: {digest}"
             )
-        os.replace(path, final)
     return final
 
 

@@ -8,7 +8,6 @@ file, byte for byte, under one version of Keras.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import keras
 
 from keras_encnet.pytorch import from_pytorch
+from keras_encnet.utils.files import atomic_file
 
 # The earliest date that a zip archive can hold, and the same as Keras writes it.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -76,13 +76,14 @@ def save_reproducibly(model, path):
         OSError: if it can't be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        draft, final = Path(folder) / "draft", Path(folder) / path.name
-        # As a folder: where memory is plenty, Keras holds a zipped model's weights in it twice.
+    with (
+        atomic_file(path) as temporary,
+        tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as draft,
+    ):
+        # As a folder: when saving a zipped model, Keras holds its weights in memory twice.
         model.save(draft, zipped=False)
-        with zipfile.ZipFile(final, "w") as archive:
-            for part in sorted(part for part in draft.rglob("*") if part.is_file()):
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for part in sorted(part for part in Path(draft).rglob("*") if part.is_file()):
                 member = zipfile.ZipInfo(part.relative_to(draft).as_posix(), ZIP_EPOCH)
                 member.file_size = part.stat().st_size
                 with open(part, "rb") as reader, archive.open(member, "w") as writer:
@@ -90,7 +91,6 @@ def save_reproducibly(model, path):
                         writer.write(_without_circumstances(reader.read()))
                     else:
                         shutil.copyfileobj(reader, writer, 2**20)
-        os.replace(final, path)
 
 
 def _without_circumstances(text):

@@ -59,7 +59,7 @@ def server(tmp_path):
 def entry(server, monkeypatch):
     """A published model of five classes whose file the server has."""
     published = tiny(5, variant="official")
-    monkeypatch.setattr("keras_encnet.pytorch.from_pytorch", lambda *args, **kwargs: published)
+    monkeypatch.setattr(pretrained, "from_pytorch", lambda *args, **kwargs: published)
     return dataclasses.replace(
         pretrained.find("EncNet50", "ade20k_official"),
         address=f"{server[0]}/whole.pth",

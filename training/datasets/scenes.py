@@ -15,13 +15,12 @@ writes them in the layout of the folder data set.
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from keras_encnet.utils.files import atomic_folder
 from training.datasets import scene_painting
 
 # The class that tells a scene, and the name of a disc in it.
@@ -145,29 +144,30 @@ def write(root: Path, *, train=512, val=64, test=128, seed=0):
     record = {"version": VERSION, "seed": seed, **splits}
     if _is_written(root, record):
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as beside:
-        draft = Path(beside) / root.name
-        for folder in ("images", "labels"):
-            (draft / folder).mkdir(parents=True)
-        for split, (name, count) in enumerate(splits.items()):
-            stems = [f"{name}_{index:05d}" for index in range(count)]
-            for index, stem in enumerate(stems):
-                scene = list(SCENES)[index % len(SCENES)]
-                drawn = draw_scene(np.random.default_rng([seed, split, index]), scene)
-                for folder, pixels in zip(("images", "labels"), drawn, strict=True):
-                    path = draft / folder / f"{stem}.png"
-                    Image.fromarray(pixels).save(path, compress_level=1)
-            (draft / f"{name}.txt").write_text("\n".join(stems) + "\n")
-        (draft / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-        (draft / "scenes.json").write_text(json.dumps(record, indent=2) + "\n")
-        try:
-            os.rename(draft, root)
-        except OSError:
-            # Someone else was faster. That is as good, if they wrote the same.
-            if not _is_written(root, record):
-                raise
+    try:
+        with atomic_folder(root) as draft:
+            _write_splits(draft, splits, seed)
+            (draft / "scenes.json").write_text(json.dumps(record, indent=2) + "\n")
+    except OSError:
+        # Another process was faster, which is fine if it wrote the same.
+        if not _is_written(root, record):
+            raise
     return root
+
+
+def _write_splits(root, splits, seed):
+    for folder in ("images", "labels"):
+        (root / folder).mkdir()
+    for split, (name, count) in enumerate(splits.items()):
+        stems = [f"{name}_{index:05d}" for index in range(count)]
+        for index, stem in enumerate(stems):
+            scene = list(SCENES)[index % len(SCENES)]
+            painted = draw_scene(np.random.default_rng([seed, split, index]), scene)
+            for folder, pixels in zip(("images", "labels"), painted, strict=True):
+                path = root / folder / f"{stem}.png"
+                Image.fromarray(pixels).save(path, compress_level=1)
+        (root / f"{name}.txt").write_text("\n".join(stems) + "\n")
+    (root / "classes.txt").write_text("\n".join(CLASSES) + "\n")
 
 
 def _is_written(root, record):

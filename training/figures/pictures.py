@@ -5,7 +5,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from training.run.run_folder import write_whole
+from keras_encnet.utils.files import atomic_file
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -42,7 +42,8 @@ def save_indexed(path, mask, classes):
         picture.putpalette(palette(classes).tobytes())
     else:
         picture = Image.fromarray(mask.astype("uint16"))
-    write_whole(path, picture.save)
+    with atomic_file(path) as temporary:
+        picture.save(temporary)
 
 
 def save_overlay(path, image, mask, class_names):
@@ -200,6 +201,7 @@ def _legend(place, ids, class_names, **options):
 
 
 def save(figure, path):
-    """Writes a figure of matplotlib, in one piece, and closes it."""
-    write_whole(path, lambda place: figure.savefig(place, dpi=120))
+    """Writes a Matplotlib figure atomically and closes it."""
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -5,6 +5,7 @@
 
 import tabulate
 
+from keras_encnet.utils.files import atomic_file
 from training.figures import pictures
 from training.run import run_folder
 
@@ -23,7 +24,8 @@ TABLE = ("fcn", "se_weight_0", FULL, "deeper", "multi_scale")
 def write(output, config):
     """Writes the table, a plot of its rows and one of the sweeps, of all results in a folder."""
     results = collect(output)
-    run_folder.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
+    with atomic_file(output / "table.md") as temporary:
+        temporary.write_text(table(results))
     rows = {results[name][0]["label"]: results[name] for name in TABLE if name in results}
     curves = {SWEPT[field]: points for field, points in sweeps(results, config).items()}
     for file, plotted in (("rows.png", {"": rows}), ("sweeps.png", curves)):

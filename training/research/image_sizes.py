@@ -14,6 +14,7 @@ import tabulate
 
 import keras_encnet
 from keras_encnet.layers import Encoding
+from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.datasets import open_split
 from training.evaluate import evaluate, evaluate_multi_scale, multi_scale_options, report
@@ -82,7 +83,8 @@ def main(
     record = {"data": Path(data).name, "split": split, "images": len(images), "sums": sums}
     record |= {"multi_scale": how, "results": results, "environment": run_folder.environment()}
     run_folder.write_json(output / "scores.json", record)
-    run_folder.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
+    with atomic_file(output / "table.md") as temporary:
+        temporary.write_text(table(results))
     print(f"{table(results)}written to {output}")
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 import keras_encnet
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.metrics import presence_scores
+from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.figures import pictures
 from training.research.ablate import check_same, config_of
@@ -106,7 +107,8 @@ def main(
         ]
         for name in CHOICES
     }
-    run_folder.write_whole(output / "table.md", lambda place: place.write_text(table(results)))
+    with atomic_file(output / "table.md") as temporary:
+        temporary.write_text(table(results))
     pictures.save_diagnostics(
         output / "diagnostics.png", {k: results[name][0] for k, name in COMPARED.items()}
     )
@@ -141,7 +143,8 @@ def features(config, path):
         arrays = {f"x{i}": x for i, (x, _) in enumerate(images)}
         arrays |= {f"y{i}": y for i, (_, y) in enumerate(images)}
         xs, ys = (np.stack(part) for part in zip(*crops, strict=True))
-        run_folder.write_whole(path, lambda place: np.savez(place, crops=xs, masks=ys, **arrays))
+        with atomic_file(path) as temporary:
+            np.savez(temporary, crops=xs, masks=ys, **arrays)
     with np.load(path) as arrays:
         images = [(arrays[f"x{i}"], arrays[f"y{i}"]) for i in range(len(task.val_split))]
         return (arrays["crops"], arrays["masks"]), images, model.classes

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.utils.files import atomic_file
 from training.figures import pictures
 from training.input.folder import read_mask
 from training.input.image_files import decode_image
@@ -123,10 +124,12 @@ class SaveModels(keras.callbacks.Callback):
         self.best = best
 
     def on_epoch_end(self, epoch, logs=None):
-        run_folder.write_whole(self.run_dir / "last.keras", self.model.save)
+        with atomic_file(self.run_dir / "last.keras") as temporary:
+            self.model.save(temporary)
         if logs[self.monitor] > self.best:
             self.best = logs[self.monitor]
-            run_folder.write_whole(self.run_dir / "best.keras", self.model.save)
+            with atomic_file(self.run_dir / "best.keras") as temporary:
+                self.model.save(temporary)
             scores = {name: value for name, value in logs.items() if name.startswith("val_")}
             run_folder.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
 

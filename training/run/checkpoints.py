@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.run import run_folder
+from keras_encnet.utils.files import atomic_file
 
 _NAME = re.compile(r"step-(\d{10})\.npz")
 
@@ -74,7 +74,7 @@ class Checkpointing(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if _writes(self.model.distribute_strategy):
-            for left_by_a_kill in self.directory.glob(".*-step-*.npz"):
+            for left_by_a_kill in self.directory.glob(".tmp-*-step-*.npz"):
                 left_by_a_kill.unlink()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -107,7 +107,8 @@ class Checkpointing(keras.callbacks.Callback):
         progress = {"step": state.step, "epoch": state.epoch, "history": state.history}
         path = self.directory / f"step-{state.step:010}.npz"
         try:
-            run_folder.write_whole(path, lambda place: _save(place, progress, arrays))
+            with atomic_file(path) as temporary:
+                _save(temporary, progress, arrays)
         except OSError as error:
             raise OSError(
                 error.errno,

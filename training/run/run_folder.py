@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from keras_encnet.utils.files import atomic_file
+
 # Options that may differ when a run is gone on with.
 CIRCUMSTANCES = (
     "run_dir",
@@ -114,23 +116,6 @@ def read_json(path, default=None):
 
 
 def write_json(path, value):
-    """Writes JSON, readable and in one piece."""
-    write_whole(path, lambda place: place.write_text(json.dumps(value, indent=2) + "\n"))
-
-
-def write_whole(path, write):
-    """Calls `write(place)` for a place beside `path`, then renames it: never half a file.
-
-    Args:
-        path: where the file belongs.
-        write: a function that writes a file to the path it is given, which has
-            the suffix of `path`.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(place)
-        os.replace(place, path)
-    finally:
-        place.unlink(missing_ok=True)
+    """Writes indented JSON atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """The scenes keep their promise: beside the band, nothing tells one from another."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -179,14 +180,14 @@ class TestWrite:
 
     @pytest.mark.parametrize("seed", [0, 1])
     def test_a_lost_race(self, tmp_path, monkeypatch, seed):
-        rename = scenes.os.rename
+        rename = os.rename
 
         def late(source, target):
-            monkeypatch.setattr(scenes.os, "rename", rename)
+            monkeypatch.setattr(os, "rename", rename)
             scenes.write(target, **SMALL, seed=seed)
             rename(source, target)
 
-        monkeypatch.setattr(scenes.os, "rename", late)
+        monkeypatch.setattr(os, "rename", late)
         if seed == 0:
             assert scenes.write(tmp_path / "scenes", **SMALL) == tmp_path / "scenes"
         else:
@@ -205,5 +206,5 @@ class TestWrite:
         pytest.importorskip("tyro")
         command = [sys.executable, "-m", "training.datasets.scenes", str(tmp_path / "scenes")]
         options = [word for name, count in SMALL.items() for word in (f"--{name}", str(count))]
-        subprocess.run([*command, *options], check=True, cwd=Path(__file__).parents[2])
+        subprocess.run([*command, *options], check=True, cwd=Path(__file__).parents[3])
         assert contents(tmp_path / "scenes") == contents(scenes.write(tmp_path / "same", **SMALL))

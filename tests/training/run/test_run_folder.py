@@ -211,17 +211,3 @@ def test_prediction_writes_over_no_image(run, tmp_path):
         with pytest.raises(ValueError, match=message):
             predict.main(run_dir, images, tmp_path)
     assert photo.read_bytes() == before
-
-
-def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path):
-    path = tmp_path / "scores.json"
-    run_folder.write_json(path, {"a": 1})
-
-    def fail(place):
-        place.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_folder.write_whole(path, fail)
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
