@@ -18,7 +18,8 @@ from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
 from training import cli
 from training.datasets import cifar, open_split
-from training.figures import pictures
+from training.figures.confusion_matrix import save_confusion_matrix
+from training.figures.overlays import save_comparison
 from training.input import cifar_batches, segmentation_batches
 from training.input.folder import read_mask
 from training.input.image_files import decode_image
@@ -107,7 +108,7 @@ def main(
         print(table(scores))
     output = output or path.parent / f"evaluation-{split}{'-multi-scale' if multi_scale else ''}"
     run_folder.write_json(output / "scores.json", {**result, "images": len(images), **scores})
-    pictures.save_confusion_matrix(output / "confusion_matrix.png", matrix, images.class_names)
+    save_confusion_matrix(output / "confusion_matrix.png", matrix, images.class_names)
     if isinstance(network, keras_encnet.SegmentationModel):
         save_page(output / "predictions.png", network, images)
     print(f"written to {output}")
@@ -207,7 +208,7 @@ def save_page(path, model, split, shown=SHOWN):
     pixels = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
     truths = [read_mask(split.mask_paths[i]) for i in picked]
     rows = list(zip(pixels, truths, model.segment(pixels), strict=True))
-    pictures.save_comparison(path, rows, ["image", "truth", model.name], split.class_names)
+    save_comparison(path, rows, ["image", "truth", model.name], split.class_names)
 
 
 def report(metric, class_names, presence=None):

@@ -11,7 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from training import cli
-from training.figures import codewords, pictures
+from training.figures import codewords
+from training.figures.overlays import save_mask, save_overlay
 from training.input.folder import read_mask
 from training.run import run_folder, trained_models
 
@@ -52,8 +53,8 @@ def main(
     for path in tqdm(images, unit="image"):
         image = read_image(path)
         mask = network.segment(image)
-        pictures.save_indexed(output / f"{path.stem}.png", mask, network.classes)
-        pictures.save_overlay(output / f"{path.stem}_overlay.png", image, mask, network.class_names)
+        save_mask(output / f"{path.stem}.png", mask, network.classes)
+        save_overlay(output / f"{path.stem}_overlay.png", image, mask, network.class_names)
         if explain:
             page = output / f"{path.stem}_codewords.png"
             codewords.save_page(page, network, image, mask, truths[path])

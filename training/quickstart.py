@@ -23,7 +23,7 @@ from training import cli
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import open_split, scenes
 from training.evaluate import evaluate, report
-from training.figures import pictures
+from training.figures.overlays import save_comparison
 from training.input.folder import read_mask
 from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
@@ -94,7 +94,7 @@ def main(
     truths = [read_mask(path) for path in split.mask_paths[:SHOWN]]
     shown = list(NETWORKS)
     predictions = [models[name].segment(images) for name in shown]
-    pictures.save_comparison(
+    save_comparison(
         output / "predictions.png",
         list(zip(images, truths, *predictions, strict=True)),
         ["image", "truth", *shown],

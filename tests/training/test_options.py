@@ -9,7 +9,7 @@ import pytest
 from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 from training.run import checkpoints, fit
-from training.run.callbacks import CheckPixels
+from training.tasks.segmentation_callbacks import CheckPixels
 
 TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
 TINY_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}

@@ -15,7 +15,6 @@ from keras_encnet.export import export_saved_model
 from training import evaluate
 from training.configs import RECIPES, SegmentationConfig
 from training.datasets import scenes
-from training.figures import pictures
 from training.run import fit
 from training.tasks import segmentation, task_of
 
@@ -172,7 +171,7 @@ def test_every_other_recipe_runs_from_end_to_end(
     name, datasets, backbones, tmp_path, step_by_step, monkeypatch
 ):
     # Takes seconds for 150 classes.
-    monkeypatch.setattr(pictures, "save_confusion_matrix", lambda *unused: None)
+    monkeypatch.setattr(evaluate, "save_confusion_matrix", lambda *unused: None)
     run_all_the_way(name, datasets(name), backbones, tmp_path)
 
 

@@ -6,7 +6,7 @@
 import tabulate
 
 from keras_encnet.utils.files import atomic_file
-from training.figures import pictures
+from training.figures.curves import save_sweeps
 from training.run import run_folder
 
 SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
@@ -38,7 +38,7 @@ def write(output, config):
             if len(points) > 1
         }
         if scores:
-            pictures.save_sweeps(output / file, scores, list(SCORES.values()))
+            save_sweeps(output / file, scores, list(SCORES.values()))
 
 
 def collect(output):

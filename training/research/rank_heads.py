@@ -24,7 +24,7 @@ from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.metrics import presence_scores
 from keras_encnet.utils.files import atomic_file
 from training import cli
-from training.figures import pictures
+from training.figures.curves import save_diagnostics
 from training.research.ablate import check_same, config_of
 from training.research.ablation_report import SCORES
 from training.run import run_folder
@@ -109,7 +109,7 @@ def main(
     }
     with atomic_file(output / "table.md") as temporary:
         temporary.write_text(table(results))
-    pictures.save_diagnostics(
+    save_diagnostics(
         output / "diagnostics.png", {k: results[name][0] for k, name in COMPARED.items()}
     )
     print(f"\n{table(results)}\nwritten to {output}")

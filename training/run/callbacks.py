@@ -4,16 +4,10 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_encnet.utils.files import atomic_file
-from training.figures import pictures
-from training.input.folder import read_mask
-from training.input.image_files import decode_image
+from training.figures.curves import save_curves
 from training.run import checkpoints, run_folder
-
-# Validation images shown in TensorBoard.
-SHOWN = 4
 
 
 def of_run(run_dir, task, state, writes=True, averages=False):
@@ -66,29 +60,6 @@ class StopAtNaN(keras.callbacks.Callback):
             f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
             "--warmup-steps or --clip-norm 1 may help; under --precision float16, bfloat16."
         )
-
-
-class CheckPixels(keras.callbacks.Callback):
-    """Raises RuntimeError unless validation has counted every labeled pixel, and each once.
-
-    Args:
-        metric: the `SegmentationMetrics` of the model.
-        pixels: integers `(classes,)`, how many pixels of each class there are.
-    """
-
-    def __init__(self, metric, pixels):
-        super().__init__()
-        self.metric = metric
-        self.pixels = np.asarray(pixels)
-
-    def on_test_end(self, logs=None):
-        counted = tf.reduce_sum(self.metric.confusion_matrix.value, axis=1).numpy()
-        if (counted != self.pixels).any():
-            worst = np.argmax(np.abs(counted - self.pixels))
-            raise RuntimeError(
-                f"Validation counted {counted[worst]} pixels of class {worst}, of which there are "
-                f"{self.pixels[worst]}: it must see each image once."
-            )
 
 
 class AveragesIn(keras.callbacks.Callback):
@@ -159,25 +130,4 @@ class RecordHistory(keras.callbacks.Callback):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         run_folder.write_json(self.run_dir / "history.json", self.history)
-        pictures.save_curves(self.run_dir / "curves.png", self.history)
-
-
-class ShowPredictions(keras.callbacks.Callback):
-    """Shows TensorBoard some validation images: image, truth and prediction side by side."""
-
-    def __init__(self, log_dir, split):
-        super().__init__()
-        self.writer = tf.summary.create_file_writer(str(log_dir))
-        count = min(SHOWN, len(split))
-        self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
-        self.masks = [read_mask(path) for path in split.mask_paths[:count]]
-
-    def on_epoch_end(self, epoch, logs=None):
-        classes = self.model.classes
-        with self.writer.as_default(step=epoch):
-            predictions = self.model.segment(self.images)
-            for i, row in enumerate(zip(self.images, self.masks, predictions, strict=True)):
-                image, truth, prediction = row
-                painted = [pictures.color(mask, classes) for mask in (truth, prediction)]
-                tf.summary.image(f"image_{i}", np.concatenate([image, *painted], axis=1)[None])
-        self.writer.flush()
+        save_curves(self.run_dir / "curves.png", self.history)

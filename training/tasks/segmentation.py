@@ -11,7 +11,7 @@ from training import check_data
 from training.datasets import open_split
 from training.input import segmentation_batches
 from training.input.augmentation import Augmentation
-from training.run import callbacks
+from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
 
 class Segmentation:
@@ -81,12 +81,12 @@ class Segmentation:
 
     def checks(self):
         """Returns what makes sure that validation counts each image once."""
-        return [callbacks.CheckPixels(self.metric, self.val_pixels)]
+        return [CheckPixels(self.metric, self.val_pixels)]
 
     def callbacks(self, run_dir):
         """Returns what shows predictions in TensorBoard, and what context encoding does."""
         pictures = run_dir / "tensorboard" / "pictures"
-        shown = [callbacks.ShowPredictions(pictures, self.val_split)]
+        shown = [ShowPredictions(pictures, self.val_split)]
         if self.config.head == "encnet" and self.config.diagnostics:
             images = segmentation_batches.whole_images(
                 self.val_split, mode=self.mode, ignore_class=self.config.ignore_class

@@ -1,0 +1,118 @@
+"""Masks in color, on their own and over their images."""
+
+import os
+from collections.abc import Sequence
+
+import colorcet
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.patches import Patch
+from PIL import Image
+
+from keras_encnet.utils.files import atomic_file
+from training.figures.saving import save_figure
+
+# White: ignored labels and any other id that is not a class.
+NO_CLASS = (255, 255, 255)
+
+
+def palette(classes: int) -> np.ndarray:
+    """Returns `classes` distinct colors: uint8 `(classes, 3)`."""
+    colors = np.array(colorcet.glasbey_hv) * 255
+    return np.resize(colors.round(), (classes, 3)).astype("uint8")
+
+
+def colorize(mask: np.ndarray, classes: int) -> np.ndarray:
+    """Returns a mask `(height, width)` in the colors of its classes: uint8 `(height, width, 3)`.
+
+    Ids that are not a class, such as ignored labels, become white.
+    """
+    colors = np.vstack([palette(classes), NO_CLASS]).astype("uint8")
+    return colors[np.where((mask >= 0) & (mask < classes), mask, classes)]
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, classes: int, opacity: float = 0.55) -> np.ndarray:
+    """Blends a colored mask over its image.
+
+    Args:
+        image: uint8 RGB `(height, width, 3)`.
+        mask: class ids `(height, width)`.
+        classes: number of classes.
+        opacity: weight of the mask, 0 to 1.
+
+    Returns:
+        A uint8 array `(height, width, 3)`.
+    """
+    mixed = (1 - opacity) * image + opacity * colorize(mask, classes)
+    return mixed.round().astype("uint8")
+
+
+def save_mask(path: str | os.PathLike, mask: np.ndarray, classes: int) -> None:
+    """Writes a mask as a PNG whose pixels are the class ids, with a palette.
+
+    PNG has no palettes above 256 classes; such a mask is written as 16-bit grayscale.
+    """
+    if classes <= 256:
+        image = Image.fromarray(mask.astype("uint8"), "P")
+        image.putpalette(palette(classes).tobytes())
+    else:
+        image = Image.fromarray(mask.astype("uint16"))
+    with atomic_file(path) as temporary:
+        image.save(temporary)
+
+
+def save_overlay(
+    path: str | os.PathLike, image: np.ndarray, mask: np.ndarray, class_names: Sequence[str]
+) -> None:
+    """Writes the overlay of one image with a legend of the classes in it."""
+    height, width = mask.shape
+    size = (max(width, 120) / 100 + 1.8, max(height, 120) / 100 + 0.2)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.imshow(overlay(image, mask, len(class_names)))
+    axis.axis("off")
+    _legend(axis, np.unique(mask), class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    save_figure(path, figure)
+
+
+def save_comparison(
+    path: str | os.PathLike,
+    rows: Sequence[Sequence[np.ndarray]],
+    columns: Sequence[str],
+    class_names: Sequence[str],
+) -> None:
+    """Writes a page with one row per image: the image, then masks such as truth and prediction.
+
+    Args:
+        path: the PNG file.
+        rows: one sequence per row: the image, uint8 RGB `(height, width, 3)`, then masks
+            `(height, width)`.
+        columns: one title per column.
+        class_names: one name per class.
+    """
+    height, width = rows[0][0].shape[:2]
+    scale = 2.6 / max(width, 1) if width >= height else 2.0 / height
+    figure, axes = plt.subplots(
+        len(rows),
+        len(columns),
+        figsize=(len(columns) * width * scale, len(rows) * height * scale + 0.9),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row_axes, row in zip(axes, rows, strict=True):
+        for axis, part in zip(row_axes, row, strict=True):
+            axis.imshow(part if part.ndim == 3 else colorize(part, len(class_names)))
+            axis.axis("off")
+    for axis, title in zip(axes[0], columns, strict=True):
+        axis.set_title(title, fontsize=9)
+    shown = np.unique(np.concatenate([mask.ravel() for row in rows for mask in row[1:]]))
+    _legend(figure, shown, class_names, loc="outside lower center", ncols=8)
+    save_figure(path, figure)
+
+
+def _legend(parent, ids, class_names, **options):
+    """Adds a legend of the classes in `ids` to an axis or a figure."""
+    colors = palette(len(class_names)) / 255
+    patches = [
+        Patch(facecolor=colors[i], label=class_names[i]) for i in ids if 0 <= i < len(class_names)
+    ]
+    parent.legend(handles=patches, fontsize=8, frameon=False, **options)

@@ -1,0 +1,64 @@
+"""Callbacks for training on masks."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_encnet
+from training.figures.overlays import colorize
+from training.input.folder import Split, read_mask
+from training.input.image_files import decode_image
+
+# Number of validation images shown in TensorBoard.
+SHOWN = 4
+
+
+class CheckPixels(keras.callbacks.Callback):
+    """Raises `RuntimeError` unless validation counted every labeled pixel exactly once.
+
+    Args:
+        metric: the `SegmentationMetrics` of the model.
+        pixels: number of pixels of each class in the split, integers `(classes,)`.
+    """
+
+    def __init__(self, metric: keras_encnet.SegmentationMetrics, pixels: np.ndarray):
+        super().__init__()
+        self.metric = metric
+        self.pixels = np.asarray(pixels)
+
+    def on_test_end(self, logs=None):
+        counted = tf.reduce_sum(self.metric.confusion_matrix.value, axis=1).numpy()
+        if (counted != self.pixels).any():
+            worst = np.argmax(np.abs(counted - self.pixels))
+            raise RuntimeError(
+                f"Validation counted {counted[worst]} pixels of class {worst}, but the split has "
+                f"{self.pixels[worst]}: it must see each image exactly once."
+            )
+
+
+class ShowPredictions(keras.callbacks.Callback):
+    """Shows validation images in TensorBoard: image, truth and prediction side by side.
+
+    Args:
+        log_dir: folder of the TensorBoard logs.
+        split: the split, of which the first images are shown.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike, split: Split):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(log_dir))
+        count = min(SHOWN, len(split))
+        self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
+        self.masks = [read_mask(path) for path in split.mask_paths[:count]]
+
+    def on_epoch_end(self, epoch, logs=None):
+        classes = self.model.classes
+        with self.writer.as_default(step=epoch):
+            predictions = self.model.segment(self.images)
+            for i, row in enumerate(zip(self.images, self.masks, predictions, strict=True)):
+                image, truth, prediction = row
+                colored = [colorize(mask, classes) for mask in (truth, prediction)]
+                tf.summary.image(f"image_{i}", np.concatenate([image, *colored], axis=1)[None])
+        self.writer.flush()
