@@ -84,7 +84,7 @@ def measure(contestant, size, batch, classes, repeats):
         keras_encnet.layers.BatchNormalization.call = keras.layers.BatchNormalization.call
     # As mmsegmentation trains it, without the auxiliary mask.
     model = keras_encnet.EncNet50(
-        classes=classes, variant="mmsegmentation", auxiliary=None, backbone_weights=None
+        classes=classes, variant="mmsegmentation", auxiliary="none", backbone_weights=None
     )
     model.compile(keras_encnet.optimizers.SGD(0.01), **keras_encnet.objectives(model))
     draw = np.random.default_rng(0)

@@ -203,8 +203,8 @@ def _complaints(numbers, looks, first):
             live = numbers[f"{name}/live_codewords"]
             if live < layer.num_codewords / 2:
                 remedy = "Look at the layer's learning rate and at the factors `scale`."
-                if not layer.average:
-                    remedy = "`average=True` (the default variant) keeps them alive."
+                if layer.aggregation == "sum":
+                    remedy = "`aggregation='mean'` (the default variant) keeps them alive."
                 messages.append(
                     f"{live} of the {layer.num_codewords} codewords of {name!r} are live: the "
                     "others take next to no pixels, and batch normalization makes signals of "

@@ -27,7 +27,7 @@ def data(rng):
 @pytest.fixture
 def network(tiny_backbone):
     def build(**options):
-        options = {"num_codewords": 4, "channels": 8, "auxiliary": None, **options}
+        options = {"num_codewords": 4, "channels": 8, "auxiliary": "none", **options}
         model = EncNet(tiny_backbone(), CLASSES, **options)
         model.compile(keras.optimizers.SGD(0.1), **objectives(model))
         return model
@@ -109,7 +109,7 @@ def test_dead_codewords_are_warned_of(network, data):
     model.get_layer("context_encoding").trainable = False
     messages = fit(model, data, ContextDiagnostics([data]))
     (message,) = [m for m in messages if "1 of the 4 codewords of 'context_encoding' are live" in m]
-    assert "average=True" not in message  # it is on
+    assert "aggregation=" not in message  # it is on
 
 
 def test_presence_that_does_not_beat_base_rates_is_warned_of_after_the_first_epoch(network, data):

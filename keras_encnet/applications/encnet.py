@@ -48,7 +48,7 @@ def EncNet50(
         name: name of the model.
         **options: of the backbone `output_stride` (8, 16, 32), `stem` and
             `stride_on` (see `backbones.ResNet`); of `EncNet` `channels`,
-            `average`, `reduction`, `gating`, `gate_bias`, `auxiliary`, `lateral`,
+            `aggregation`, `codeword_pooling`, `gating`, `gate_bias`, `auxiliary`, `lateral`,
             `align_corners`, `dropout`, `outputs` and `preprocessing`. The last defaults to what
             the backbone's weights want: `"caffe"` for `stride_on="1x1"` (Keras
             Applications), `"torch"` for `"3x3"`.

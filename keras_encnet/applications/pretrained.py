@@ -255,14 +255,12 @@ def build(entry, builder, classes=None, **arguments):
         classes: number of classes, the published one by default. With another,
             the layers that have a row per class keep their random weights, and
             a warning names them.
-        **arguments: those of the builder; None counts as not given, but for
-            `auxiliary`, of which None is a value and `"variant"` counts so.
+        **arguments: those of the builder; None means as published.
 
     Raises:
         ValueError: if an argument contradicts the published structure.
     """
-    not_given = {"auxiliary": "variant"}
-    arguments = {k: v for k, v in arguments.items() if v != not_given.get(k)}
+    arguments = {k: v for k, v in arguments.items() if v is not None}
     structure = {**SIZES, **variant_parts(entry.structure["variant"]), **entry.structure}
     for name, value in arguments.items():
         if name != "dropout" and structure.get(name, value) != value:

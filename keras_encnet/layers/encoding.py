@@ -24,8 +24,8 @@ class Encoding(keras.layers.Layer):
     Published so, the layer depends on sizes. A squared distance grows with the
     channels: at 512 it is near 256, and one codeword takes nearly all pixels
     from the start. A code grows with the pixels, so that statistics learned
-    from crops don't fit larger images. With `average`, both are means, over
-    channels and over pixels.
+    from crops do not fit larger images. With `aggregation="mean"` both are
+    means, over channels and over pixels.
 
     The layer computes in float32 (float64 under that policy) and returns it,
     also under mixed precision: a sum over pixels passes float16's range. Nor
@@ -44,8 +44,8 @@ class Encoding(keras.layers.Layer):
             from U(-1, 0), one draw a batch, and inference uses -0.5, whatever
             is stored (the CIFAR-10 experiment's regularisation,
             `EncodingDrop` in the released code). `scale` then isn't trainable.
-        average: if true, squared distances are means over channels and codes
-            means over pixels; if false both are sums, as published.
+        aggregation: `"sum"`, as published, or `"mean"`: codes are means over
+            pixels, and squared distances means over channels.
         codewords_initializer: default U(-1, 1) / sqrt(K * channels).
         scale_initializer: default U(-1, 0).
         seed: seed of the stochastic scale.
@@ -58,8 +58,8 @@ class Encoding(keras.layers.Layer):
         `(batch, num_codewords, channels)`.
 
     Raises:
-        ValueError: for a `num_codewords` below 1, or an input of other rank or
-            unknown channels.
+        ValueError: for a `num_codewords` below 1, an unknown `aggregation`, or
+            an input of another rank or with unknown channels.
 
     References:
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
@@ -70,7 +70,7 @@ class Encoding(keras.layers.Layer):
         self,
         num_codewords,
         stochastic_scale=False,
-        average=False,
+        aggregation="sum",
         codewords_initializer=None,
         scale_initializer=None,
         seed=None,
@@ -81,12 +81,16 @@ class Encoding(keras.layers.Layer):
                 "Expected a positive integer for `num_codewords`. "
                 f"Received: num_codewords={num_codewords}"
             )
+        if aggregation not in ("sum", "mean"):
+            raise ValueError(
+                f"`aggregation` must be 'sum' or 'mean'. Received: aggregation={aggregation!r}"
+            )
         # Without autocast the input arrives as it is: casting it down first
         # would lose what the float32 arithmetic below is there to keep.
         super().__init__(autocast=False, **kwargs)
         self.num_codewords = int(num_codewords)
         self.stochastic_scale = stochastic_scale
-        self.average = average
+        self.aggregation = aggregation
         self.codewords_initializer = keras.initializers.get(codewords_initializer)
         self.scale_initializer = keras.initializers.get(scale_initializer)
         self.seed = seed
@@ -122,7 +126,9 @@ class Encoding(keras.layers.Layer):
         assignment = self._assign(x, codewords, scale)
         mass = ops.expand_dims(ops.sum(assignment, axis=1), -1)
         code = full_matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
-        return code / ops.cast(ops.shape(x)[1], code.dtype) if self.average else code
+        if self.aggregation == "mean":
+            code /= ops.cast(ops.shape(x)[1], code.dtype)
+        return code
 
     def assignment(self, x):
         """Returns to which codeword each pixel goes: `(batch, pixels, codewords)`, sums to 1."""
@@ -148,7 +154,7 @@ class Encoding(keras.layers.Layer):
             - 2 * full_matmul(x, ops.transpose(codewords))
             + ops.sum(ops.square(codewords), axis=-1)
         )
-        if self.average:
+        if self.aggregation == "mean":
             distance /= x.shape[-1]
         # Rounding can leave a distance just below zero.
         return ops.softmax(scale * ops.maximum(distance, 0), axis=-1)
@@ -166,7 +172,7 @@ class Encoding(keras.layers.Layer):
             **super().get_config(),
             "num_codewords": self.num_codewords,
             "stochastic_scale": self.stochastic_scale,
-            "average": self.average,
+            "aggregation": self.aggregation,
             "codewords_initializer": keras.initializers.serialize(self.codewords_initializer),
             "scale_initializer": keras.initializers.serialize(self.scale_initializer),
             "seed": self.seed,

@@ -3,8 +3,8 @@
 _PAPER = {
     "stem": "plain",
     "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
-    "average": False,
-    "reduction": "sum",
+    "aggregation": "sum",
+    "codeword_pooling": "sum",
     "gating": "scale",
     "gate_bias": 0.0,
     "auxiliary": "context",
@@ -16,13 +16,13 @@ _PAPER = {
 # What separates the paper from the two implementations with published weights, and what trains
 # best. `lateral` is on in the released code for PASCAL data only.
 VARIANTS = {
-    "keras_encnet": {**_PAPER, "average": True},
+    "keras_encnet": {**_PAPER, "aggregation": "mean"},
     "paper": _PAPER,
     "official": {
         "stem": "deep_64",
         "stride_on": "3x3",
-        "average": False,
-        "reduction": "mean",
+        "aggregation": "sum",
+        "codeword_pooling": "mean",
         "gating": "residual",
         "gate_bias": 0.0,
         "auxiliary": "fcn",
@@ -34,8 +34,8 @@ VARIANTS = {
     "mmsegmentation": {
         "stem": "deep_32",
         "stride_on": "3x3",
-        "average": False,
-        "reduction": "mean",
+        "aggregation": "sum",
+        "codeword_pooling": "mean",
         "gating": "residual",
         "gate_bias": 0.0,
         "auxiliary": "fcn",
@@ -49,13 +49,14 @@ VARIANTS = {
 
 # What can be chosen, where it isn't a number or a switch.
 ALLOWED = {
-    "reduction": ("sum", "mean"),
+    "aggregation": ("sum", "mean"),
+    "codeword_pooling": ("sum", "mean"),
     "gating": ("scale", "residual"),
-    "auxiliary": ("context", "fcn", None),
+    "auxiliary": ("context", "fcn", "none"),
 }
 
 
-def variant_parts(variant, auxiliary="variant", **overrides):
+def variant_parts(variant, **overrides):
     """Returns the parts of `variant`, with the overrides that aren't None in their place.
 
     Raises:
@@ -66,8 +67,6 @@ def variant_parts(variant, auxiliary="variant", **overrides):
             f"`variant` must be one of {sorted(VARIANTS)}. Received: variant={variant!r}"
         )
     parts = VARIANTS[variant] | {key: v for key, v in overrides.items() if v is not None}
-    if auxiliary != "variant":
-        parts = parts | {"auxiliary": auxiliary}  # None is one of its values
     for name, allowed in ALLOWED.items():
         if parts[name] not in allowed:
             raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={parts[name]!r}")

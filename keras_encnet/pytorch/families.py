@@ -86,7 +86,7 @@ def _encnet(shapes, parts, classes, variant, prefix, align_corners=None, **optio
         variant=variant,
         num_codewords=size_of(shapes, parts["context_bn"], parts["context_encoding"]),
         channels=size_of(shapes, parts["head_bn"], parts["head_conv"]),
-        auxiliary="fcn" if auxiliary else None,
+        auxiliary="fcn" if auxiliary else "none",
         lateral=lateral,
         align_corners=align_corners,
         # Trained without the SE-loss, a network has no such layer.
@@ -113,7 +113,7 @@ def _official_fcn(shapes, parts, classes, align_corners=True, **options):
     model = FCN(
         backbone,
         classes=classes,
-        auxiliary="fcn" if holds(shapes, "auxlayer") else None,
+        auxiliary="fcn" if holds(shapes, "auxlayer") else "none",
         align_corners=align_corners,
         name=f"fcn{depth}",
     )

@@ -179,13 +179,13 @@ def test_contradicting_arguments_are_refused_before_anything_is_downloaded(monke
         keras_encnet.EncNet50(weights="ade20k_official", align_corners=False)
     for name, value in {
         "gating": "scale",
-        "reduction": "sum",
-        "average": True,
+        "codeword_pooling": "sum",
+        "aggregation": "mean",
         "stride_on": "1x1",
         "stem": "plain",
         "num_codewords": 16,
         "channels": 256,
-        "auxiliary": None,
+        "auxiliary": "none",
     }.items():
         with pytest.raises(ValueError, match=f"with `{name}=.*Received: {name}={value!r}"):
             keras_encnet.EncNet50(weights="ade20k_official", **{name: value})
@@ -199,7 +199,7 @@ def test_the_defaults_of_the_builder_contradict_nothing(monkeypatch):
 
     monkeypatch.setattr(pretrained, "fetch", stop)
     with pytest.raises(InterruptedError):  # past the checks
-        keras_encnet.EncNet50(weights="ade20k_official", auxiliary="variant")
+        keras_encnet.EncNet50(weights="ade20k_official", auxiliary=None)
 
 
 def test_the_table_is_consistent():

@@ -96,7 +96,7 @@ def test_codes_are_sums_over_pixels(rng):
 
 def test_average_takes_means_over_pixels_and_channels(rng):
     codewords, scale = parameters(rng, 4, 6)
-    layer = encoding_of(codewords, scale, average=True)
+    layer = encoding_of(codewords, scale, aggregation="mean")
     x = rng.normal(size=(2, 5, 3, 6)).astype("float32")
     codes, assignment = encode(x, codewords, scale / 6)
     assert relative_error(layer(x), codes / 15) < 1e-5
@@ -104,17 +104,17 @@ def test_average_takes_means_over_pixels_and_channels(rng):
 
 
 def test_averaged_codes_do_not_depend_on_how_large_the_image_is(rng):
-    layer = encoding_of(*parameters(rng, 4, 6), average=True)
+    layer = encoding_of(*parameters(rng, 4, 6), aggregation="mean")
     x = rng.normal(size=(2, 5, 3, 6)).astype("float32")
     np.testing.assert_allclose(layer(np.tile(x, (1, 2, 2, 1))), layer(x), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("average", "live"), [(False, 1), (True, 32)])
-def test_wide_features_wake_all_codewords_only_where_distances_are_averaged(average, live):
+@pytest.mark.parametrize(("aggregation", "live"), [("sum", 1), ("mean", 32)])
+def test_wide_features_wake_all_codewords_only_where_distances_are_averaged(aggregation, live):
     # Features as after batch normalization and ReLU, at the width of the paper's head.
     keras.utils.set_random_seed(0)
     x = np.maximum(np.random.default_rng(0).normal(size=(2, 8, 8, 512)), 0).astype("float32")
-    layer = Encoding(32, average=average)
+    layer = Encoding(32, aggregation=aggregation)
     layer(x)
     shares = np.mean(layer.assignment(x), (0, 1))
     assert (shares > 0.1 / 32).sum() == pytest.approx(live, abs=2)
@@ -277,7 +277,7 @@ def test_training_without_stochastic_scale_uses_the_stored_one(rng):
         {},
         {
             "stochastic_scale": True,
-            "average": True,
+            "aggregation": "mean",
             "seed": 3,
             "codewords_initializer": "ones",
             "scale_initializer": keras.initializers.Constant(-0.25),
@@ -293,7 +293,7 @@ def test_the_configuration_makes_the_same_layer(arguments):
     )
     assert type(again) is Encoding
     assert again.get_config() == config
-    for argument in ("num_codewords", "stochastic_scale", "average", "seed", "name"):
+    for argument in ("num_codewords", "stochastic_scale", "aggregation", "seed", "name"):
         assert getattr(again, argument) == getattr(layer, argument)
     for one in (layer, again):
         one.build((None, None, 6))

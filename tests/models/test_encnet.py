@@ -9,7 +9,7 @@ from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.models.heads.encnet import context_code
 from tests.models.small import VARIANTS, image
 
-AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, None: set()}
+AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, "none": set()}
 
 
 def names(model):
@@ -31,10 +31,10 @@ def test_trainable_parameters_are_as_many_as_published(build, classes, options, 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("auxiliary", ["variant", *AUXILIARIES])
+@pytest.mark.parametrize("auxiliary", [None, *AUXILIARIES])
 def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
     model = tiny(variant, auxiliary=auxiliary)
-    if auxiliary == "variant":
+    if auxiliary is None:
         auxiliary = "context" if variant in ("keras_encnet", "paper") else "fcn"
     outputs = model(image(2, 17, 23))
     assert set(outputs) == {"segmentation", "presence"} | AUXILIARIES[auxiliary]
@@ -62,12 +62,14 @@ def normalize(x, layer, axis):
     return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
 
 
-@pytest.mark.parametrize("average", [False, True])
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("aggregation", ["sum", "mean"])
+@pytest.mark.parametrize("codeword_pooling", ["sum", "mean"])
 @pytest.mark.parametrize("gating", ["scale", "residual"])
-def test_the_context_encoding_module_is_the_equations(rng, randomize, average, reduction, gating):
+def test_the_context_encoding_module_is_the_equations(
+    rng, randomize, aggregation, codeword_pooling, gating
+):
     inputs = keras.Input((None, None, 6))
-    code = context_code(inputs, 4, average, reduction, name="context")
+    code = context_code(inputs, 4, aggregation, codeword_pooling, name="context")
     attention = FeatureMapAttention(gating, name="attention")
     model = randomize(keras.Model(inputs, [code, attention(inputs, code)]))
     model.get_layer("context_encoding").scale.assign(rng.uniform(-1, 0, 4))
@@ -78,13 +80,13 @@ def test_the_context_encoding_module_is_the_equations(rng, randomize, average, r
     pixels = np.maximum(projected, 0).reshape(2, 35, 1, 6)
     encoding = model.get_layer("context_encoding")
     residuals = pixels - encoding.codewords.numpy()
-    total = np.mean if average else np.sum
+    total = np.mean if aggregation == "mean" else np.sum
     weights = np.exp(encoding.scale.numpy() * total(residuals**2, -1))
     weights /= weights.sum(-1, keepdims=True)
     codes = total(weights[..., None] * residuals, 1)
     # One mean and variance a codeword, not a channel.
     codes = np.maximum(normalize(codes, model.get_layer("context_bn"), axis=1), 0)
-    expected_code = codes.sum(1) if reduction == "sum" else codes.mean(1)
+    expected_code = codes.sum(1) if codeword_pooling == "sum" else codes.mean(1)
     gates = expected_code @ attention.kernel.numpy() + attention.bias.numpy()
     gated = x * (1 / (1 + np.exp(-gates)))[:, None, None]
     expected = gated if gating == "scale" else np.maximum(x + gated, 0)
@@ -107,15 +109,15 @@ def test_a_sum_over_codewords_starts_from_even_odds_and_half_open_gates(
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
-    ("gating", "reduction"), [("scale", "sum"), ("residual", "mean"), ("residual", "sum")]
+    ("gating", "codeword_pooling"), [("scale", "sum"), ("residual", "mean"), ("residual", "sum")]
 )
-def test_the_context_encoding_module_survives_float16(gating, reduction, training):
+def test_the_context_encoding_module_survives_float16(gating, codeword_pooling, training):
     # Codes are sums over 4096 pixels of 100, far beyond float16, and saturate the gates: those near
     # the middle show any rounding of the sums' terms.
     def build(policy):
         keras.config.set_dtype_policy(policy)
         inputs = keras.Input((None, None, 512))
-        code = context_code(inputs, 32, False, reduction, name="context")
+        code = context_code(inputs, 32, "sum", codeword_pooling, name="context")
         features = FeatureMapAttention(gating, name="attention")(inputs, code)
         return keras.Model(inputs, {"code": code, "features": features})
 
@@ -148,7 +150,7 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
 
 
 @pytest.mark.parametrize(
-    ("variant", "reduction", "gating", "auxiliary", "align_corners", "dropout"),
+    ("variant", "codeword_pooling", "gating", "auxiliary", "align_corners", "dropout"),
     [
         ("keras_encnet", "sum", "scale", "presence_stage3", False, keras.layers.Dropout),
         ("paper", "sum", "scale", "presence_stage3", False, keras.layers.Dropout),
@@ -160,11 +162,12 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
     ],
 )
 def test_each_variant_has_its_parts(
-    tiny, variant, reduction, gating, auxiliary, align_corners, dropout
+    tiny, variant, codeword_pooling, gating, auxiliary, align_corners, dropout
 ):
     model = tiny(variant)
-    assert ("context_sum" in names(model)) == (reduction == "sum")
-    assert model.get_layer("context_encoding").average == (variant == "keras_encnet")
+    aggregation = "mean" if variant == "keras_encnet" else "sum"
+    assert ("context_sum" in names(model)) == (codeword_pooling == "sum")
+    assert model.get_layer("context_encoding").aggregation == aggregation
     assert model.get_layer("context_attention").gating == gating
     assert set(model.output) == {"segmentation", "presence", auxiliary}
     assert model.get_layer("segmentation").align_corners == align_corners
@@ -177,15 +180,15 @@ def test_each_variant_has_its_parts(
 @pytest.mark.parametrize(
     ("override", "described"),
     [
-        ({"average": True}, lambda m: m.get_layer("context_encoding").average),
-        ({"average": False}, lambda m: not m.get_layer("context_encoding").average),
-        ({"reduction": "sum"}, lambda m: "context_sum" in names(m)),
-        ({"reduction": "mean"}, lambda m: "context_sum" not in names(m)),
+        ({"aggregation": "mean"}, lambda m: m.get_layer("context_encoding").aggregation == "mean"),
+        ({"aggregation": "sum"}, lambda m: m.get_layer("context_encoding").aggregation == "sum"),
+        ({"codeword_pooling": "sum"}, lambda m: "context_sum" in names(m)),
+        ({"codeword_pooling": "mean"}, lambda m: "context_sum" not in names(m)),
         ({"gating": "scale"}, lambda m: m.get_layer("context_attention").gating == "scale"),
         ({"gating": "residual"}, lambda m: m.get_layer("context_attention").gating == "residual"),
         ({"auxiliary": "context"}, lambda m: "presence_stage3" in m.output),
         ({"auxiliary": "fcn"}, lambda m: "segmentation_stage3" in m.output),
-        ({"auxiliary": None}, lambda m: len(m.output) == 2),
+        ({"auxiliary": "none"}, lambda m: len(m.output) == 2),
         ({"lateral": True}, lambda m: m.get_layer("fusion_concat").output.shape[-1] == 24),
         ({"lateral": False}, lambda m: "fusion_concat" not in names(m)),
         ({"align_corners": True}, lambda m: m.get_layer("segmentation").align_corners),
@@ -240,8 +243,8 @@ def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
     inputs = keras.Input((None, None, 6))
     x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
     summed, mean = (
-        randomize(keras.Model(inputs, context_code(inputs, 4, True, reduction, reduction)))(x)
-        for reduction in ("sum", "mean")
+        randomize(keras.Model(inputs, context_code(inputs, 4, "mean", pooling, pooling)))(x)
+        for pooling in ("sum", "mean")
     )
     assert np.max(mean) > 0
     np.testing.assert_allclose(summed, 4 * mean, rtol=1e-5)

@@ -15,7 +15,7 @@ from tests.models.small import VARIANTS, image
     "options",
     [{"classes": classes} for classes in (1, 0, 2.5, True)]
     + [{"num_codewords": num_codewords} for num_codewords in (-1, 1.5, True)]
-    + [{"variant": "torch"}, {"reduction": "max"}, {"gating": "relu"}, {"auxiliary": "aux"}],
+    + [{"variant": "torch"}, {"codeword_pooling": "max"}, {"gating": "relu"}, {"auxiliary": "aux"}],
 )
 def test_a_wrong_argument_is_named_with_its_value(tiny, options):
     ((argument, value),) = options.items()

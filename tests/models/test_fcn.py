@@ -13,7 +13,7 @@ def image(*shape):
 
 @pytest.mark.parametrize(
     ("auxiliary", "outputs"),
-    [(None, {"segmentation"}), ("fcn", {"segmentation", "segmentation_stage3"})],
+    [("none", {"segmentation"}), ("fcn", {"segmentation", "segmentation_stage3"})],
 )
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_outputs_are_float32_logits_at_input_size(tiny_backbone, auxiliary, outputs, policy):

@@ -132,10 +132,10 @@ def test_validation_that_misses_or_repeats_an_image_is_found(rng):
     [
         (ScenesFCN(channels=256, num_codewords=16), "`--channels` and `--num-codewords`"),
         (ScenesFCN(se_weight=0.0), "`--se-weight`"),
-        (ScenesFCN(average=False), "`--average`"),
+        (ScenesFCN(aggregation="sum"), "`--aggregation`"),
         (ScenesFCN(auxiliary_weight=0.4), "`--auxiliary-weight`"),
         (ScenesEncNet(auxiliary_weight=0.4), "`--auxiliary-weight`"),
-        (ScenesEncNet(num_codewords=0, reduction="mean"), "`--reduction`"),
+        (ScenesEncNet(num_codewords=0, codeword_pooling="mean"), "`--codeword-pooling`"),
         (ScenesEncNet(start_from="x.keras", backbone_weights="imagenet"), "`--backbone-weights`"),
         (CIFAR10ResNet64d(stochastic_scale=False), "`--stochastic-scale`"),
         (ScenesFCN(auxiliary="context"), "`--auxiliary`"),

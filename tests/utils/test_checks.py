@@ -42,7 +42,7 @@ def test_options_that_there_are_not_are_named_among_those_that_there_are(build, 
     ("build", "wrong"),
     [
         (EncNet50, {"gating": "scal"}),
-        (EncNet50, {"reduction": "max"}),
+        (EncNet50, {"codeword_pooling": "max"}),
         (EncNet50, {"auxiliary": "ffcn"}),
         (EncNet50, {"variant": "papr"}),
         (FCN50, {"auxiliary": "context"}),

@@ -7,7 +7,15 @@ from keras_encnet.models.structure import variant_parts
 
 # What an FCN has no use for.
 OF_ENCNET = (
-    *("channels", "num_codewords", "average", "reduction", "gating", "gate_bias", "lateral"),
+    *(
+        "channels",
+        "num_codewords",
+        "aggregation",
+        "codeword_pooling",
+        "gating",
+        "gate_bias",
+        "lateral",
+    ),
     *("se_weight", "presence_multiplier", "diagnostics"),
 )
 
@@ -17,9 +25,9 @@ Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Blocks = tuple[int, int, int, int] | None
 Variant = Literal["keras_encnet", "paper", "official", "mmsegmentation"]
 StrideOn = Literal["1x1", "3x3"] | None
-Reduction = Literal["sum", "mean"] | None
+Pooling = Literal["sum", "mean"] | None
 Gating = Literal["scale", "residual"] | None
-Auxiliary = Literal["variant", "context", "fcn"] | None
+Auxiliary = Literal["context", "fcn", "none"] | None
 Network = Literal["resnet14", "se_resnet14", "encnet14"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -122,12 +130,12 @@ class SegmentationConfig(Config):
     """What the options from here to `dropout` are where they are not given."""
     stem: Literal["plain", "deep_32", "deep_64"] | None = None
     stride_on: StrideOn = None
-    average: bool | None = None
-    reduction: Reduction = None
+    aggregation: Pooling = None
+    codeword_pooling: Pooling = None
     gating: Gating = None
     gate_bias: float | None = None
     """What the gates' bias starts from: 0 half open, 2 nearly open."""
-    auxiliary: Auxiliary = "variant"
+    auxiliary: Auxiliary = None
     lateral: bool | None = None
     align_corners: bool | None = None
     dropout: float | None = None
@@ -165,14 +173,14 @@ class SegmentationConfig(Config):
     def idle_options(self):
         idle = super().idle_options()
         auxiliary = self.auxiliary
-        if auxiliary == "variant":
-            auxiliary = variant_parts(self.variant)["auxiliary"] if self.head == "encnet" else None
+        if auxiliary is None and self.head == "encnet":
+            auxiliary = variant_parts(self.variant)["auxiliary"]
         if auxiliary != "fcn":
             idle += ("auxiliary_weight",)
         if self.head == "fcn":
             idle += OF_ENCNET if auxiliary == "fcn" else (*OF_ENCNET, "auxiliary")
         elif self.num_codewords == 0:
-            idle += ("average", "reduction")
+            idle += ("aggregation", "codeword_pooling")
         return idle if self.start_from is None else (*idle, "backbone_weights")
 
 

@@ -19,7 +19,7 @@ class FolderEncNet50(config.SegmentationConfig):
     """
 
     data: str = dataclasses.MISSING
-    auxiliary: config.Auxiliary = None
+    auxiliary: config.Auxiliary = "none"
     freeze_backbone_batch_normalization: bool = True
     epochs: int = 6
     batch_size: int = 8

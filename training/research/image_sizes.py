@@ -107,7 +107,7 @@ def with_sums(model, pixels):
     to. So the two agree where a feature map has `pixels` pixels, and differ elsewhere.
 
     Args:
-        model: an EncNet with `average`.
+        model: an EncNet with `aggregation="mean"`.
         pixels: of the feature maps of its crops.
 
     Raises:
@@ -115,7 +115,7 @@ def with_sums(model, pixels):
             `pixels` below 1.
     """
     encodings = [layer for layer in model.layers if isinstance(layer, Encoding)]
-    if not encodings or not all(layer.average for layer in encodings) or pixels < 1:
+    if not encodings or not all(layer.aggregation == "mean" for layer in encodings) or pixels < 1:
         raise ValueError(
             "Expected an EncNet whose codes are means, and at least one pixel. "
             f"Received: model={model.name!r}, pixels={pixels}"
@@ -124,7 +124,7 @@ def with_sums(model, pixels):
     names = {layer.name for layer in encodings}
     for layer in config["layers"]:
         if layer["name"] in names:
-            layer["config"]["average"] = False
+            layer["config"]["aggregation"] = "sum"
     summed = type(model).from_config(config)
     summed.set_weights(model.get_weights())
     for layer in encodings:

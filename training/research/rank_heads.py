@@ -35,8 +35,8 @@ OUTPUT_STRIDE = 16
 # Steps between two looks of the diagnostics, and the images that they look at.
 EVERY, LOOKED_AT = 10, 32
 PUBLISHED = {
-    "average": False,
-    "reduction": "mean",
+    "aggregation": "sum",
+    "codeword_pooling": "mean",
     "gating": "residual",
     "gate_bias": 0.0,
     "presence_multiplier": None,
@@ -45,11 +45,15 @@ PUBLISHED = {
 CHOICES = {
     "FCN": {"head": "fcn"},
     "released code": PUBLISHED,
-    "released code, averages": {**PUBLISHED, "average": True},
-    "released code, averages, x times gate": {**PUBLISHED, "average": True, "gating": "scale"},
+    "released code, averages": {**PUBLISHED, "aggregation": "mean"},
+    "released code, averages, x times gate": {
+        **PUBLISHED,
+        "aggregation": "mean",
+        "gating": "scale",
+    },
     "the recipe": {},
     "the recipe, presence as fast as the head": {"presence_multiplier": None},
-    "the recipe, sums in Encoding": {"average": False},
+    "the recipe, sums in Encoding": {"aggregation": "sum"},
     "the recipe, gates half open": {"gate_bias": 0.0},
     "the recipe, gates nearly open": {"gate_bias": 2.0},
     "the recipe, no codewords": {"num_codewords": 0, "presence_multiplier": None},
@@ -81,7 +85,7 @@ def main(
         config_of(recipe, data, backbone_weights=backbone_weights),
         val_split=split,
         output_stride=OUTPUT_STRIDE,
-        auxiliary=None,
+        auxiliary="none",
     )
     if (output / "config.json").exists():
         check_same(output / "config.json", run_folder.describe(config))
@@ -218,8 +222,8 @@ def head_of(config, channels, classes):
     backbone = keras.Model(x, stages)
     if config.head == "fcn":
         return keras_encnet.FCN(backbone, classes)
-    names = ("variant", "num_codewords", "channels", "average", "reduction", "gating", "gate_bias")
-    names += ("auxiliary",)
+    names = ("variant", "num_codewords", "channels", "aggregation", "codeword_pooling", "gating")
+    names += ("gate_bias", "auxiliary")
     return keras_encnet.EncNet(backbone, classes, **{name: getattr(config, name) for name in names})
 
 

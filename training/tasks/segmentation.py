@@ -134,14 +134,14 @@ def build_model(config, class_names):
         model = keras_encnet.FCN(
             backbone,
             len(class_names),
-            auxiliary="fcn" if config.auxiliary == "fcn" else None,  # it has no context
+            auxiliary="fcn" if config.auxiliary == "fcn" else "none",  # it has no context
             align_corners=parts["align_corners"],
             dropout=parts["dropout"],
             preprocessing=preprocessing,
         )
     else:
-        names = ("variant", "num_codewords", "channels", "average", "reduction", "gating")
-        names += ("gate_bias", "auxiliary", "lateral", "align_corners", "dropout")
+        names = ("variant", "num_codewords", "channels", "aggregation", "codeword_pooling")
+        names += ("gating", "gate_bias", "auxiliary", "lateral", "align_corners", "dropout")
         model = keras_encnet.EncNet(
             backbone,
             len(class_names),

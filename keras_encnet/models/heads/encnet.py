@@ -17,11 +17,11 @@ def EncNet(
     variant="keras_encnet",
     num_codewords=32,
     channels=512,
-    average=None,
-    reduction=None,
+    aggregation=None,
+    codeword_pooling=None,
     gating=None,
     gate_bias=None,
-    auxiliary="variant",
+    auxiliary=None,
     lateral=None,
     align_corners=None,
     dropout=None,
@@ -51,9 +51,9 @@ def EncNet(
         num_codewords: codewords of each Encoding layer; 0 puts global average
             pooling in its place (the paper's ablation).
         channels: width of the head.
-        average: whether Encoding averages, over channels in its distances and
-            over pixels in its codes, see `Encoding`.
-        reduction: how codes of all codewords become one: `"sum"` (the paper)
+        aggregation: `"sum"` or `"mean"`, over pixels in the codes and over
+            channels in the distances, see `Encoding`.
+        codeword_pooling: how the codes of all codewords become one: `"sum"` (the paper)
             or `"mean"` (both implementations).
         gating: `"scale"`, x * g, or `"residual"`, relu(x + x * g).
         gate_bias: what the gates' bias starts from: 0 half open, as published;
@@ -61,7 +61,7 @@ def EncNet(
         auxiliary: what stage 3 predicts in training: `"context"`, the classes
             present, by a Context Encoding Module of its own (output
             `presence_stage3`); `"fcn"`, the mask (`segmentation_stage3`);
-            None, nothing.
+            `"none"`, nothing.
         lateral: if true, stages 2 and 3 join the head's features. Needs
             stages of one size, so output stride 8.
         align_corners: how logits are upsampled, see `BilinearUpsampling`.
@@ -89,9 +89,9 @@ def EncNet(
     check_classes(classes)
     parts = variant_parts(
         variant,
-        auxiliary,
-        average=average,
-        reduction=reduction,
+        auxiliary=auxiliary,
+        aggregation=aggregation,
+        codeword_pooling=codeword_pooling,
         gating=gating,
         gate_bias=gate_bias,
         lateral=lateral,
@@ -116,10 +116,10 @@ def EncNet(
     if parts["lateral"]:
         check_one_size(backbone, ("stage2", "stage3", "stage4"))
         x = _join_laterals(x, stages)
-    encoding = num_codewords, parts["average"], parts["reduction"]
+    encoding = num_codewords, parts["aggregation"], parts["codeword_pooling"]
     # A sum over codewords is large: from random kernels the first losses would be, too, and the
     # first gates open or closed by chance.
-    start = "zeros" if num_codewords and parts["reduction"] == "sum" else "glorot_uniform"
+    start = "zeros" if num_codewords and parts["codeword_pooling"] == "sum" else "glorot_uniform"
     code = context_code(x, *encoding, name="context")
     bias = initializers.Constant(parts["gate_bias"])
     x = FeatureMapAttention(parts["gating"], start, bias, name="context_attention")(x, code)
@@ -147,21 +147,21 @@ def EncNet(
     return model if outputs is None else model.with_outputs(outputs)
 
 
-def context_code(x, num_codewords, average, reduction, name):
+def context_code(x, num_codewords, aggregation, codeword_pooling, name):
     """The Context Encoding Module up to its code: `(batch, h, w, c)` to `(batch, c)`, float32."""
     dtype = at_least_float32()
     # A gate hangs on the difference of large sums: rounding their terms to float16 can flip it.
     x = conv_norm_relu(x, x.shape[-1], 1, name=f"{name}_projection", dtype=dtype)
     if num_codewords == 0:
         return layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_pool")(x)
-    code = Encoding(num_codewords, average=average, name=f"{name}_encoding")(x)
+    code = Encoding(num_codewords, aggregation=aggregation, name=f"{name}_encoding")(x)
     # One mean and variance a codeword: the axis of codewords is the second.
     code = BatchNormalization(axis=1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(
         code
     )
     code = layers.ReLU(dtype=dtype, name=f"{name}_relu")(code)
     code = layers.GlobalAveragePooling1D(dtype=dtype, name=f"{name}_mean")(code)
-    if reduction == "sum":
+    if codeword_pooling == "sum":
         code = layers.Rescaling(float(num_codewords), dtype=dtype, name=f"{name}_sum")(code)
     return code
 

@@ -10,7 +10,7 @@ def FCN(
     backbone,
     classes=21,
     weights=None,
-    auxiliary=None,
+    auxiliary="none",
     align_corners=False,
     dropout=0.1,
     preprocessing="torch",
@@ -24,7 +24,7 @@ def FCN(
         classes: number of classes, at least 2; void isn't one.
         weights: None, or the path of a `.weights.h5` file of the whole model.
         auxiliary: `"fcn"` for a second such head on stage 3 (output
-            `segmentation_stage3`), or None.
+            `segmentation_stage3`), or `"none"`.
         align_corners: how logits are upsampled, see `BilinearUpsampling`.
         dropout: rate before each classifier.
         preprocessing: mode of `preprocess_input` that the backbone expects.
@@ -46,7 +46,7 @@ def FCN(
         return fcn_head(features, classes, images, dropout, False, align_corners, name=name)
 
     tensors = {"segmentation": head(stages["stage4"], "segmentation")}
-    if auxiliary:
+    if auxiliary == "fcn":
         tensors["segmentation_stage3"] = head(stages["stage3"], "segmentation_stage3")
     model = SegmentationModel(
         images,
@@ -116,7 +116,7 @@ def _on_resnet(
 ):
     # Before anything is downloaded.
     check_classes(classes)
-    _check_auxiliary(options.get("auxiliary"))
+    _check_auxiliary(options.get("auxiliary", "none"))
     check_options((FCN, _on_resnet), options, own=("backbone", "build_backbone"))
     check_weights(weights)
     backbone = build_backbone(
@@ -131,5 +131,5 @@ def _on_resnet(
 
 
 def _check_auxiliary(auxiliary):
-    if auxiliary not in ("fcn", None):
-        raise ValueError(f"`auxiliary` must be 'fcn' or None. Received: auxiliary={auxiliary!r}")
+    if auxiliary not in ("fcn", "none"):
+        raise ValueError(f"`auxiliary` must be 'fcn' or 'none'. Received: auxiliary={auxiliary!r}")

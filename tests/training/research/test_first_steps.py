@@ -40,7 +40,7 @@ def test_gates_and_presence_that_start_at_zero_send_no_gradient_back(data):
     config = ScenesEncNet(data=data, channels=8, num_codewords=4, **SMALL)
     first = first_steps.follow(config, steps=0)[0]
     assert first["gates"] == first["presence"] == 0 < first["classifier"]
-    official = dataclasses.replace(config, variant="official", auxiliary=None)
+    official = dataclasses.replace(config, variant="official", auxiliary="none")
     first = first_steps.follow(official, steps=0)[0]
     assert min(first["gates"], first["presence"], first["classifier"]) > 0
 

@@ -19,7 +19,9 @@ def data(tmp_path_factory):
 @pytest.fixture
 def model(tiny_backbone, randomize):
     backbone = tiny_backbone()
-    return randomize(keras_encnet.EncNet(backbone, len(scenes.CLASSES), channels=8, auxiliary=None))
+    return randomize(
+        keras_encnet.EncNet(backbone, len(scenes.CLASSES), channels=8, auxiliary="none")
+    )
 
 
 def test_sums_answer_as_means_do_on_maps_of_their_own_size_alone(model):
