@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from keras_encnet.export import export_saved_model
-from tests.export.networks import LIMITS, SIZE, signatures_of, small_encnet
+from tests.export.exported import LIMITS, SIZE, signatures_of
+from tests.fixtures import small_encnet
 
 
 @pytest.fixture(scope="module")

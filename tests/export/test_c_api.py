@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_encnet.export import export_saved_model
 from tests.export import encoded
-from tests.export.networks import noise, small_encnet
+from tests.fixtures import raw_images, small_encnet
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 LIBRARIES = Path(tf.sysconfig.get_lib())
@@ -50,7 +50,7 @@ def ask(model, tmp_path_factory):
 
 
 def test_tensors_are_answered(ask, model):
-    [image] = noise(1, 37, 53)
+    [image] = raw_images(1, 37, 53)
     answer = ask("tensors", "classes", image.astype("float32").tobytes(), 37, 53)
     assert answer.returncode == 0, answer.stderr.decode()
     classes = np.frombuffer(answer.stdout, "uint8").reshape(37, 53)
@@ -58,7 +58,7 @@ def test_tensors_are_answered(ask, model):
 
 
 def test_bytes_are_answered_with_a_png(ask, model):
-    [image] = noise(1, 32, 40)
+    [image] = raw_images(1, 32, 40)
     answer = ask("serving_default", "mask_png_bytes", encoded.encode(image, "PNG"))
     assert answer.returncode == 0, answer.stderr.decode()
     mask = np.asarray(Image.open(io.BytesIO(answer.stdout)))

@@ -5,7 +5,7 @@ import pytest
 
 import keras_encnet
 from keras_encnet.export import export_litert
-from tests.export.networks import NETWORKS, assert_same_classes, noise
+from tests.fixtures import NETWORKS, assert_same_classes, raw_images
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -22,7 +22,7 @@ def run(path, images):
 def test_class_maps_and_presence_agree(name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())
     export_litert(model, tmp_path / "model.tflite")
-    images = noise(2, 37, 53)
+    images = raw_images(2, 37, 53)
     answer = run(tmp_path / "model.tflite", images)
     x = keras_encnet.preprocess_input(images, model.preprocessing)
     want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
@@ -35,6 +35,6 @@ def test_class_maps_and_presence_agree(name, randomize, tmp_path):
 def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
     model = randomize(NETWORKS["encnet14"]())
     export_litert(model, tmp_path / "model.tflite")
-    images = noise(2, 32, 32)
+    images = raw_images(2, 32, 32)
     got = run(tmp_path / "model.tflite", images)["probabilities"]
     np.testing.assert_allclose(got, model.classify(images), atol=1e-5)

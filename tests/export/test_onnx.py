@@ -5,7 +5,7 @@ import pytest
 
 import keras_encnet
 from keras_encnet.export import export_onnx
-from tests.export.networks import NETWORKS, assert_same_classes, noise
+from tests.fixtures import NETWORKS, assert_same_classes, raw_images
 
 runtime = pytest.importorskip("onnxruntime")
 
@@ -21,7 +21,7 @@ def test_class_maps_and_presence_agree_at_any_size(name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())
     export_onnx(model, tmp_path / "model.onnx")
     for size in ((2, 37, 53), (1, 64, 64)):
-        images = noise(*size)
+        images = raw_images(*size)
         answer = run(tmp_path / "model.onnx", images)
         x = keras_encnet.preprocess_input(images, model.preprocessing)
         want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
@@ -34,7 +34,7 @@ def test_class_maps_and_presence_agree_at_any_size(name, randomize, tmp_path):
 def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
     model = randomize(NETWORKS["encnet14"]())
     export_onnx(model, tmp_path / "model.onnx")
-    images = noise(2, 32, 32)
+    images = raw_images(2, 32, 32)
     got = run(tmp_path / "model.onnx", images)["probabilities"]
     np.testing.assert_allclose(got, model.classify(images), atol=1e-5)
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from keras_encnet.labels import voc_palette
 from tests.export import encoded
-from tests.export.networks import SIZE, ask, assert_same_classes, logits_of, noise
+from tests.export.exported import SIZE, logits_of, predict
+from tests.fixtures import assert_same_classes, raw_images
 
 
 def mask_of(data):
@@ -18,8 +19,8 @@ def mask_of(data):
 
 
 def test_encoded_images_are_answered_with_masks_of_their_own_size(model, signatures):
-    images = [noise(1, *size, seed=i)[0] for i, size in enumerate([SIZE, (30, 90), (150, 7)])]
-    answer = ask(signatures, *(encoded.encode(image, "PNG") for image in images))
+    images = [raw_images(1, *size, seed=i)[0] for i, size in enumerate([SIZE, (30, 90), (150, 7)])]
+    answer = predict(signatures, *(encoded.encode(image, "PNG") for image in images))
     assert answer["status"].tolist() == [b"ok"] * 3
     for image, data in zip(images, answer["mask_png_bytes"], strict=True):
         mask = Image.open(io.BytesIO(data))
@@ -31,10 +32,10 @@ def test_encoded_images_are_answered_with_masks_of_their_own_size(model, signatu
 
 
 def test_each_image_of_a_batch_is_answered_as_if_alone(signatures):
-    files = [encoded.encode(noise(1, 60, 50 + i, seed=i)[0], "PNG") for i in range(3)]
-    together = ask(signatures, *files)
+    files = [encoded.encode(raw_images(1, 60, 50 + i, seed=i)[0], "PNG") for i in range(3)]
+    together = predict(signatures, *files)
     for i, file in enumerate(files):
-        alone = ask(signatures, file)
+        alone = predict(signatures, file)
         assert (mask_of(alone["mask_png_bytes"][0]) == mask_of(together["mask_png_bytes"][i])).all()
         np.testing.assert_allclose(alone["presence"][0], together["presence"][i], atol=1e-5)
 
@@ -42,8 +43,8 @@ def test_each_image_of_a_batch_is_answered_as_if_alone(signatures):
 @pytest.mark.parametrize("name", encoded.hostile())
 def test_a_refused_image_does_not_fail_the_others(name, signatures):
     data, sentence = encoded.hostile()[name]
-    sound = encoded.encode(noise(1, 20, 30)[0], "JPEG")
-    answer = ask(signatures, sound, data)
+    sound = encoded.encode(raw_images(1, 20, 30)[0], "JPEG")
+    answer = predict(signatures, sound, data)
     assert answer["status"][0] == b"ok"
     if "pixels are more" not in sentence:
         assert sentence in answer["status"][1].decode()
@@ -55,7 +56,7 @@ def test_a_refused_image_does_not_fail_the_others(name, signatures):
 @pytest.mark.parametrize("name", encoded.sound())
 def test_every_kind_of_image_is_answered(name, signatures):
     [status], [data] = (
-        ask(signatures, encoded.sound()[name])[key] for key in ("status", "mask_png_bytes")
+        predict(signatures, encoded.sound()[name])[key] for key in ("status", "mask_png_bytes")
     )
     assert status == b"ok"
     assert mask_of(data).ndim == 2
@@ -64,14 +65,14 @@ def test_every_kind_of_image_is_answered(name, signatures):
 @pytest.mark.parametrize("name", encoded.broken_bodies())
 def test_a_broken_body_is_invalid_and_the_next_request_is_answered(name, signatures):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        ask(signatures, encoded.broken_bodies()[name])
-    assert ask(signatures, encoded.encode(noise(1, 8, 8)[0], "PNG"))["status"][0] == b"ok"
+        predict(signatures, encoded.broken_bodies()[name])
+    assert predict(signatures, encoded.encode(raw_images(1, 8, 8)[0], "PNG"))["status"][0] == b"ok"
 
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_requests_of_too_many_images_are_refused(count, signatures):
     with pytest.raises(tf.errors.InvalidArgumentError, match="must have 1 to 4 images"):
-        ask(signatures, *([b""] * count))
+        predict(signatures, *([b""] * count))
 
 
 @pytest.mark.parametrize("shape", [(1, 101, 100, 3), (2, 100, 51, 3), (1, 0, 9, 3), (0, 9, 9, 3)])

@@ -11,15 +11,8 @@ import tensorflow as tf
 from keras_encnet.export import Limits, export_litert, export_saved_model, write_configuration
 from keras_encnet.labels import voc_palette
 from tests.export import encoded
-from tests.export.networks import (
-    NETWORKS,
-    SIZE,
-    ask,
-    assert_same_classes,
-    logits_of,
-    noise,
-    signatures_of,
-)
+from tests.export.exported import SIZE, logits_of, predict, signatures_of
+from tests.fixtures import NETWORKS, assert_same_classes, raw_images
 
 READER = """
 import sys
@@ -33,7 +26,7 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()}
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_a_process_without_keras_gets_the_same_answers(dtype, model, exported, tmp_path):
-    images = noise(2, 37, 53)
+    images = raw_images(2, 37, 53)
     np.save(tmp_path / "images.npy", images.astype(dtype))
     reader = READER if dtype == "float32" else READER.replace('"tensors"', '"tensors_uint8"')
     arguments = [str(exported), str(tmp_path / "images.npy"), str(tmp_path / "answers.npz")]
@@ -58,7 +51,7 @@ def test_a_process_without_keras_gets_the_same_answers(dtype, model, exported, t
 def test_every_structure_is_exported(name, options, randomize, tmp_path):
     model = randomize(NETWORKS[name]())
     export_saved_model(model, tmp_path / "1", probabilities=True, **options)
-    images = noise(1, 33, 41)
+    images = raw_images(1, 33, 41)
     answer = signatures_of(tmp_path / "1")["tensors"](images=tf.constant(images, tf.float32))
     want = logits_of(model, images)
     assert ("presence" in answer) == ("presence" in want)
@@ -74,13 +67,13 @@ def test_classifiers_answer_with_probabilities_and_names(name, randomize, tmp_pa
     model.class_names = "abcdefghij"
     export_saved_model(model, tmp_path / "1")
     signatures = signatures_of(tmp_path / "1")
-    images = noise(3, 32, 32)
+    images = raw_images(3, 32, 32)
     want = model.classify(images)
     names = [model.class_names[i].encode() for i in want.argmax(-1)]
     answer = signatures["tensors"](images=tf.constant(images, tf.float32))
     np.testing.assert_allclose(answer["probabilities"], want, atol=1e-5)
     assert answer["class_name"].numpy().tolist() == names
-    answer = ask(signatures, encoded.encode(images[1], "PNG"), b"no image")
+    answer = predict(signatures, encoded.encode(images[1], "PNG"), b"no image")
     np.testing.assert_allclose(answer["probabilities"][0], want[1], atol=1e-5)
     assert answer["class_name"].tolist() == [names[1], b""]
     assert not answer["probabilities"][1].any()
@@ -150,7 +143,7 @@ def test_a_fixed_size_is_that_of_all_signatures(model, tmp_path):
 
 def test_bfloat16_agrees_on_nearly_all_pixels(model, tmp_path):
     export_saved_model(model, tmp_path / "1", precision="bfloat16")
-    images = noise(1, 64, 64)
+    images = raw_images(1, 64, 64)
     answer = signatures_of(tmp_path / "1")["tensors"](images=tf.constant(images, tf.float32))
     want = np.asarray(logits_of(model, images)["segmentation"])
     assert_same_classes(answer["classes"], want, margin=0.02 * np.abs(want).max(), least=0.7)

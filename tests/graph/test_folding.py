@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_encnet.export import fold_batch_normalization
 from keras_encnet.graph.folding import MultiplyAdd
-from tests.export.networks import NETWORKS
+from tests.fixtures import NETWORKS
 
 
 def outputs_of(model, x):

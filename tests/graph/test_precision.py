@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_encnet.export import fold_batch_normalization, with_precision
-from tests.export.networks import NETWORKS
+from tests.fixtures import NETWORKS
 
 
 def float32_layers(model):

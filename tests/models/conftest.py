@@ -3,7 +3,7 @@
 import pytest
 
 from keras_encnet import FCN, EncNet, objectives
-from tests.models.small import CLASSES
+from tests.fixtures import CLASSES
 
 
 @pytest.fixture

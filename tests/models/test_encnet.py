@@ -7,7 +7,7 @@ import pytest
 from keras_encnet import EncNet50, EncNet101
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.models.heads.encnet import context_code
-from tests.models.small import VARIANTS, image
+from tests.fixtures import VARIANTS, normalized_image
 
 AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, "none": set()}
 
@@ -36,7 +36,7 @@ def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
     model = tiny(variant, auxiliary=auxiliary)
     if auxiliary is None:
         auxiliary = "context" if variant in ("keras_encnet", "paper") else "fcn"
-    outputs = model(image(2, 17, 23))
+    outputs = model(normalized_image(2, 17, 23))
     assert set(outputs) == {"segmentation", "presence"} | AUXILIARIES[auxiliary]
     for name, output in outputs.items():
         assert output.shape == ((2, 17, 23, 5) if name.startswith("segmentation") else (2, 5))
@@ -47,7 +47,7 @@ def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (31, 2)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_odd_and_tiny_images_are_taken(tiny, variant, size):
-    outputs = tiny(variant, outputs=("segmentation", "presence"))(image(1, *size))
+    outputs = tiny(variant, outputs=("segmentation", "presence"))(normalized_image(1, *size))
     assert outputs["segmentation"].shape == (1, *size, 5)
     assert all(np.isfinite(output).all() for output in outputs.values())
 
@@ -140,7 +140,7 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
     keras.config.set_dtype_policy(policy)
     model = tiny(variant)
     assert model.get_layer("head_conv").compute_dtype == policy.removeprefix("mixed_")
-    for name, output in model(image(2, 17, 23)).items():
+    for name, output in model(normalized_image(2, 17, 23)).items():
         assert output.dtype == "float32", name
         assert model.output[name].dtype == "float32", name
         assert np.isfinite(output).all(), name
@@ -212,7 +212,7 @@ def test_the_lateral_connection_joins_the_head_with_stages_2_and_3(tiny):
     joined = model.get_layer("fusion_concat")
     sources = [tensor._keras_history.operation.name for tensor in joined.input]
     assert sources == ["head_relu", "lateral_stage2_relu", "lateral_stage3_relu"]
-    assert np.isfinite(model(image(1, 17, 23))["segmentation"]).all()
+    assert np.isfinite(model(normalized_image(1, 17, 23))["segmentation"]).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -224,7 +224,7 @@ def test_a_model_of_fewer_outputs_computes_less_and_the_same(tiny, randomize, tm
     assert set(one.output) == {"segmentation"}
     assert names(one) < names(full)
     assert not any("presence" in name or "stage3_" in name for name in names(one) - {"stage3_conv"})
-    x = image(2, 17, 23)
+    x = normalized_image(2, 17, 23)
     np.testing.assert_array_equal(one(x)["segmentation"], full(x)["segmentation"])
 
 
@@ -234,7 +234,7 @@ def test_without_codewords_the_code_is_the_average_feature(tiny, randomize):
     assert model.get_layer("context_pool").output.dtype == "float32"
     features = model.get_layer("context_projection_relu").output
     inner = keras.Model(model.input, [features, model.get_layer("context_pool").output])
-    features, code = inner(image(2, 17, 23))
+    features, code = inner(normalized_image(2, 17, 23))
     np.testing.assert_allclose(code, np.mean(features, (1, 2)), rtol=1e-5)
     assert set(model.output) == {"segmentation", "presence", "presence_stage3"}
 

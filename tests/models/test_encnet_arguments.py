@@ -8,7 +8,7 @@ import pytest
 
 from keras_encnet import FCN50, EncNet, EncNet50, EncNet101, SegmentationModel
 from keras_encnet.backbones import ResNet
-from tests.models.small import VARIANTS, image
+from tests.fixtures import VARIANTS, normalized_image
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_weights_of_the_model_spare_those_of_the_backbone(
     full.save_weights(path)
     model = EncNet50(5, weights=path, num_codewords=4, channels=8)
     assert recorded_backbone[0]["weights"] is None
-    x = image(1, 9, 9)
+    x = normalized_image(1, 9, 9)
     np.testing.assert_array_equal(model(x)["segmentation"], full(x)["segmentation"])
 
 
@@ -103,7 +103,7 @@ def test_a_saved_model_answers_as_before(tiny, randomize, tmp_path, variant, opt
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is SegmentationModel
     assert loaded.name == model.name
-    x = image(2, 17, 23)
+    x = normalized_image(2, 17, 23)
     expected = model(x)
     for name, output in loaded(x).items():
         np.testing.assert_array_equal(output, expected[name])
@@ -115,7 +115,7 @@ def test_a_model_saved_under_mixed_precision_answers_as_before(tiny, randomize, 
     model.save(tmp_path / "model.keras")
     keras.config.set_dtype_policy("float32")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    x = image(2, 17, 23)
+    x = normalized_image(2, 17, 23)
     for name, output in loaded(x).items():
         np.testing.assert_array_equal(output, model(x)[name])
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet import FCN, objectives
-from tests.models.small import CLASSES, assert_unchanged, weights_of
+from tests.fixtures import CLASSES, assert_unchanged, weights_of
 
 
 def test_the_form_of_the_mask_does_not_matter(fcn, data):

@@ -6,7 +6,7 @@ import pytest
 
 from keras_encnet import FCN, objectives, preprocess_input
 from keras_encnet.backbones import ResNet
-from tests.models.small import CLASSES, assert_unchanged, weights_of
+from tests.fixtures import CLASSES, assert_unchanged, weights_of
 
 
 def balance(model, images):

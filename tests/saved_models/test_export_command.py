@@ -8,7 +8,7 @@ import pytest
 import tyro
 
 from saved_models import export
-from tests.export.networks import small_encnet
+from tests.fixtures import small_encnet
 from training import cli
 
 

@@ -21,7 +21,7 @@ from saved_models import client
 from saved_models.grpc_client import GrpcClient
 from saved_models.rest_client import RestClient, ServerError
 from tests.export import encoded
-from tests.export.networks import noise, small_encnet
+from tests.fixtures import raw_images, small_encnet
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("sky", "tree", "road", "car", "person")
@@ -63,7 +63,7 @@ def test_status_signature_and_names_are_told(connect):
 
 
 def test_images_of_one_request_are_answered_each_in_its_size(connect):
-    images = [noise(1, *size)[0] for size in ((30, 50), (60, 20))]
+    images = [raw_images(1, *size)[0] for size in ((30, 50), (60, 20))]
     answers = connect().predict([*(encoded.encode(i, "PNG") for i in images), b"no image"])
     assert [answer["status"] for answer in answers[:2]] == ["ok", "ok"]
     assert "Not a JPEG" in answers[2]["status"]
@@ -75,7 +75,7 @@ def test_images_of_one_request_are_answered_each_in_its_size(connect):
 
 
 def test_versions_are_reached_by_number_and_label(connect):
-    three = [encoded.encode(noise(1, 8, 8)[0], "PNG")] * 3
+    three = [encoded.encode(raw_images(1, 8, 8)[0], "PNG")] * 3
     assert len(connect(version=2).predict(three)) == 3
     for older in ({"version": 1}, {"label": "old"}):
         with pytest.raises(ServerError, match="must have 1 to 2 images"):
@@ -90,7 +90,7 @@ def test_unknown_models_and_versions_are_not_found(connect):
 
 def test_every_hostile_file_is_answered_with_a_sentence_and_the_server_goes_on(connect):
     one = connect()
-    sound = encoded.encode(noise(1, 9, 9)[0], "PNG")
+    sound = encoded.encode(raw_images(1, 9, 9)[0], "PNG")
     for data, sentence in encoded.hostile().values():
         [answer] = one.predict([data])
         assert sentence in answer["status"]
@@ -101,7 +101,7 @@ def test_every_hostile_file_is_answered_with_a_sentence_and_the_server_goes_on(c
 
 
 def test_concurrent_clients_get_their_own_answers(connect):
-    files = [encoded.encode(noise(1, 10 + i, 30 - i, seed=i)[0], "PNG") for i in range(12)]
+    files = [encoded.encode(raw_images(1, 10 + i, 30 - i, seed=i)[0], "PNG") for i in range(12)]
     one = connect()
     with futures.ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda file: one.predict([file])[0], files))
@@ -111,11 +111,11 @@ def test_concurrent_clients_get_their_own_answers(connect):
 
 def test_rows_and_columns_are_both_understood(server):
     url = f"http://localhost:{server['rest']}/v1/models/street:predict"
-    image = {"b64": base64.b64encode(encoded.encode(noise(1, 8, 8)[0], "PNG")).decode()}
+    image = {"b64": base64.b64encode(encoded.encode(raw_images(1, 8, 8)[0], "PNG")).decode()}
     row = requests.post(url, json={"instances": [image]}, timeout=60).json()["predictions"]
     column = requests.post(url, json={"inputs": [image]}, timeout=60).json()["outputs"]
     assert row[0]["mask_png_bytes"] == column["mask_png_bytes"][0]
-    pixels = noise(1, 8, 8).tolist()
+    pixels = raw_images(1, 8, 8).tolist()
     body = {"signature_name": "tensors", "instances": pixels}
     classes = requests.post(url, json=body, timeout=60).json()["predictions"][0]["classes"]
     assert np.shape(classes) == (8, 8)
@@ -131,8 +131,8 @@ def test_malformed_requests_are_refused(body, server):
 
 def test_the_command_writes_masks_and_tells_of_failures(connect, server, tmp_path, capsys):
     (tmp_path / "in/deep").mkdir(parents=True)
-    (tmp_path / "in/a.jpg").write_bytes(encoded.encode(noise(1, 20, 30)[0], "JPEG"))
-    (tmp_path / "in/deep/a.png").write_bytes(encoded.encode(noise(1, 30, 20)[0], "PNG"))
+    (tmp_path / "in/a.jpg").write_bytes(encoded.encode(raw_images(1, 20, 30)[0], "JPEG"))
+    (tmp_path / "in/deep/a.png").write_bytes(encoded.encode(raw_images(1, 30, 20)[0], "PNG"))
     (tmp_path / "in/bad.png").write_bytes(b"no image")
     address = {"rest": f"http://localhost:{server['rest']}"}
     if connect.option == "--grpc":

@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet.export import export_saved_model
+from tests.fixtures import SMALL_CIFAR
 from training import evaluate
 from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
 from training.datasets import cifar
 from training.run import callbacks, fit
 from training.tasks import task_of
 
-TINY = {"width": 4, "num_codewords": 3, "batch_size": 8, "epochs": 2, "checkpoint_every": 2}
+SMALL = {**SMALL_CIFAR, "epochs": 2, "checkpoint_every": 2}
 COUNTS = {"train": 40, "test": 20}
 
 
@@ -37,7 +38,7 @@ def small_data():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    return run_dir, *fit.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+    return run_dir, *fit.train(CIFAR10EncNet16k64d(**SMALL), run_dir)
 
 
 def test_every_recipe_builds_the_network_of_its_name():
@@ -99,7 +100,7 @@ def interrupted(config, run_dir, monkeypatch, steps):
 def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
     run, tmp_path, monkeypatch
 ):
-    config = CIFAR10EncNet16k64d(**TINY)
+    config = CIFAR10EncNet16k64d(**SMALL)
     # In the second epoch, a step after a checkpoint.
     interrupted(config, tmp_path / "run", monkeypatch, steps=9)
     model, history = fit.train(config, tmp_path / "run")
@@ -114,7 +115,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_by_the_same_command(
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("cifar10")])
 def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
     run_dir = tmp_path / "run"
-    options = {**TINY, "width": 16, "batch_size": 20}
+    options = {**SMALL, "width": 16, "batch_size": 20}
     if RECIPES[name].network != "encnet14":
         del options["num_codewords"]
     config = RECIPES[name](**options)
@@ -140,13 +141,13 @@ def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
 def test_a_finished_run_and_one_of_other_options_are_refused(run):
     run_dir, *_ = run
     with pytest.raises(FileExistsError, match=r"finished, after 2 epochs.*--overwrite"):
-        fit.train(CIFAR10EncNet16k64d(**TINY), run_dir)
+        fit.train(CIFAR10EncNet16k64d(**SMALL), run_dir)
     with pytest.raises(FileExistsError, match=r"epochs=2: go on with these.*--overwrite"):
-        fit.train(CIFAR10EncNet16k64d(**{**TINY, "epochs": 3}), run_dir)
+        fit.train(CIFAR10EncNet16k64d(**{**SMALL, "epochs": 3}), run_dir)
 
 
 def test_overwriting_begins_anew(tmp_path):
-    config = {**TINY, "epochs": 1}
+    config = {**SMALL, "epochs": 1}
     fit.train(CIFAR10EncNet16k64d(**config), tmp_path)
     _, history = fit.train(CIFAR10EncNet16k64d(**config, overwrite=True), tmp_path)
     assert len(history["loss"]) == 1

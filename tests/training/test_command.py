@@ -7,14 +7,12 @@ import pytest
 from PIL import Image
 
 import keras_encnet
+from tests.fixtures import SMALL_ENCNET, SMALL_FCN
 from training import cli, train
 from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
 from training.datasets import scenes
 from training.run import fit
 from training.tasks import segmentation
-
-TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
-TINY = {**TINY_FCN, "channels": 8}
 
 
 def _spoil_ids(root):
@@ -59,7 +57,7 @@ def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
     root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
     spoil(root)
     with pytest.raises((ValueError, OSError), match=message):
-        fit.train(ScenesFCN(data=str(root), **TINY_FCN), tmp_path / "run")
+        fit.train(ScenesFCN(data=str(root), **SMALL_FCN), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # so the mended data can be tried under the same name
 
 
@@ -69,14 +67,14 @@ def test_bad_data_is_named_before_the_first_step(spoil, message, tmp_path):
 def test_a_wrong_option_leaves_no_run_behind(option, tmp_path):
     data = scenes.write(tmp_path / "scenes", train=8, val=1, test=1)
     with pytest.raises(ValueError, match=next(iter(option))):
-        fit.train(ScenesFCN(data=str(data), **TINY_FCN, **option), tmp_path / "run")
+        fit.train(ScenesFCN(data=str(data), **SMALL_FCN, **option), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_bad_images_are_left_out_where_asked(tmp_path, capsys):
     root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
     _spoil_ids(root)
-    config = ScenesFCN(data=str(root), skip_bad=True, **TINY_FCN)
+    config = ScenesFCN(data=str(root), skip_bad=True, **SMALL_FCN)
     split, _ = segmentation.open_checked(config, "train")
     assert len(split) == 4
     assert "train_00002" in capsys.readouterr().err
@@ -94,7 +92,7 @@ def test_every_recipe_builds_its_network():
 
 
 def test_the_heads_rate_is_multiplied_and_the_backbones_is_not():
-    config = ScenesEncNet(head_multiplier=10.0, **TINY)
+    config = ScenesEncNet(head_multiplier=10.0, **SMALL_ENCNET)
     model = segmentation.build_model(config, ["a", "b"])
     multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
     optimizer = fit.optimizer(config, steps=10, multipliers=multipliers)
@@ -116,7 +114,7 @@ def test_options_and_names_arrive():
 
 
 def test_a_float_mask_or_a_model_of_other_classes_is_refused_by_fit():
-    model = segmentation.build_model(ScenesFCN(**TINY_FCN), ["a", "b"])
+    model = segmentation.build_model(ScenesFCN(**SMALL_FCN), ["a", "b"])
     model.compile("sgd", **keras_encnet.objectives(model))
     images = np.zeros((2, 16, 16, 3), "float32")
     with pytest.raises(ValueError, match="integers"):

@@ -6,13 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET
 from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 from training.run import checkpoints, fit
 from training.tasks.segmentation_callbacks import CheckPixels
-
-TINY_SCENES = {"width_multiplier": 0.0625, "channels": 8, "batch_size": 4, "warmup_steps": 1}
-TINY_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +29,14 @@ def small_cifar(monkeypatch, rng):
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_segmentation_trains_in_mixed_precision(precision, data, tmp_path):
-    config = ScenesEncNet(data=data, precision=precision, epochs=1, **TINY_SCENES)
+    config = ScenesEncNet(data=data, precision=precision, **SMALL_ENCNET)
     check_mixed(config, tmp_path, precision)
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_path):
     check_mixed(
-        CIFAR10EncNet16k64d(precision=precision, epochs=1, **TINY_CIFAR), tmp_path, precision
+        CIFAR10EncNet16k64d(precision=precision, epochs=1, **SMALL_CIFAR), tmp_path, precision
     )
 
 
@@ -58,7 +56,7 @@ def check_mixed(config, run_dir, precision):
 
 
 def test_averaged_weights_are_saved_and_the_weights_go_on(small_cifar, tmp_path):
-    options = {**TINY_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
+    options = {**SMALL_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
     model, history = fit.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
     plain, _ = fit.train(
         CIFAR10EncNet16k64d(epochs=3, **{**options, "average_weights": None}), tmp_path / "plain"
@@ -99,9 +97,15 @@ def test_a_long_gradient_is_shortened(small_cifar):
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
-    options = {**TINY_SCENES, "warmup_steps": 0, "checkpoint_every": 1, "learning_rate": 1e30}
+    options = {
+        **SMALL_ENCNET,
+        "epochs": 2,
+        "warmup_steps": 0,
+        "checkpoint_every": 1,
+        "learning_rate": 1e30,
+    }
     with pytest.raises(FloatingPointError) as stop:
-        fit.train(ScenesEncNet(data=data, epochs=2, **options), tmp_path)
+        fit.train(ScenesEncNet(data=data, **options), tmp_path)
     message = str(stop.value)
     assert "not finite at step 2: " in message
     assert "segmentation_loss is " in message

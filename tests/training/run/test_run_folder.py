@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import keras_encnet
+from tests.fixtures import SMALL_ENCNET, SMALL_FCN
 from training import evaluate, predict
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
@@ -15,9 +16,6 @@ from training.input import folder
 from training.input.image_files import decode_image
 from training.run import fit, run_folder
 from training.tasks import segmentation
-
-TINY_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
-TINY = {**TINY_FCN, "channels": 8}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    model, history = fit.train(ScenesEncNet(data=str(data), **TINY), run_dir)
+    model, history = fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), run_dir)
     return run_dir, model, history
 
 
@@ -57,14 +55,14 @@ def test_the_saved_model_answers_as_the_trained_one(run):
 
 def test_the_same_seed_trains_the_same_weights(run, data, tmp_path):
     _, model, _ = run
-    again, _ = fit.train(ScenesEncNet(data=str(data), **TINY), tmp_path / "again")
+    again, _ = fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), tmp_path / "again")
     for first, second in zip(model.weights, again.weights, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
 def test_a_run_folder_is_not_written_over_unasked(run, data):
     run_dir, *_ = run
-    config = ScenesEncNet(data=str(data), **TINY)
+    config = ScenesEncNet(data=str(data), **SMALL_ENCNET)
     with pytest.raises(FileExistsError, match="--overwrite"):
         fit.train(config, run_dir)
 
@@ -94,7 +92,7 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
 def test_a_folder_that_holds_other_results_is_not_emptied_unasked(left, data, tmp_path):
     (tmp_path / left).mkdir()
     with pytest.raises(FileExistsError, match=f"has {left}, and no `config.json`.*--overwrite"):
-        fit.train(ScenesEncNet(data=str(data), **TINY), tmp_path)
+        fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), tmp_path)
     assert (tmp_path / left).exists()
 
 
@@ -126,7 +124,7 @@ def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
 
 def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
     ground = scenes.CLASSES.index("ground")
-    config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **TINY)
+    config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **SMALL_ENCNET)
     run_folder.write_json(tmp_path / "config.json", run_folder.describe(config))
     segmentation.build_model(config, scenes.CLASSES).save(tmp_path / "best.keras")
     evaluate.main(tmp_path)
@@ -160,7 +158,7 @@ def test_options_that_would_do_nothing_are_refused(run):
 
 def test_an_fcn_takes_the_options_that_it_has(data):
     options = {"align_corners": True, "dropout": 0.3, "auxiliary": "fcn"}
-    config = ScenesFCN(data=str(data), **TINY_FCN, **options)
+    config = ScenesFCN(data=str(data), **SMALL_FCN, **options)
     model = segmentation.build_model(config, scenes.CLASSES)
     assert set(model.output) == {"segmentation", "segmentation_stage3"}
     assert model.get_layer("segmentation_dropout").rate == 0.3

@@ -1,15 +1,18 @@
-"""Small networks of every structure, and what their exports are asked."""
+"""Small networks, images and recipes that tests share. pytest's fixtures are in `conftest.py`."""
 
 import numpy as np
-import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.backbones import ResNet
-from keras_encnet.export import Limits
 
-# Of the export that the tests share.
-SIZE = (64, 72)
-LIMITS = Limits(images=4, pixels=200 * 200, side=20000, tensor_pixels=100 * 100)
+VARIANTS = ("keras_encnet", "paper", "official", "mmsegmentation")
+# Of the models on the `tiny_backbone` of conftest.py.
+CLASSES = 3
+
+# Options that make a recipe for scenes, or for CIFAR-10, train within seconds.
+SMALL_FCN = {"width_multiplier": 0.125, "epochs": 1, "batch_size": 4, "warmup_steps": 1}
+SMALL_ENCNET = {**SMALL_FCN, "channels": 8}
+SMALL_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}
 
 
 def small_encnet(classes=5, width=0.125, **options):
@@ -24,6 +27,7 @@ def small_fcn():
     return keras_encnet.FCN(backbone, classes=4, auxiliary="fcn")
 
 
+# Networks of every structure by name.
 NETWORKS = {
     "paper": lambda: small_encnet(variant="paper"),
     "official": lambda: small_encnet(variant="official", stem="deep_64", lateral=True),
@@ -37,31 +41,33 @@ NETWORKS = {
 }
 
 
-def noise(*shape, seed=0):
-    """Raw images, smooth enough that neighboring pixels have something in common."""
-    draw = np.random.default_rng(seed)
+def normalized_image(*shape):
+    return np.random.default_rng(3).normal(size=(*shape, 3)).astype("float32")
+
+
+def raw_images(*shape, seed=0):
+    """Returns uint8 images whose neighboring pixels are correlated."""
+    rng = np.random.default_rng(seed)
     batch, height, width = shape
-    coarse = draw.uniform(0, 255, (batch, -(-height // 8), -(-width // 8), 3))
+    coarse = rng.uniform(0, 255, (batch, -(-height // 8), -(-width // 8), 3))
     fine = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
-    return np.clip(fine + draw.normal(0, 20, fine.shape), 0, 255).astype("uint8")
+    return np.clip(fine + rng.normal(0, 20, fine.shape), 0, 255).astype("uint8")
+
+
+def weights_of(model):
+    return [weight.numpy() for weight in model.weights]
+
+
+def assert_unchanged(model, before):
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value, err_msg=weight.path)
 
 
 def assert_same_classes(classes, logits, margin=1e-3, least=0.9):
-    """Asserts that the largest logit won, where the second isn't within `margin` of it."""
+    """Asserts that the class of the largest logit is predicted, except where two are as close as
+    `margin`, which at most `1 - least` of the pixels may be.
+    """
     first, second = np.moveaxis(np.sort(np.asarray(logits), axis=-1)[..., -2:], -1, 0)[::-1]
     clear = first - second > margin
     assert clear.mean() > least
     np.testing.assert_array_equal(np.asarray(classes)[clear], logits.argmax(-1)[clear])
-
-
-def logits_of(model, images):
-    return model(keras_encnet.preprocess_input(images, model.preprocessing), training=False)
-
-
-def signatures_of(path):
-    return tf.saved_model.load(path).signatures
-
-
-def ask(signatures, *files):
-    answer = signatures["serving_default"](image_bytes=tf.constant(files, tf.string))
-    return {name: value.numpy() for name, value in answer.items()}
