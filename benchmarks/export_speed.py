@@ -116,15 +116,16 @@ def shares(size: int = 512, classes: int = 150, repeats: int = 7):
     """
     import tensorflow as tf
 
-    from keras_encnet.export.class_maps import class_maps, encode_indexed_png
+    from keras_encnet.export.class_maps import class_maps
     from keras_encnet.export.image_bytes import Limits, decode, inspect
     from keras_encnet.export.network import Network
-    from keras_encnet.labels import voc_palette
+    from keras_encnet.labels import default_palette
+    from keras_encnet.utils.png import encode_indexed_png
 
     image = smooth_noise(1, size, size)
     jpeg = tf.io.encode_jpeg(image[0])
     model = encnet50("mmsegmentation", classes)
-    limits, palette = Limits(), voc_palette(classes)
+    limits, palette = Limits(), default_palette(classes)
 
     @tf.function
     def read(data):

@@ -57,7 +57,15 @@ CITYSCAPES = {
 }
 
 
-def voc_palette(classes):
+def default_palette(classes: int) -> np.ndarray:
+    """Returns the colors that predictions, figures and exports show classes in by default.
+
+    They are those of `voc_palette`: uint8 `(classes, 3)`.
+    """
+    return voc_palette(classes)
+
+
+def voc_palette(classes: int) -> np.ndarray:
     """Returns the color map of PASCAL VOC: uint8 `(classes, 3)`.
 
     The bits of an id, three at a time from the lowest, become the bits of red,

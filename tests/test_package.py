@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 # What the scripts use and the library must do without.
 EXTRAS = (
     "PIL",
-    "colorcet",
     "matplotlib",
     "tabulate",
     "tensorflow_serving",

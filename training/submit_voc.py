@@ -10,13 +10,12 @@ import tarfile
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 import keras_encnet
 from keras_encnet.labels import VOC, voc_palette
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.png import encode_indexed_png
 from training import cli
 from training.evaluate import multi_scale_options
 from training.input.image_files import decode_image
@@ -74,19 +73,10 @@ def main(
         for image_id, path in zip(image_ids, tqdm(paths, unit="image"), strict=True):
             image = decode_image(str(path)).numpy()
             entry = tarfile.TarInfo(PLACE.format(competition, split, image_id))
-            png = encode(segment(image))
+            png = encode_indexed_png(segment(image), voc_palette(256)).numpy()
             entry.size = len(png)
             archive.addfile(entry, io.BytesIO(png))
     print(f"written to {output}")
-
-
-def encode(mask):
-    """Returns a PNG whose pixels are class ids, in the colors of VOC."""
-    picture = Image.fromarray(np.asarray(mask, "uint8"), "P")
-    picture.putpalette(voc_palette(256).tobytes())
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 if __name__ == "__main__":

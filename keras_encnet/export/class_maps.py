@@ -1,16 +1,9 @@
-"""From logits to class maps and their PNG files, within the graph."""
+"""From logits to class maps, within the graph."""
 
-import struct
-import zlib
-
-import numpy as np
 import tensorflow as tf
 
 # Values of the upsampled logits that are in memory at a time: they stay in a processor's cache.
 STRIP_VALUES = 2**19
-# Where a PNG file has its color type and the end of its first chunk, the header.
-COLOR_TYPE, HEADER_END = 25, 33
-GRAY, INDEXED = 0, 3
 
 
 def class_maps(logits, height, width, align_corners):
@@ -73,53 +66,3 @@ def _neighbors(size, source_size, align_corners):
     first = tf.minimum(tf.floor(at), last)
     second = tf.minimum(first + 1, last)
     return tf.cast(first, tf.int32), tf.cast(second, tf.int32), at - first
-
-
-def encode_indexed_png(mask, palette):
-    """Encodes a class map as a PNG file whose pixels are class ids.
-
-    TensorFlow's encoder writes gray images and no palette. An indexed image of
-    8 bits differs in three places, which are set here: the color type, the
-    checksum of the header, and the palette chunk behind it. The checksum is
-    linear: the same change of the header, whatever its size says, flips the
-    same bits.
-
-    Args:
-        mask: `(height, width)`, uint8, or int32 for more than 256 classes.
-        palette: uint8 array `(classes, 3)`.
-
-    Returns:
-        The bytes of the file: indexed; 16-bit gray for more than 256 classes.
-    """
-    if mask.dtype != tf.uint8:
-        return tf.io.encode_png(tf.cast(mask, tf.uint16)[..., None])
-    png = tf.io.encode_png(mask[..., None])
-    checksum = tf.io.decode_raw(tf.strings.substr(png, HEADER_END - 4, 4), tf.uint8)
-    checksum = tf.bitwise.bitwise_xor(checksum, np.frombuffer(_flipped_bits(), "uint8"))
-    return tf.strings.join(
-        [
-            tf.strings.substr(png, 0, COLOR_TYPE),
-            bytes([INDEXED]),
-            tf.strings.substr(png, COLOR_TYPE + 1, HEADER_END - 4 - COLOR_TYPE - 1),
-            tf.strings.reduce_join(tf.gather(_BYTES, tf.cast(checksum, tf.int32))),
-            _chunk(b"PLTE", np.asarray(palette, "uint8").tobytes()),
-            tf.strings.substr(png, HEADER_END, -1),
-        ]
-    )
-
-
-_BYTES = np.array([bytes([i]) for i in range(256)], dtype=object)
-
-
-def _flipped_bits():
-    """Returns how a header's checksum changes when its color type goes from gray to indexed."""
-    gray, indexed = (
-        zlib.crc32(b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, kind, 0, 0, 0))
-        for kind in (GRAY, INDEXED)
-    )
-    return struct.pack(">I", gray ^ indexed)
-
-
-def _chunk(kind, data):
-    checksum = struct.pack(">I", zlib.crc32(kind + data))
-    return struct.pack(">I", len(data)) + kind + data + checksum

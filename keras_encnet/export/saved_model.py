@@ -12,7 +12,7 @@ from keras_encnet.export.model_card import describe, model_card
 from keras_encnet.export.network import Network, check_exportable
 from keras_encnet.export.signatures import ClassificationSignatures, SegmentationSignatures
 from keras_encnet.export.warm_up import write_warm_up_requests
-from keras_encnet.labels import voc_palette
+from keras_encnet.labels import default_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import is_count
 from keras_encnet.utils.files import atomic_folder
@@ -68,7 +68,7 @@ def export_saved_model(
         fold: whether to fold batch normalization.
         freeze: whether to store variables as constants.
         probabilities: whether `tensors` answers with those of each pixel.
-        palette: uint8 array `(classes, 3)`, by default `labels.voc_palette`.
+        palette: uint8 array `(classes, 3)`, by default `labels.default_palette`.
         limits: `Limits` on a request.
         warm_up: batch sizes of the warm-up requests to write, which a server
             answers before it is ready. Needs `keras-encnet[serve]`.
@@ -167,7 +167,7 @@ def _check_warm_up(batch_sizes, size, limits):
 
 
 def _checked_palette(palette, classes):
-    palette = np.asarray(voc_palette(classes) if palette is None else palette)
+    palette = np.asarray(default_palette(classes) if palette is None else palette)
     if palette.shape != (classes, 3) or palette.dtype.kind not in "ui":
         raise ValueError(
             f"`palette` must have the shape ({classes}, 3), a color per class, in integers from 0 "

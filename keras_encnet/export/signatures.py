@@ -5,9 +5,10 @@ import json
 
 import tensorflow as tf
 
-from keras_encnet.export.class_maps import class_maps, encode_indexed_png
+from keras_encnet.export.class_maps import class_maps
 from keras_encnet.export.image_bytes import OK, decode, inspect
 from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.utils.png import encode_indexed_png
 
 
 class Signatures(tf.Module, abc.ABC):
@@ -28,7 +29,7 @@ class Signatures(tf.Module, abc.ABC):
     def __init__(self, network, size, limits, class_names, palette, description):
         super().__init__()
         self.network, self.size, self.limits = network, tuple(size), limits
-        self.class_names, self.palette = tf.constant(class_names), tf.constant(palette)
+        self.class_names, self.palette = tf.constant(class_names), palette
         self.description = tf.constant(json.dumps(description))
 
     @abc.abstractmethod
@@ -108,7 +109,7 @@ class Signatures(tf.Module, abc.ABC):
 
         return {
             "class_names": rows(self.class_names),
-            "palette": rows(self.palette),
+            "palette": rows(tf.constant(self.palette)),
             "description": rows(self.description),
         }
 

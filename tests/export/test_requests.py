@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_encnet.labels import voc_palette
+from keras_encnet.labels import default_palette
 from tests.export import encoded
 from tests.export.exported import SIZE, logits_of, predict
 from tests.fixtures import assert_same_classes, raw_images
@@ -26,7 +26,7 @@ def test_encoded_images_are_answered_with_masks_of_their_own_size(model, signatu
         mask = Image.open(io.BytesIO(data))
         assert mask.mode == "P"
         assert mask.size == image.shape[1::-1]
-        assert mask.getpalette()[:15] == voc_palette(5).ravel().tolist()
+        assert mask.getpalette()[:15] == default_palette(5).ravel().tolist()
     want = np.asarray(logits_of(model, images[0][None])["segmentation"])
     assert_same_classes(mask_of(answer["mask_png_bytes"][0])[None], want)
 
@@ -85,7 +85,7 @@ def test_metadata_has_a_row_per_query(model, signatures):
     answer = signatures["metadata"](query=tf.constant(["", ""]))
     names = [[name.encode() for name in model.class_names]] * 2
     assert answer["class_names"].numpy().tolist() == names
-    np.testing.assert_array_equal(answer["palette"][1], voc_palette(5))
+    np.testing.assert_array_equal(answer["palette"][1], default_palette(5))
     description = json.loads(answer["description"].numpy()[0])
     assert description["size"] == list(SIZE)
     assert description["scores"] == {"mean_iou": 0.5}

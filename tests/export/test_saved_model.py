@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet.export import Limits, export_litert, export_saved_model, write_configuration
-from keras_encnet.labels import voc_palette
+from keras_encnet.labels import default_palette
 from tests.export import encoded
 from tests.export.exported import SIZE, logits_of, predict, signatures_of
 from tests.fixtures import NETWORKS, assert_same_classes, raw_images
@@ -89,7 +89,7 @@ def test_every_output_has_the_batch_first(signatures):
 def test_names_palette_and_card_lie_beside_the_graph(model, exported):
     assert (exported / "assets/class_names.txt").read_text().split() == list(model.class_names)
     palette = np.loadtxt(exported / "assets/palette.txt")
-    np.testing.assert_array_equal(palette, voc_palette(5))
+    np.testing.assert_array_equal(palette, default_palette(5))
     card = (exported / "model_card.md").read_text()
     for part in (
         "street/1",

@@ -3,23 +3,17 @@
 import os
 from collections.abc import Sequence
 
-import colorcet
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
-from PIL import Image
 
+from keras_encnet.labels import default_palette
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.png import encode_indexed_png
 from training.figures.saving import save_figure
 
 # White: ignored labels and any other id that is not a class.
 NO_CLASS = (255, 255, 255)
-
-
-def palette(classes: int) -> np.ndarray:
-    """Returns `classes` distinct colors: uint8 `(classes, 3)`."""
-    colors = np.array(colorcet.glasbey_hv) * 255
-    return np.resize(colors.round(), (classes, 3)).astype("uint8")
 
 
 def colorize(mask: np.ndarray, classes: int) -> np.ndarray:
@@ -27,7 +21,7 @@ def colorize(mask: np.ndarray, classes: int) -> np.ndarray:
 
     Ids that are not a class, such as ignored labels, become white.
     """
-    colors = np.vstack([palette(classes), NO_CLASS]).astype("uint8")
+    colors = np.vstack([default_palette(classes), NO_CLASS]).astype("uint8")
     return colors[np.where((mask >= 0) & (mask < classes), mask, classes)]
 
 
@@ -52,13 +46,9 @@ def save_mask(path: str | os.PathLike, mask: np.ndarray, classes: int) -> None:
 
     PNG has no palettes above 256 classes; such a mask is written as 16-bit grayscale.
     """
-    if classes <= 256:
-        image = Image.fromarray(mask.astype("uint8"), "P")
-        image.putpalette(palette(classes).tobytes())
-    else:
-        image = Image.fromarray(mask.astype("uint16"))
+    png = encode_indexed_png(mask, default_palette(classes)).numpy()
     with atomic_file(path) as temporary:
-        image.save(temporary)
+        temporary.write_bytes(png)
 
 
 def save_overlay(
@@ -111,7 +101,7 @@ def save_comparison(
 
 def _legend(parent, ids, class_names, **options):
     """Adds a legend of the classes in `ids` to an axis or a figure."""
-    colors = palette(len(class_names)) / 255
+    colors = default_palette(len(class_names)) / 255
     patches = [
         Patch(facecolor=colors[i], label=class_names[i]) for i in ids if 0 <= i < len(class_names)
     ]
