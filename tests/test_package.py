@@ -1,4 +1,4 @@
-"""What the package promises about itself."""
+"""The package as a whole: what it imports, documents and annotates."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ import pytest
 import keras_encnet
 
 ROOT = Path(__file__).parents[1]
-# What the scripts use and the library must do without.
+# Used by the commands; importing the library must not need them.
 EXTRAS = (
     "PIL",
     "matplotlib",
@@ -25,7 +25,7 @@ EXTRAS = (
 )
 
 
-def test_importing_needs_tensorflow_keras_and_numpy_alone():
+def test_import_needs_only_tensorflow_keras_and_numpy():
     block = "".join(f"sys.modules[{name!r}] = None\n" for name in EXTRAS)
     code = f"import sys\n{block}import keras_encnet.export\nassert 'training' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
@@ -36,40 +36,31 @@ def test_every_public_name_exists_and_is_documented():
         assert getattr(keras_encnet, name).__doc__, name
 
 
-def is_overridden(cls, name):
-    """Returns whether a method is declared by a base class, whose signature then applies."""
-    return any(hasattr(base, name) for base in cls.__mro__[1:] if base is not object)
-
-
-def unannotated(module):
-    """Yields the public functions and methods of a module that lack an annotation."""
+def public_functions(module):
+    """Yields name and function of what a module declares, methods that override others aside."""
     for name, value in vars(module).items():
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
-        functions = {name: value}
-        if inspect.isclass(value):
-            functions = {
-                f"{name}.{member}": function
-                for member, function in vars(value).items()
-                if member == "__init__" or not member.startswith("_")
-                if member == "__init__" or not is_overridden(value, member)
-            }
-        for label, function in functions.items():
-            function = inspect.unwrap(getattr(function, "__func__", function))
-            if not inspect.isfunction(function):
-                continue
-            signature = inspect.signature(function)
-            parameters = [
-                p
-                for p in signature.parameters.values()
-                if p.name not in ("self", "cls") and p.kind is not p.VAR_KEYWORD
-            ]
-            complete = all(p.annotation is not p.empty for p in parameters)
-            returns = function.__name__ == "__init__" or (
-                signature.return_annotation is not signature.empty
-            )
-            if not (complete and returns):
-                yield label
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value):
+            inherited = {member for base in value.__mro__[1:] for member in vars(base)}
+            for member in vars(value):
+                function = getattr(value, member)
+                new = not member.startswith("_") and member not in inherited
+                if inspect.isroutine(function) and (new or member == "__init__"):
+                    yield f"{name}.{member}", function
+
+
+def is_annotated(function):
+    signature = inspect.signature(function)
+    parameters = [
+        p.annotation
+        for p in signature.parameters.values()
+        if p.name != "self" and p.kind is not p.VAR_KEYWORD
+    ]
+    returned = [] if function.__name__ == "__init__" else [signature.return_annotation]
+    return inspect.Parameter.empty not in parameters + returned
 
 
 MODULES = [m.name for m in pkgutil.walk_packages(keras_encnet.__path__, "keras_encnet.")]
@@ -77,7 +68,8 @@ MODULES = [m.name for m in pkgutil.walk_packages(keras_encnet.__path__, "keras_e
 
 @pytest.mark.parametrize("module", MODULES)
 def test_public_functions_and_methods_are_annotated(module):
-    assert list(unannotated(importlib.import_module(module))) == []
+    functions = public_functions(importlib.import_module(module))
+    assert [name for name, function in functions if not is_annotated(function)] == []
 
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
