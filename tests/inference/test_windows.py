@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_encnet.inference.predictions import windows
+from keras_encnet.inference import windows
 
 
 def test_the_long_side_is_set_and_the_other_rounded_to_the_nearest():
