@@ -22,13 +22,13 @@ from keras_encnet.export import export_saved_model
 from training import cli
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import open_split, scenes
-from training.evaluate import evaluate, report
 from training.figures.overlays import save_comparison
 from training.input.folder import read_mask
 from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
 from training.run import run_folder
 from training.run.fit import train
+from training.tasks.segmentation_scores import evaluate, report
 
 NETWORKS = {"FCN": ScenesFCN(), "EncNet": ScenesEncNet()}
 ABLATION = {

@@ -14,6 +14,7 @@ from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
 from training.datasets import cifar
 from training.run import callbacks, fit
 from training.tasks import task_of
+from training.tasks.segmentation_scores import SegmentationScoring
 
 SMALL = {**SMALL_CIFAR, "epochs": 2, "checkpoint_every": 2}
 COUNTS = {"train": 40, "test": 20}
@@ -169,9 +170,9 @@ def test_evaluation_scores_the_data_of_the_run(run, capsys):
 def test_evaluation_refuses_what_only_segmentation_has(run):
     run_dir, *_ = run
     with pytest.raises(ValueError, match="multi_scale"):
-        evaluate.main(run_dir, multi_scale=True)
-    with pytest.raises(ValueError, match="`--absent` would do nothing to a classifier"):
-        evaluate.main(run_dir, absent_classes="zero")
+        evaluate.main(run_dir, segmentation=SegmentationScoring(multi_scale=True))
+    with pytest.raises(ValueError, match="`--absent-classes`.* for classifiers"):
+        evaluate.main(run_dir, segmentation=SegmentationScoring(absent_classes="zero"))
 
 
 def test_evaluation_reads_the_data_where_the_run_had_it(run, tmp_path, monkeypatch):

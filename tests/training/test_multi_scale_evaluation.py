@@ -10,6 +10,8 @@ from training import cli, evaluate
 from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image
+from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.segmentation_scores import evaluate_multi_scale
 
 
 def test_multi_scale_evaluation_counts_every_pixel_once(
@@ -54,13 +56,19 @@ def test_the_score_with_background_is_told_if_asked(
 ):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
     randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES))).save(tmp_path / "best.keras")
-    options = ["--with-background", "--absent", "zero"]
+    options = ["--with-background", "--absent-classes", "zero"]
     monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), "--data", str(data), *options])
     cli.run(evaluate.main)
     assert "with background" in capsys.readouterr().out
     scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
     expected = scores["mean_iou"] * len(scenes.CLASSES) / (len(scenes.CLASSES) + 1)
     assert scores["mean_iou_with_background"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"base_size": 520}, {"crop_size": 0}])
+def test_multi_scale_options_without_multi_scale_raise(option):
+    with pytest.raises(ValueError, match="without multi-scale evaluation. Received: "):
+        MultiScaleOptions(**option)
 
 
 @pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
@@ -77,7 +85,7 @@ def test_each_pixel_is_counted_once_whatever_the_number_of_windows_at_a_time(
         segmenter = keras_encnet.MultiScaleSegmenter(
             model, protocol=protocol, batch_size=batch_size, **options
         )
-        metric = evaluate.evaluate_multi_scale(segmenter, split)
+        metric = evaluate_multi_scale(segmenter, split)
         matrices.append(np.asarray(metric.confusion_matrix))
     for matrix in matrices:
         np.testing.assert_array_equal(

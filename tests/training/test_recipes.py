@@ -16,7 +16,8 @@ from training import evaluate
 from training.configs import RECIPES, SegmentationConfig
 from training.datasets import scenes
 from training.run import fit
-from training.tasks import segmentation, task_of
+from training.tasks import segmentation, segmentation_scores, task_of
+from training.tasks.segmentation_scores import SegmentationScoring
 
 # Those of segmentation; tests/training/test_cifar_runs.py has the others.
 NAMES = [name for name, recipe in RECIPES.items() if issubclass(recipe, SegmentationConfig)]
@@ -146,8 +147,8 @@ def run_all_the_way(name, data, backbones, folder):
     assert len(history["val_mean_iou"]) == 2
     assert np.isfinite(history["loss"]).all()
 
-    sizes = {"multi_scale": True, "base_size": 48, "crop_size": 32}
-    evaluate.main(run_dir, data=str(data), split="val", **sizes)
+    multi_scale = SegmentationScoring(multi_scale=True, base_size=48, crop_size=32)
+    evaluate.main(run_dir, data=str(data), split="val", segmentation=multi_scale)
     scores = json.loads((run_dir / "evaluation-val-multi-scale/scores.json").read_text())
     assert 0 <= scores["mean_iou"] <= 1
     assert list(scores["iou"]) == list(CLASSES[name.split("_")[0]])
@@ -171,7 +172,7 @@ def test_every_other_recipe_runs_from_end_to_end(
     name, datasets, backbones, tmp_path, step_by_step, monkeypatch
 ):
     # Takes seconds for 150 classes.
-    monkeypatch.setattr(evaluate, "save_confusion_matrix", lambda *unused: None)
+    monkeypatch.setattr(segmentation_scores, "save_confusion_matrix", lambda *unused: None)
     run_all_the_way(name, datasets(name), backbones, tmp_path)
 
 

@@ -80,7 +80,8 @@ def save_page(
     width = COLUMNS * 1.5
     height = 1.5 * image.shape[0] / image.shape[1] + 0.3
     figure = plt.figure(figsize=(width, (rows + 2) * height + 3.5), layout="constrained")
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2 * height, rows * height, 3.5])
+    heights = [2 * height, rows * height, 3.5]
+    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
     _images(top, model, image, mask, truth)
     _assignments(middle, assignment, rows)
     if "presence" in model.output:

@@ -22,10 +22,11 @@ from training import cli
 from training.configs import RECIPES
 from training.configs.config import Precision
 from training.datasets import open_split
-from training.evaluate import MULTI_SCALE, evaluate, evaluate_multi_scale, report
 from training.research import ablation_report
 from training.run import run_folder
 from training.run.fit import train
+from training.tasks.multi_scale import DEFAULTS
+from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, report
 
 SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
 CODEWORDS = (0, 8, 16, 32, 64)
@@ -225,7 +226,7 @@ def score_multi_scale(run_dir, images, ignore_class, options):
 
 def multi_scale_sizes(config, base_size=None, crop_size=None):
     """Returns the sizes of multi-scale evaluation: what is given, or as the recipe trains."""
-    sizes = {key: MULTI_SCALE[key] for key in ("base_size", "crop_size")}
+    sizes = {key: DEFAULTS[key] for key in ("base_size", "crop_size")}
     if config.base_size is not None or config.data == "scenes":  # which must keep its size
         side = max(config.crop_size)
         sizes = {"base_size": config.base_size or side, "crop_size": side}

@@ -11,14 +11,20 @@ import time
 from pathlib import Path
 
 import tabulate
+from tyro.conf import OmitArgPrefixes
 
-import keras_encnet
 from keras_encnet.layers import Encoding
 from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.datasets import open_split
-from training.evaluate import evaluate, evaluate_multi_scale, multi_scale_options, report
 from training.run import run_folder, trained_models
+from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.segmentation_scores import (
+    evaluate,
+    evaluate_multi_scale,
+    ignore_class_of,
+    report,
+)
 
 
 def main(
@@ -29,9 +35,7 @@ def main(
     every: int = 1,
     ignore_class: tuple[int, ...] | None = None,
     sums: int | None = None,
-    multi_scale: bool = False,
-    base_size: int | None = None,
-    crop_size: int | None = None,
+    multi_scale: OmitArgPrefixes[MultiScaleOptions] = MultiScaleOptions(),
     output: Path | None = None,
 ):
     """Scores one model on images of several sizes.
@@ -45,19 +49,16 @@ def main(
         ignore_class: the labels that count nowhere; those of the run, or 255, by default.
         sums: also score the model as if its codes were sums over pixels, learned on feature maps of
             so many pixels: 576 for crops of 192 at output stride 8.
-        multi_scale: also score in multi-scale.
-        base_size: of multi-scale, see `training.evaluate`; 520 by default.
-        crop_size: likewise; 480 by default.
+        multi_scale: Evaluation at several scales, as published scores were measured.
         output: folder of the results; `image-sizes-<split>` in the run folder, or beside the model,
             by default.
     """
     if not all(size > 0 for size in sizes):
         raise ValueError(f"`sizes` must be above 0. Received: sizes={sizes}")
-    how = multi_scale_options(multi_scale, base_size=base_size, crop_size=crop_size)
     path = trained_models.find_model(model)
     data = data or trained_models.data_of_run(path)
     ignore_class = (
-        trained_models.ignore_class_of_run(path) if ignore_class is None else ignore_class
+        ignore_class_of(trained_models.run_of(path)) if ignore_class is None else ignore_class
     )
     images = open_split(data, split)
     network = trained_models.load_model(path)
@@ -66,22 +67,24 @@ def main(
     networks = {"as it is": network}
     if sums is not None:
         networks["sums"] = with_sums(network, sums)
-    segmenter = None
-    if multi_scale:
-        segmenter = keras_encnet.MultiScaleSegmenter(network, **how)
+    segmenter = multi_scale.segmenter(network)
     results = []
     for size in sizes:
         for name, scored in networks.items():
             begun = time.monotonic()
             metric, presence = evaluate(scored, images, ignore_class, size=size)
             results.append(_result(size, name, begun, report(metric, images.class_names, presence)))
-        if multi_scale:
+        if segmenter is not None:
             begun = time.monotonic()
             metric = evaluate_multi_scale(segmenter, images, ignore_class, size=size)
             results.append(_result(size, "multi-scale", begun, report(metric, images.class_names)))
     output = output or path.parent / f"image-sizes-{split}"
     record = {"data": Path(data).name, "split": split, "images": len(images), "sums": sums}
-    record |= {"multi_scale": how, "results": results, "environment": run_folder.environment()}
+    record |= {
+        "multi_scale": multi_scale.settings(),
+        "results": results,
+        "environment": run_folder.environment(),
+    }
     run_folder.write_json(output / "scores.json", record)
     with atomic_file(output / "table.md") as temporary:
         temporary.write_text(table(results))

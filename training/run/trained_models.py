@@ -50,11 +50,6 @@ def run_of(path):
     return run_folder.read_json(path.parent / "config.json") or {}
 
 
-def ignore_class_of_run(path):
-    """Returns what labels counted nowhere in the run that saved the model at `path`."""
-    return tuple(run_of(path).get("ignore_class", (255,)))
-
-
 def data_of_run(path):
     """Returns on what data the run that saved the model at `path` was trained."""
     config = run_of(path)

@@ -1,23 +1,36 @@
-"""What is trained: data, network, losses and scores of each task.
+"""Segmentation and classification: what differs between the two, scoring included.
 
-`training.train` is one for all tasks, and asks a task for
-
-    steps_per_epoch                     whole batches of an epoch
-    monitor                             the score to choose the best model by
-    build_model()                       the network
-    objectives(model)                   what `compile` needs beside the optimizer
-    multipliers(model)                  factors of the learning rate of single layers
-    train_batches(model, first_step, input_context)     endless batches, from some step on
-    val_batches(model, input_context)   every sample once
-    checks()                            callbacks that make sure of something, on each machine
-    callbacks(run_dir)                  what this task shows beside training
+`training.tasks.task` describes what a task provides.
 """
 
-from training.configs.config import ClassificationConfig
+from collections.abc import Mapping
+from typing import Any
+
+import keras_encnet
+from training.configs import ClassificationConfig, Config
 from training.tasks.classification import Classification
+from training.tasks.classification_scores import ClassificationScorer
 from training.tasks.segmentation import Segmentation
+from training.tasks.segmentation_scores import SegmentationScorer, SegmentationScoring
+from training.tasks.task import Scorer, Task
 
 
-def task_of(config):
-    """Opens the data of `config`, reads it once and returns its task."""
+def task_of(config: Config) -> Task:
+    """Returns the task of a recipe, its data opened and checked."""
     return (Classification if isinstance(config, ClassificationConfig) else Segmentation)(config)
+
+
+def scorer_of(
+    model: keras_encnet.SegmentationModel | keras_encnet.ClassificationModel,
+    data: str,
+    split: str,
+    options: SegmentationScoring,
+    run: Mapping[str, Any],
+) -> Scorer:
+    """Returns the scorer of a model; arguments as of `SegmentationScorer`."""
+    kind = (
+        ClassificationScorer
+        if isinstance(model, keras_encnet.ClassificationModel)
+        else SegmentationScorer
+    )
+    return kind(model, data, split, options, run)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import keras_encnet
-from training import cli, evaluate
+from training import cli
 from training.datasets import scenes
 from training.input import folder
 from training.research import image_sizes
 from training.run import run_folder
+from training.tasks import segmentation_scores
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def test_each_labeled_pixel_counts_once_at_every_size(model, data):
     segmenter = keras_encnet.MultiScaleSegmenter(model, 52, 48, scales=(1.0,))
     for size in (0.01, 0.5, 1.7):
         for metric in (
-            evaluate.evaluate(model, split, size=size)[0],
-            evaluate.evaluate_multi_scale(segmenter, split, size=size),
+            segmentation_scores.evaluate(model, split, size=size)[0],
+            segmentation_scores.evaluate_multi_scale(segmenter, split, size=size),
         ):
             counted = np.asarray(metric.confusion_matrix).sum(1)
             np.testing.assert_array_equal(counted, expected)
@@ -66,7 +67,7 @@ def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatc
     assert found["images"] == 2
     answers = [(result["size"], result["answer"]) for result in found["results"]]
     assert answers == [(s, a) for s in (0.5, 1) for a in ("as it is", "sums", "multi-scale")]
-    at_own_size = evaluate.evaluate(
+    at_own_size = segmentation_scores.evaluate(
         model, image_sizes.every_nth(folder.read_split(data, "test"), 2)
     )[0].result()
     assert found["results"][3]["scores"]["mean_iou"] == pytest.approx(
@@ -77,9 +78,7 @@ def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatc
     assert lines[2] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0), ("base_size", 520)]
-)
+@pytest.mark.parametrize(("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0)])
 def test_bad_options_are_named(option, value, model, data, tmp_path):
     model.save(tmp_path / "best.keras")
     with pytest.raises(ValueError, match=str(np.ravel(value)[0])):

@@ -15,7 +15,8 @@ from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image
 from training.run import fit, run_folder
-from training.tasks import segmentation
+from training.tasks import segmentation, segmentation_scores
+from training.tasks.segmentation_scores import SegmentationScoring
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +132,9 @@ def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
     scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
     split = folder.read_split(data, "test")
     model = keras.models.load_model(tmp_path / "best.keras")
-    expected, _ = evaluate.evaluate(model, split, ignore_class=(ground, 255))
+    expected, _ = segmentation_scores.evaluate(model, split, ignore_class=(ground, 255))
     assert scores["pixel_accuracy"] == pytest.approx(float(expected.result()["pixel_accuracy"]))
-    evaluate.main(tmp_path, ignore_class=(255,))
+    evaluate.main(tmp_path, segmentation=SegmentationScoring(ignore_class=(255,)))
     assert json.loads((tmp_path / "evaluation-test" / "scores.json").read_text()) != scores
 
 
@@ -146,14 +147,6 @@ def test_evaluation_warns_where_model_and_data_name_a_class_differently(
     (other / "classes.txt").write_text(names.replace("box", "crate"))
     evaluate.main(run_dir, data=str(other), output=tmp_path / "scores")
     assert "class 1 is 'box' to the model and 'crate' in" in capsys.readouterr().err
-
-
-def test_options_that_would_do_nothing_are_refused(run):
-    run_dir, *_ = run
-    with pytest.raises(ValueError, match="`--base-size` and `--protocol` would do nothing without"):
-        evaluate.main(run_dir, base_size=520, protocol="official")
-    with pytest.raises(ValueError, match="crop_size=0"):
-        evaluate.main(run_dir, crop_size=0)
 
 
 def test_an_fcn_takes_the_options_that_it_has(data):

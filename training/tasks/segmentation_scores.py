@@ -1,0 +1,232 @@
+"""Scores of segmentation models, on whole images at their native size."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tabulate
+import tensorflow as tf
+import tyro
+from tqdm import tqdm
+
+import keras_encnet
+from keras_encnet.losses import class_presence
+from keras_encnet.metrics import presence_scores
+from training.configs import SegmentationConfig
+from training.datasets import open_split
+from training.figures.confusion_matrix import save_confusion_matrix
+from training.figures.overlays import save_comparison
+from training.input import segmentation_batches
+from training.input.folder import Split, read_mask
+from training.input.image_files import decode_image
+from training.tasks.multi_scale import MultiScaleOptions
+
+# Number of images on the page of predictions, spread evenly over the split.
+SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScoring(MultiScaleOptions):
+    """How masks are scored; not for classifiers."""
+
+    ignore_class: Annotated[
+        tuple[int, ...] | None, tyro.conf.arg(help_behavior_hint="(default: as in training)")
+    ] = None
+    """Labels ignored in all scores."""
+    absent_classes: Literal["exclude", "zero"] = "exclude"
+    """Score of a class that is neither in the truth nor predicted: `exclude` leaves it out of the
+    mean, `zero` counts it as 0, as the official code does."""
+    with_background: bool = False
+    """Also report the mean IoU with the ignored pixels as one more class that is never predicted:
+    the number over 60 classes on PASCAL-Context."""
+
+
+class SegmentationScorer:
+    """The `training.tasks.task.Scorer` of a `SegmentationModel`.
+
+    Args:
+        model: the model.
+        data: folder of the data set, or `scenes`.
+        split: name of the split, such as `test` or `train+val`.
+        options: how to score.
+        run: configuration of the run that trained the model; empty if unknown.
+    """
+
+    def __init__(
+        self,
+        model: keras_encnet.SegmentationModel,
+        data: str,
+        split: str,
+        options: SegmentationScoring,
+        run: Mapping[str, Any],
+    ):
+        self.model = model
+        self.options = options
+        self.split = open_split(data, split)
+        self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
+        self.settings = {"multi_scale": options.settings()}
+        self.ignore_class = (
+            ignore_class_of(run) if options.ignore_class is None else options.ignore_class
+        )
+
+    def score(self) -> tuple[dict[str, Any], np.ndarray]:
+        options, segmenter = self.options, self.options.segmenter(self.model)
+        how: dict[str, Any] = {
+            "ignore_class": self.ignore_class,
+            "absent_classes": options.absent_classes,
+        }
+        if segmenter is None:
+            metric, presence = evaluate(self.model, self.split, **how)
+        else:
+            metric, presence = evaluate_multi_scale(segmenter, self.split, **how), None
+        scores = report(metric, self.split.class_names, presence)
+        if options.with_background:
+            scores["mean_iou_with_background"] = metric.mean_iou_with_background()
+        return scores, np.asarray(metric.confusion_matrix)
+
+    def table(self, scores: Mapping[str, Any]) -> str:
+        return table(scores)
+
+    def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
+        save_confusion_matrix(folder / "confusion_matrix.png", matrix, self.split.class_names)
+        save_predictions(folder / "predictions.png", {self.model.name: self.model}, self.split)
+
+
+def ignore_class_of(run: Mapping[str, Any]) -> tuple[int, ...]:
+    """Returns the ignored labels of a run's configuration, or the default ones if unknown."""
+    return tuple(run.get("ignore_class", SegmentationConfig.ignore_class))
+
+
+def evaluate(
+    model: keras_encnet.SegmentationModel,
+    split: Split,
+    ignore_class: Sequence[int] = (255,),
+    absent_classes: str = "exclude",
+    size: float = 1.0,
+) -> tuple[keras_encnet.SegmentationMetrics, dict[str, float] | None]:
+    """Scores `model` on every image of `split`, at its native size or `size` times that.
+
+    Masks keep their size: logits are resized to it.
+
+    Returns:
+        The metric after all images, and the scores of the presence branch, see
+        `keras_encnet.metrics.presence_scores`; None for a model without one.
+    """
+    outputs = model.with_outputs(set(model.output) & {"segmentation", "presence"})
+    metric = keras_encnet.SegmentationMetrics(
+        model.classes, ignore_class=ignore_class, absent_classes=absent_classes
+    )
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((1, None, None, 3), tf.float32),
+            tf.TensorSpec((1, None, None), tf.int32),
+        ]
+    )
+    def score(images, masks):
+        predictions = outputs(_resized(images, size), training=False)
+        logits = predictions["segmentation"]
+        if size != 1:
+            logits = tf.image.resize(logits, tf.shape(masks)[1:])
+        metric.update_state(masks, logits)
+        return class_presence(masks, model.classes, ignore_class), predictions.get("presence")
+
+    truth, presence_logits = [], []
+    batches = segmentation_batches.whole_images(split, mode=model.preprocessing)
+    for images, masks in tqdm(batches, unit="image"):
+        (presence, labeled), logits = score(images, masks)
+        if logits is not None and labeled[0]:
+            truth.append(presence[0])
+            presence_logits.append(logits[0])
+    return metric, presence_scores(truth, presence_logits) if presence_logits else None
+
+
+def evaluate_multi_scale(
+    segmenter: keras_encnet.MultiScaleSegmenter,
+    split: Split,
+    ignore_class: Sequence[int] = (255,),
+    absent_classes: str = "exclude",
+    size: float = 1.0,
+) -> keras_encnet.SegmentationMetrics:
+    """Scores a multi-scale segmenter on every image of `split`, at `size` times its native size.
+
+    Returns:
+        The metric after all images.
+    """
+    model = segmenter.model
+    metric = keras_encnet.SegmentationMetrics(
+        model.classes, ignore_class=ignore_class, absent_classes=absent_classes
+    )
+    batches = segmentation_batches.whole_images(split, mode=model.preprocessing)
+    for images, masks in tqdm(batches, unit="image"):
+        scores = segmenter(_resized(images, size)[0])[None]
+        if size != 1:
+            scores = tf.image.resize(scores, masks.shape[1:]).numpy()
+        metric.update_state(masks, scores.argmax(-1))
+    return metric
+
+
+def _resized(images, size):
+    """Resizes images `(batch, height, width, channels)` by the factor `size`."""
+    if size == 1:
+        return images
+    shape = tf.cast(tf.shape(images)[1:3], tf.float32) * size
+    shape = tf.maximum(tf.cast(tf.round(shape), tf.int32), 1)
+    return tf.image.resize(images, shape, antialias=True)
+
+
+def report(
+    metric: keras_encnet.SegmentationMetrics,
+    class_names: Sequence[str],
+    presence: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Returns all scores as plain numbers: overall, per class and of the presence branch."""
+    per_class = {
+        name: None if np.isnan(iou) else float(iou)
+        for name, iou in zip(class_names, metric.per_class_iou(), strict=True)
+    }
+    scores = {**{k: float(v) for k, v in metric.result().items()}, "iou": per_class}
+    return scores if presence is None else {**scores, "presence": presence}
+
+
+def table(scores: Mapping[str, Any]) -> str:
+    """Returns scores as text, with one row per class."""
+    rows = [(name, None if iou is None else 100 * iou) for name, iou in scores["iou"].items()]
+    classes = tabulate.tabulate(rows, ("class", "IoU %"), floatfmt=".1f", missingval="absent")
+    summary = (
+        f"pixel accuracy {100 * scores['pixel_accuracy']:.1f} %   "
+        f"mean IoU {100 * scores['mean_iou']:.1f} %   "
+        f"ADE score {100 * scores['ade_score']:.1f} %"
+    )
+    if "mean_iou_with_background" in scores:
+        summary += f"   with background {100 * scores['mean_iou_with_background']:.1f} %"
+    if "presence" in scores:
+        presence = scores["presence"]
+        summary += (
+            f"\npresence: average precision {100 * presence['average_precision']:.1f} %   "
+            f"SE-loss {presence['se_loss']:.3f} (base rates {presence['base_rate_loss']:.3f})"
+        )
+    return f"{classes}\n\n{summary}"
+
+
+def save_predictions(
+    path: str | os.PathLike,
+    models: Mapping[str, keras_encnet.SegmentationModel],
+    split: Split,
+) -> None:
+    """Writes a page of images of a split, their truth and the predictions of some models.
+
+    Args:
+        path: the PNG file.
+        models: the models by the title of their column.
+        split: the split, whose images are picked evenly.
+    """
+    picked = np.unique(np.linspace(0, len(split) - 1, min(SHOWN, len(split))).round().astype(int))
+    images = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
+    truths = [read_mask(split.mask_paths[i]) for i in picked]
+    predictions = [model.segment(images) for model in models.values()]
+    rows = list(zip(images, truths, *predictions, strict=True))
+    save_comparison(path, rows, ["image", "truth", *models], split.class_names)

@@ -1,0 +1,77 @@
+"""What the fit loop and the evaluation command ask of a task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Task(Protocol):
+    """Data, network, losses and metrics of one training, for `training.run.fit`.
+
+    Attributes:
+        steps_per_epoch: full batches per epoch.
+        monitor: name of the score that selects the best model.
+    """
+
+    steps_per_epoch: int
+    monitor: str
+
+    def build_model(self) -> keras.Model:
+        """Builds the network for the classes of the data."""
+
+    def objectives(self, model: keras.Model) -> dict[str, Any]:
+        """Returns the arguments of `compile` other than the optimizer."""
+
+    def multipliers(self, model: keras.Model) -> dict[str, float]:
+        """Returns factors of the learning rate by layer name."""
+
+    def train_batches(
+        self,
+        model: keras.Model,
+        first_step: int = 0,
+        input_context: tf.distribute.InputContext = ...,
+    ) -> tf.data.Dataset:
+        """Returns endless batches of augmented samples, from step `first_step` on."""
+
+    def val_batches(
+        self, model: keras.Model, input_context: tf.distribute.InputContext = ...
+    ) -> tf.data.Dataset:
+        """Returns every validation sample exactly once."""
+
+    def checks(self) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that verify the training, on every machine."""
+
+    def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that record more about the training, on one machine."""
+
+
+class Scorer(Protocol):
+    """Scores one model on one split, for `training.evaluate`.
+
+    Attributes:
+        split: the split, with `class_names` and a length.
+        name: name of the result: `evaluation-<split>`, with `-multi-scale` where it applies.
+        settings: what `scores.json` records about the measurement.
+    """
+
+    split: Any
+    name: str
+    settings: dict[str, Any]
+
+    def score(self) -> tuple[dict[str, Any], np.ndarray]:
+        """Runs the model on every sample of the split.
+
+        Returns:
+            All scores as plain numbers, and the confusion matrix: counts `(classes, classes)`,
+            whose rows are the truth.
+        """
+
+    def table(self, scores: Mapping[str, Any]) -> str:
+        """Returns scores as text, with one row per class."""
+
+    def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
+        """Writes the figures of the evaluation, the confusion matrix among them."""
