@@ -148,9 +148,8 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", most
 
     import keras_encnet
     from keras_encnet.export import export_saved_model
-    from training.datasets import open_split
-    from training.input.folder import read_mask
-    from training.input.image_files import decode_image
+    from training.datasets.segmentation_data import open_split
+    from training.input.image_files import decode_image, read_mask
     from training.run import trained_models
 
     network = trained_models.load_model(trained_models.find_model(model))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
-from training.input.folder import read_mask
+from training.input.image_files import read_mask
 from training.run import run_folder, trained_models
 
 

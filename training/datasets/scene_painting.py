@@ -1,9 +1,9 @@
-"""How scenes are painted: the ground, the objects on it, and the band that tells the scene."""
+"""Painting of the scenes: the ground, the objects on it, and the band that identifies the scene."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-IGNORED = 255
+from training.input.folder import IGNORED
 
 
 def cover(image, distance, color, mask=None, label=None):
@@ -93,7 +93,7 @@ def _road(rng, y, x, inside):
 
 
 def _tiles(rng, y, x, inside):
-    """Glazed tiles, white and blue in turns, and the joints between them."""
+    """Glazed tiles, alternately white and blue, and the joints between them."""
     pitch = 10.5
     v, u = y + rng.uniform(0, pitch), x + rng.uniform(0, pitch)
     row, column = (v // pitch).astype(int), (u // pitch).astype(int)

@@ -7,10 +7,10 @@ import keras
 import keras_encnet
 from keras_encnet.applications import pretrained
 from keras_encnet.callbacks import ContextDiagnostics
-from training import check_data
-from training.datasets import open_split
+from training.datasets.segmentation_data import open_split
 from training.input import segmentation_batches
 from training.input.augmentation import Augmentation
+from training.input.folder_check import check_split
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
 
@@ -105,7 +105,7 @@ def open_checked(config, name):
         The split, and how many labeled pixels of each class it has.
     """
     split = open_split(config.data, name)
-    report = check_data.check_split(split, config.ignore_class)
+    report = check_split(split, config.ignore_class)
     if config.skip_bad and report.problems:
         for stem, problem in report.problems:
             print(f"skipping {stem}: {problem}", file=sys.stderr)

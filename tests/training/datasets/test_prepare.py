@@ -13,15 +13,16 @@ from PIL import Image
 
 from keras_encnet import labels
 from tests.training.datasets import layouts
-from training import check_data, prepare
+from training import prepare
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
-from training.input import folder
+from training.input import folder, image_files
+from training.input.folder_check import check_split
 
 
 def masks(root, split):
-    return [folder.read_mask(path) for path in folder.read_split(root, split).mask_paths]
+    return [image_files.read_mask(path) for path in folder.read_split(root, split).mask_paths]
 
 
 def test_ade20k_shifts_its_classes_and_makes_other_void(original, run):
@@ -140,7 +141,7 @@ def test_what_is_prepared_passes_the_check_of_the_data(original, run):
     original("voc2012")
     root = run("voc2012")
     for split in ("trainaug", "val"):
-        check_data.check_split(folder.read_split(root, split)).raise_if_bad()
+        check_split(folder.read_split(root, split)).raise_if_bad()
 
 
 def test_an_unpacked_original_in_the_manual_folder_is_taken_as_it_is(original, run, tmp_path):
@@ -198,5 +199,5 @@ def test_a_gray_image_is_kept(original, run):
 
     original("ade20k", gray)
     split = folder.read_split(run("ade20k"), "train")
-    check_data.check_split(split).raise_if_bad()
+    check_split(split).raise_if_bad()
     assert Image.open(split.image_paths[1]).mode == "L"

@@ -6,7 +6,7 @@ import pytest
 import keras_encnet
 from training import cli
 from training.datasets import scenes
-from training.input import folder
+from training.input import folder, image_files
 from training.research import image_sizes
 from training.run import run_folder
 from training.tasks import segmentation_scores
@@ -45,7 +45,7 @@ def test_sums_are_refused_where_codes_are_no_means(tiny_backbone):
 
 def test_each_labeled_pixel_counts_once_at_every_size(model, data):
     split = folder.read_split(data, "test")
-    labels = np.concatenate([folder.read_mask(path).ravel() for path in split.mask_paths])
+    labels = np.concatenate([image_files.read_mask(path).ravel() for path in split.mask_paths])
     expected = np.bincount(labels[labels != 255], minlength=model.classes)
     segmenter = keras_encnet.MultiScaleSegmenter(model, 52, 48, scales=(1.0,))
     for size in (0.01, 0.5, 1.7):

@@ -13,7 +13,7 @@ from training import evaluate, predict
 from training.configs import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.input import folder
-from training.input.image_files import decode_image
+from training.input.image_files import decode_image, read_mask
 from training.run import fit, run_folder
 from training.tasks import segmentation, segmentation_scores
 from training.tasks.segmentation_scores import SegmentationScoring
@@ -76,7 +76,7 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
 
     split = folder.read_split(data, "test")
     model = keras.models.load_model(run_dir / "best.keras")
-    truth = np.concatenate([folder.read_mask(p).ravel() for p in split.mask_paths])
+    truth = np.concatenate([read_mask(p).ravel() for p in split.mask_paths])
     images = [decode_image(str(p)).numpy() for p in split.image_paths]
     answer = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
     truth = truth[truth != 255]

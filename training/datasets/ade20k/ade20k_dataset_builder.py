@@ -4,21 +4,21 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.archives import (
-    IGNORED,
+from training.datasets.segmentation_builder import (
     Archive,
     SegmentationBuilder,
     example,
     read_mask_of,
 )
-from training.input.folder import read_mask
+from training.input.folder import IGNORED
+from training.input.image_files import read_mask
 
 # In the files 0 is "other" and 1 to 150 are the classes.
 IDS = np.array([IGNORED, *range(150)], "uint8")
 
 
 class Builder(SegmentationBuilder):
-    """Builds `ade20k`: 20,210 images to learn from, 2,000 to validate."""
+    """Builds `ade20k`: 20,210 training and 2,000 validation images."""
 
     CLASS_NAMES = tuple(labels.ADE20K)
     COUNTS = {"train": 20210, "validation": 2000}
@@ -44,6 +44,6 @@ class Builder(SegmentationBuilder):
             image_id = image_path.stem
             path = root / "annotations" / part / f"{image_id}.png"
             mask = read_mask_of(image_id, path, read_mask)
-            # An id beyond the 150 stays beyond them, and `example` refuses it.
+            # An id above 150 stays as it is, and `example` raises an error for it.
             mask = np.where(mask <= 150, IDS[np.minimum(mask, 150)], mask)
             yield image_id, example(image_id, image_path, mask, len(self.CLASS_NAMES))

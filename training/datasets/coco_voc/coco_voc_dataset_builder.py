@@ -1,23 +1,23 @@
-"""COCO 2017 with the classes of PASCAL VOC, to learn from before VOC itself."""
+"""COCO 2017 with the classes of PASCAL VOC, for pre-training before VOC itself."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.archives import Archive, SegmentationBuilder, example
+from training.datasets.segmentation_builder import Archive, SegmentationBuilder, example
 
 # COCO's category of each VOC class, background first.
 CATEGORIES = (0, 5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 63, 7, 72)
-# An image is kept if more pixels than these show one of the classes.
+# An image is kept if more pixels than this belong to one of the classes.
 LEAST_PIXELS = 1000
 
 
 class Builder(SegmentationBuilder):
-    """Builds `coco_voc`: the images of COCO 2017 that show classes of VOC large enough.
+    """Builds `coco_voc`: the images of COCO 2017 with enough pixels of the classes of VOC.
 
     Other categories are background. Where instances overlap, the first
-    annotation wins. The paper speaks of 6.5K images, others who use this
-    filter of 92.5K; no count is checked.
+    annotation takes precedence. The paper reports 6.5K images, other work
+    with this filter 92.5K, so no count is checked.
     """
 
     CLASS_NAMES = tuple(labels.VOC)
@@ -30,7 +30,7 @@ class Builder(SegmentationBuilder):
             "sha256",
             "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
         ),
-        # No hash of it is published.
+        # No hash is published.
         "val2017": Archive("http://images.cocodataset.org/zips/val2017.zip", "val2017"),
         "annotations": Archive(
             "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
@@ -50,7 +50,7 @@ class Builder(SegmentationBuilder):
         }
 
     def _generate_examples(self, images, annotations):
-        from pycocotools.coco import COCO
+        from pycocotools.coco import COCO  # only this data set needs it
 
         coco = COCO(annotations)
         for number in sorted(coco.imgs):
@@ -61,11 +61,11 @@ class Builder(SegmentationBuilder):
 
 
 def draw(coco, number):
-    """Returns the mask of an image, `(height, width)`, from the outlines of its instances.
+    """Returns the mask of an image, `(height, width)`, drawn from the outlines of its instances.
 
     Args:
         coco: a `pycocotools.coco.COCO`.
-        number: COCO's number of the image.
+        number: COCO's id of the image.
     """
     image = coco.imgs[number]
     mask = np.zeros((image["height"], image["width"]), "uint8")

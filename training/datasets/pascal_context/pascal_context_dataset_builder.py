@@ -4,8 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.archives import (
-    IGNORED,
+from training.datasets.segmentation_builder import (
     Archive,
     SegmentationBuilder,
     example,
@@ -13,21 +12,22 @@ from training.datasets.archives import (
     read_mask_of,
     read_mat,
 )
+from training.input.folder import IGNORED
 
-# The annotators used 459 labels. These are the 59, in ascending order, which is that of their
-# names; all others are background, which isn't scored.
+# The annotators used 459 labels. These are the 59 evaluated ones, in ascending order, which is the
+# order of their names; all others are background, which is ignored.
 LABELS = (
     *(2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113),
     *(115, 144, 158, 159, 162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324),
     *(326, 347, 349, 354, 355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458),
 )
-MOST = 459
-IDS = np.full(MOST + 1, IGNORED, "uint8")
+MAX_LABEL = 459
+IDS = np.full(MAX_LABEL + 1, IGNORED, "uint8")
 IDS[list(LABELS)] = range(len(LABELS))
 
 
 class Builder(SegmentationBuilder):
-    """Builds `pascal_context`: 4,998 images to learn from, 5,105 to validate."""
+    """Builds `pascal_context`: 4,998 training and 5,105 validation images."""
 
     CLASS_NAMES = tuple(labels.PASCAL_CONTEXT)
     COUNTS = {"train": 4998, "validation": 5105}
@@ -39,7 +39,7 @@ class Builder(SegmentationBuilder):
             "md5",
             "da459979d0c395079b5c75ee67908abb",
         ),
-        # No hash of it is published.
+        # No hash is published.
         "labels": Archive(
             "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz", "trainval"
         ),
@@ -60,8 +60,8 @@ class Builder(SegmentationBuilder):
 
 
 def read_labels(path):
-    """Reads one of the `.mat` files and returns class ids and void, `(height, width)`."""
+    """Reads one of the `.mat` files: class ids and 255 (ignored), `(height, width)`."""
     found = read_mat(path)["LabelMap"]
-    if found.max(initial=0) > MOST:
-        raise ValueError(f"Labels must be 0 to {MOST}. Received: {found.max()}")
+    if found.max(initial=0) > MAX_LABEL:
+        raise ValueError(f"Labels must be 0 to {MAX_LABEL}. Received: {found.max()}")
     return IDS[found]

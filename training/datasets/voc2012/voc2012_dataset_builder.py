@@ -1,9 +1,9 @@
-"""PASCAL VOC 2012 segmentation, with the further annotations of SBD."""
+"""PASCAL VOC 2012 segmentation, with the additional annotations of SBD."""
 
 import tensorflow_datasets as tfds
 
 from keras_encnet import labels
-from training.datasets.archives import (
+from training.datasets.segmentation_builder import (
     Archive,
     SegmentationBuilder,
     example,
@@ -11,16 +11,16 @@ from training.datasets.archives import (
     read_mask_of,
     read_mat,
 )
-from training.input.folder import read_mask
+from training.input.image_files import read_mask
 
 
 class Builder(SegmentationBuilder):
-    """Builds `voc2012`: 1,464 images to learn from, 1,449 to validate, 9,118 more from SBD.
+    """Builds `voc2012`: 1,464 training and 1,449 validation images, 9,118 more from SBD.
 
-    `trainaug` of the literature, 10,582 images, is `train+sbd`. SBD has
-    annotated images of VOC's validation, too, and some scripts train on them;
-    here `sbd` has no image that VOC has annotated itself, so none of `train`
-    and none of `validation`. Its masks are without void borders.
+    The literature's `trainaug`, 10,582 images, is `train+sbd`. SBD also
+    annotates images of VOC's validation split, and some scripts train on them.
+    Here `sbd` excludes every image of VOC's `train` and `validation`. Its
+    masks have no ignored borders.
     """
 
     CLASS_NAMES = tuple(labels.VOC)
@@ -46,11 +46,11 @@ class Builder(SegmentationBuilder):
         voc, sbd = self.fetch(dl_manager, "voc"), self.fetch(dl_manager, "sbd")
         lists = voc / "ImageSets" / "Segmentation"
         train, val = read_ids(lists / "train.txt"), read_ids(lists / "val.txt")
-        further = {*read_ids(sbd / "train.txt"), *read_ids(sbd / "val.txt")} - {*train, *val}
+        extra = {*read_ids(sbd / "train.txt"), *read_ids(sbd / "val.txt")} - {*train, *val}
         images, bordered = voc / "JPEGImages", voc / "SegmentationClass"
         return {
             "train": self._generate_examples(train, images, bordered, "png", read_mask),
-            "sbd": self._generate_examples(sorted(further), images, sbd / "cls", "mat", read_sbd),
+            "sbd": self._generate_examples(sorted(extra), images, sbd / "cls", "mat", read_sbd),
             "validation": self._generate_examples(val, images, bordered, "png", read_mask),
         }
 
@@ -62,5 +62,5 @@ class Builder(SegmentationBuilder):
 
 
 def read_sbd(path):
-    """Reads one of SBD's masks."""
+    """Reads a mask of SBD."""
     return read_mat(path)["GTcls"][0, 0]["Segmentation"]
