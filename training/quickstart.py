@@ -79,7 +79,7 @@ def main(
         seconds = time.perf_counter() - began
         metric, presence = evaluate(model, split)
         scores = report(metric, split.class_names, presence)
-        scores["ambiguous_iou"] = float(np.mean([scores["iou"][n] or 0 for n in scenes.AMBIGUOUS]))
+        scores["ambiguous_iou"] = float(np.mean([scores["iou"][n] or 0 for n in scenes.DISCS]))
         models[name], results[name] = model, {**scores, "seconds": seconds}
 
     field = receptive_field(models["FCN"], "segmentation_logits")

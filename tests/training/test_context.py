@@ -14,7 +14,7 @@ from training.tasks import segmentation
 def _pair_of_scenes():
     """Two images that differ in the telling band alone, and where their discs are."""
     drawn = [scenes.draw_scene(np.random.default_rng(3), scene) for scene in ("street", "sea")]
-    discs = np.isin(drawn[0][1], [scenes.CLASSES.index(name) for name in scenes.AMBIGUOUS])
+    discs = np.isin(drawn[0][1], [scenes.CLASSES.index(name) for name in scenes.DISCS])
     assert discs.any()
     images = np.stack([image for image, _ in drawn])
     return keras_encnet.preprocess_input(images), discs

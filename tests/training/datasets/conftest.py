@@ -1,4 +1,4 @@
-"""Archives in the exact layout of the originals, and the folders made of them."""
+"""Small archives in the layout of the published ones, and the folders prepared from them."""
 
 import dataclasses
 import hashlib
@@ -8,12 +8,13 @@ import pytest
 
 from tests.training.datasets import layouts
 from training import prepare
+from training.datasets import published
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.coco_voc import coco_voc_dataset_builder as coco_voc
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
 
-# Module, writer of its layout, counts of what it writes, format and top folder of each archive.
+# Module, writer of its layout, number of images, format and top folder of each archive.
 DATASETS = {
     "ade20k": (
         ade20k,
@@ -44,29 +45,29 @@ DATASETS = {
 
 @pytest.fixture
 def original(tmp_path, monkeypatch):
-    """Writes the archives of a data set to `tmp_path / "originals"` and publishes their hashes."""
+    """Writes the archives of a data set to `tmp_path / "originals"` and registers their hashes."""
 
-    def write(name, spoil=lambda tree: None, changes=()):
-        module, layout, counts, archives = DATASETS[name]
-        tree, place = tmp_path / "tree", tmp_path / "originals"
+    def write(name, damage=lambda tree: None, counts=()):
+        module, layout, written, archives = DATASETS[name]
+        tree, folder = tmp_path / "tree", tmp_path / "originals"
         tree.mkdir()
-        place.mkdir()
+        folder.mkdir()
         layout(tree)
-        spoil(tree)
-        published = {}
+        damage(tree)
+        hashed = {}
         for key, archive in module.Builder.ARCHIVES.items():
             kind, top = archives[key]
             made = shutil.make_archive(str(tmp_path / "archive"), kind, tree, top)
-            path = shutil.move(made, place / archive.name)
+            path = shutil.move(made, folder / archive.name)
             digest = hashlib.sha1(path.read_bytes()).hexdigest()
-            published[key] = dataclasses.replace(archive, algorithm="sha1", digest=digest)
-        monkeypatch.setattr(module.Builder, "ARCHIVES", published)
-        counts = {**counts, **dict(changes)}
-        monkeypatch.setattr(module.Builder, "COUNTS", counts)
-        source = dataclasses.replace(prepare.SOURCES[name], counts=counts)
-        monkeypatch.setitem(prepare.SOURCES, name, source)
+            hashed[key] = dataclasses.replace(archive, algorithm="sha1", digest=digest)
+        monkeypatch.setattr(module.Builder, "ARCHIVES", hashed)
+        expected = {**written, **dict(counts)}
+        monkeypatch.setattr(module.Builder, "COUNTS", expected)
+        source = dataclasses.replace(published.SOURCES[name], counts=expected)
+        monkeypatch.setitem(published.SOURCES, name, source)
         shutil.rmtree(tree)
-        return place
+        return folder
 
     return write
 

@@ -1,4 +1,4 @@
-"""Writes small data sets in the exact layout of the originals, unpacked."""
+"""Writes small data sets in the exact layout of the published archives, unpacked."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-# Height and width, odd on purpose.
+# Height and width, not multiples of anything.
 SIZE = (12, 17)
 
 
@@ -33,18 +33,18 @@ def mat(path, **arrays):
 
 
 def lines(path, names):
-    """Writes a list, one name a line."""
+    """Writes a list, one name per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name}\n" for name in names))
 
 
 def filled(*ids, size=SIZE):
-    """Returns a mask with each of the ids in turn, pixel by pixel."""
+    """Returns a mask that repeats the ids pixel by pixel."""
     return np.resize(ids, size)
 
 
 def ade20k(root, train=3, validation=2):
-    """Writes ADE20K: every mask holds 0, "other", and all classes, 1 to 150."""
+    """Writes ADE20K: every mask contains 0 ("other") and all classes, 1 to 150."""
     for part, short, count in (("training", "train", train), ("validation", "val", validation)):
         for i in range(1, count + 1):
             stem = f"ADE_{short}_{i:08d}"
@@ -57,7 +57,7 @@ def ade20k(root, train=3, validation=2):
 
 
 def pascal_context(root, train=("2008_000002",), val=("2008_000003", "2010_000002")):
-    """Writes PASCAL-Context: every mask holds all labels from 0 to 459."""
+    """Writes PASCAL-Context: every mask contains all labels from 0 to 459."""
     voc = root / "VOCdevkit/VOC2010"
     lines(voc / "ImageSets/Main/train.txt", train)
     lines(voc / "ImageSets/Main/val.txt", val)
@@ -68,27 +68,27 @@ def pascal_context(root, train=("2008_000002",), val=("2008_000003", "2010_00000
 
 
 def voc2012(root):
-    """Writes VOC 2012 and SBD, which has images of VOC's train and of its validation, too."""
+    """Writes VOC 2012 and SBD, which also annotates images of VOC's train and validation splits."""
     voc, sbd = root / "VOCdevkit/VOC2012", root / "benchmark_RELEASE/dataset"
     train, val = ["2007_000001", "2007_000002"], ["2007_000003"]
-    further = ["2008_000004", "2008_000005", "2008_000006"]
+    extra = ["2008_000004", "2008_000005", "2008_000006"]
     lines(voc / "ImageSets/Segmentation/train.txt", train)
     lines(voc / "ImageSets/Segmentation/val.txt", val)
-    lines(sbd / "train.txt", [further[0], train[0], val[0]])
-    lines(sbd / "val.txt", [*further[1:], train[1]])
-    for image_id in (*train, *val, *further):
+    lines(sbd / "train.txt", [extra[0], train[0], val[0]])
+    lines(sbd / "val.txt", [*extra[1:], train[1]])
+    for image_id in (*train, *val, *extra):
         jpeg(voc / "JPEGImages" / f"{image_id}.jpg")
     for image_id in (*train, *val):
         ids = filled(*range(21), 255)
         png(voc / "SegmentationClass" / f"{image_id}.png", ids, palette=True)
-    for image_id in (*train, *val, *further):
+    for image_id in (*train, *val, *extra):
         ids = filled(*range(21)).astype("uint8")
         boundaries = np.zeros((20, 1), "uint8")
         mat(sbd / "cls" / f"{image_id}.mat", GTcls={"Segmentation": ids, "Boundaries": boundaries})
 
 
 def coco(root):
-    """Writes COCO: an image of a person before a dog, one of a bench, and one with a tiny cat."""
+    """Writes COCO: a person in front of a dog, a bench, a tiny cat, and a crowd."""
     square = [[10, 10, 50, 10, 50, 50, 10, 50]]
     shifted = [[30, 10, 60, 10, 60, 50, 30, 50]]
     tiny = [[0, 0, 9, 0, 9, 9, 0, 9]]
@@ -97,7 +97,7 @@ def coco(root):
         {"image_id": 1, "category_id": 18, "segmentation": shifted, "iscrowd": 0},
         {"image_id": 2, "category_id": 15, "segmentation": square, "iscrowd": 0},
         {"image_id": 3, "category_id": 17, "segmentation": tiny, "iscrowd": 0},
-        # A crowd of people: 2,048 pixels of 64 columns, run by run, column by column.
+        # A crowd of people: 2,048 pixels, run-length encoded column by column.
         {
             "image_id": 4,
             "category_id": 1,
@@ -121,7 +121,7 @@ def coco(root):
 
 
 def cityscapes(root):
-    """Writes Cityscapes, one image a split: every mask holds all ids, 0 to 33."""
+    """Writes Cityscapes, one image per split: every mask contains all ids, 0 to 33."""
     for split, city in (("train", "aachen"), ("val", "munster"), ("test", "bonn")):
         stem = f"{city}_000000_000019"
         image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"

@@ -1,4 +1,4 @@
-"""Each builder by TFDS's own test, on its dummy data."""
+"""Runs TFDS's own test of builders on the dummy data of each."""
 
 import tensorflow_datasets as tfds
 
@@ -26,4 +26,4 @@ class VOC2012Test(tfds.testing.DatasetBuilderTestCase):
 class COCOVOCTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = coco_voc_dataset_builder.Builder
     SPLITS = {"train": 2, "validation": 2}
-    OVERLAPPING_SPLITS = ["validation"]  # the dummy data have the same images in both
+    OVERLAPPING_SPLITS = ["validation"]  # both splits of the dummy data have the same images

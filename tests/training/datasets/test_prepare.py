@@ -1,4 +1,4 @@
-"""From archives in the exact layout of the originals to folders that training reads."""
+"""Archives in the published layouts become folders that training reads."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from PIL import Image
 from keras_encnet import labels
 from tests.training.datasets import layouts
 from training import prepare
+from training.datasets import published
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
@@ -25,7 +26,7 @@ def masks(root, split):
     return [image_files.read_mask(path) for path in folder.read_split(root, split).mask_paths]
 
 
-def test_ade20k_shifts_its_classes_and_makes_other_void(original, run):
+def test_ade20k_classes_are_shifted_and_other_is_ignored(original, run):
     original("ade20k")
     root = run("ade20k")
     split = folder.read_split(root, "train")
@@ -44,13 +45,13 @@ def test_images_keep_their_bytes(original, run, tmp_path):
     assert image.read_bytes() == (tmp_path / "again.jpg").read_bytes()
 
 
-def test_pascal_context_keeps_59_of_its_labels(original, run):
+def test_pascal_context_keeps_59_labels(original, run):
     original("pascal_context")
     root = run("pascal_context")
     assert len(folder.read_classes(root)) == 59
     assert folder.read_split(root, "train").stems == ("2008_000002",)
     (mask,) = masks(root, "train")
-    mask = mask.ravel()[:460]  # by the label that it had
+    mask = mask.ravel()[:460]  # indexed by the label in the file
     known = {0: 255, 1: 255, 2: 0, 9: 1, 284: 36, 427: 54, 454: 57, 458: 58, 459: 255}
     assert {label: mask[label] for label in known} == known
     names = folder.read_classes(root)
@@ -65,7 +66,7 @@ def test_pascal_context_keeps_59_of_its_labels(original, run):
     assert (mask != 255).sum() == 59
 
 
-def test_voc2012_trains_on_nothing_that_it_validates_on(original, run):
+def test_voc2012_training_splits_exclude_validation_images(original, run):
     original("voc2012")
     root = run("voc2012")
     assert folder.read_split(root, "train").stems == ("2007_000001", "2007_000002")
@@ -74,24 +75,24 @@ def test_voc2012_trains_on_nothing_that_it_validates_on(original, run):
     assert trainaug.stems == folder.read_split(root, "train+sbd").stems
     assert len(trainaug) == 5
     assert not set(trainaug.stems) & set(folder.read_split(root, "val").stems)
-    # VOC's own masks have void borders, those of SBD haven't.
-    for split, ignore_class in (("train", True), ("sbd", False), ("val", True)):
+    # VOC's own masks have ignored borders, those of SBD do not.
+    for split, has_borders in (("train", True), ("sbd", False), ("val", True)):
         for mask in masks(root, split):
             expected = (
-                layouts.filled(*range(21), 255) if ignore_class else layouts.filled(*range(21))
+                layouts.filled(*range(21), 255) if has_borders else layouts.filled(*range(21))
             )
             np.testing.assert_array_equal(mask, expected)
 
 
-def test_coco_becomes_voc_by_its_categories_and_the_first_annotation_wins(original, run):
+def test_coco_categories_become_voc_classes(original, run):
     original("coco_voc")
     root = run("coco_voc")
-    # A bench is no class of VOC, and the cat is too small.
+    # A bench is not a class of VOC, and the cat is too small.
     assert folder.read_split(root, "train").stems == ("000000000001", "000000000004")
     mask, crowd = masks(root, "train")
     person, dog = labels.VOC.index("person"), labels.VOC.index("dog")
     assert mask[30, 20] == person
-    assert mask[30, 40] == person  # where the dog is, too
+    assert mask[30, 40] == person  # the dog overlaps here
     assert mask[30, 55] == dog
     assert mask[5, 5] == 0
     assert np.unique(mask).tolist() == [0, dog, person]
@@ -99,7 +100,7 @@ def test_coco_becomes_voc_by_its_categories_and_the_first_annotation_wins(origin
     assert (crowd[:, 16:48] == person).all()
 
 
-def test_cityscapes_of_tfds_gets_its_19_classes(tmp_path, monkeypatch):
+def test_cityscapes_ids_become_19_classes(tmp_path, monkeypatch):
     (tmp_path / "tree").mkdir()
     (tmp_path / "originals").mkdir()
     layouts.cityscapes(tmp_path / "tree")
@@ -109,15 +110,15 @@ def test_cityscapes_of_tfds_gets_its_19_classes(tmp_path, monkeypatch):
     ):
         shutil.make_archive(str(tmp_path / "originals" / name), "zip", tmp_path / "tree", top)
     source = dataclasses.replace(
-        prepare.SOURCES["cityscapes"], counts={"train": 1, "validation": 1}
+        published.SOURCES["cityscapes"], counts={"train": 1, "validation": 1}
     )
-    monkeypatch.setitem(prepare.SOURCES, "cityscapes", source)
+    monkeypatch.setitem(published.SOURCES, "cityscapes", source)
     root = tmp_path / "cityscapes"
     prepare.main("cityscapes", root, tmp_path / "tfds", tmp_path / "originals")
     split = folder.read_split(root, "train")
     assert split.stems == ("aachen_000000_000019",)
     assert split.image_paths[0].suffix == ".png"
-    assert folder.split_names(root) == ["train", "val"]  # the masks of test aren't public
+    assert folder.split_names(root) == ["train", "val"]  # the masks of test are not public
     ids = masks(root, "val")[0].ravel()[:34]
     assert split.class_names[ids[7]] == "road"
     assert split.class_names[ids[26]] == "car"
@@ -125,47 +126,47 @@ def test_cityscapes_of_tfds_gets_its_19_classes(tmp_path, monkeypatch):
     assert (ids != 255).sum() == 19
 
 
-def test_cityscapes_without_its_archives_says_where_to_get_them(tmp_path, capsys):
+def test_cityscapes_without_archives_raises_with_instructions(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="Manual directory"):
         prepare.main("cityscapes", tmp_path / "out", tmp_path / "tfds", tmp_path / "empty")
     assert "cityscapes-dataset.com" in capsys.readouterr().out
 
 
-def test_a_misspelt_manual_folder_is_an_error_and_nothing_is_downloaded(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such folder. Received: manual_dir=.*nowhere"):
+def test_missing_manual_folder_raises_before_any_download(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist. Received: manual_dir=.*nowhere"):
         prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds", tmp_path / "nowhere")
 
 
-def test_what_is_prepared_passes_the_check_of_the_data(original, run):
+def test_prepared_folders_pass_the_data_check(original, run):
     original("voc2012")
     root = run("voc2012")
     for split in ("trainaug", "val"):
         check_split(folder.read_split(root, split)).raise_if_bad()
 
 
-def test_an_unpacked_original_in_the_manual_folder_is_taken_as_it_is(original, run, tmp_path):
-    place = original("ade20k")
-    shutil.unpack_archive(place / "ADEChallengeData2016.zip", place)
-    (place / "ADEChallengeData2016.zip").write_bytes(b"not looked at")
+def test_unpacked_archive_in_the_manual_folder_is_used(original, run, tmp_path):
+    archives = original("ade20k")
+    shutil.unpack_archive(archives / "ADEChallengeData2016.zip", archives)
+    (archives / "ADEChallengeData2016.zip").write_bytes(b"not read")
     assert len(folder.read_split(run("ade20k"), "train")) == 3
 
 
-def test_what_is_not_in_the_manual_folder_is_downloaded(original, tmp_path, monkeypatch):
-    place = original("ade20k")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(place))
+def test_archives_missing_from_the_manual_folder_are_downloaded(original, tmp_path, monkeypatch):
+    archives = original("ade20k")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(archives))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         archive = ade20k.Builder.ARCHIVES["data"]
         address = f"http://127.0.0.1:{server.server_port}/{archive.name}"
-        archives = {"data": dataclasses.replace(archive, address=address)}
-        monkeypatch.setattr(ade20k.Builder, "ARCHIVES", archives)
+        downloaded = {"data": dataclasses.replace(archive, address=address)}
+        monkeypatch.setattr(ade20k.Builder, "ARCHIVES", downloaded)
         prepare.main("ade20k", tmp_path / "out", tmp_path / "tfds")
         server.shutdown()
     assert len(folder.read_split(tmp_path / "out", "train+val")) == 5
 
 
-def test_a_prepared_folder_stays_and_another_is_not_written_over(original, run, tmp_path):
+def test_a_prepared_folder_is_reused_and_other_folders_are_not_overwritten(original, run, tmp_path):
     original("ade20k")
     root = run("ade20k")
     before = (root / "train.txt").stat().st_mtime_ns
@@ -178,12 +179,12 @@ def test_a_prepared_folder_stays_and_another_is_not_written_over(original, run, 
         run("ade20k")
 
 
-def test_the_published_numbers_are_those_of_the_papers():
+def test_published_numbers_of_images_and_classes():
     assert ade20k.Builder.COUNTS == {"train": 20210, "validation": 2000}
     assert sum(pascal_context.Builder.COUNTS.values()) == 10103
     counts = voc2012.Builder.COUNTS
     assert counts["train"] + counts["sbd"] == 10582
-    assert [len(source.class_names) for source in prepare.SOURCES.values()] == [
+    assert [len(source.class_names) for source in published.SOURCES.values()] == [
         150,
         59,
         21,
@@ -192,7 +193,7 @@ def test_the_published_numbers_are_those_of_the_papers():
     ]
 
 
-def test_a_gray_image_is_kept(original, run):
+def test_grayscale_images_are_kept(original, run):
     def gray(tree):
         path = tree / "ADEChallengeData2016/images/training/ADE_train_00000002.jpg"
         Image.open(path).convert("L").save(path)

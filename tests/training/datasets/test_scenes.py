@@ -1,6 +1,5 @@
-"""The scenes keep their promise: beside the band, nothing tells one from another."""
+"""Outside the band, nothing distinguishes one scene from another."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,12 @@ import pytest
 from PIL import Image
 
 from training.datasets import scenes
-from training.datasets.scenes import AMBIGUOUS, CLASSES, CLEARANCE, IGNORED, SCENES, TELLING
+from training.datasets.scenes import BANDS, CLASSES, CLEARANCE, DISCS, SCENES
+from training.input.folder import IGNORED
 
 SMALL = {"train": 8, "val": 4, "test": 4}
-AMBIGUOUS_IDS = [CLASSES.index(name) for name in AMBIGUOUS]
-TELLING_IDS = [CLASSES.index(name) for name in TELLING]
+DISC_IDS = [CLASSES.index(name) for name in DISCS]
+BAND_IDS = [CLASSES.index(name) for name in BANDS]
 
 
 def contents(root):
@@ -28,12 +28,12 @@ def contents(root):
 
 @pytest.fixture(scope="module")
 def quadruples():
-    """One hundred times: the four scenes from equal generators, as images and masks."""
-    drawn = []
+    """The four scenes from equal generators, as images and masks, for a hundred seeds."""
+    quadruples = []
     for seed in range(100):
         pairs = [scenes.draw_scene(np.random.default_rng(seed), scene) for scene in SCENES]
-        drawn.append(tuple(np.stack(pixels) for pixels in zip(*pairs, strict=True)))
-    return drawn
+        quadruples.append(tuple(np.stack(pixels) for pixels in zip(*pairs, strict=True)))
+    return quadruples
 
 
 class TestDrawScene:
@@ -49,39 +49,39 @@ class TestDrawScene:
     def test_sizes_suit_the_output_stride(self):
         assert scenes.HEIGHT % 8 == scenes.WIDTH % 8 == 0
 
-    def test_each_scene_has_its_own_names(self, quadruples):
+    def test_each_scene_has_its_own_band_and_disc_classes(self, quadruples):
         for _, masks in quadruples:
-            for mask, (telling, disc) in zip(masks, SCENES.values(), strict=True):
-                named = set(np.unique(mask)) & {*TELLING_IDS, *AMBIGUOUS_IDS}
-                assert named == {CLASSES.index(telling), CLASSES.index(disc)}
+            for mask, (band, disc) in zip(masks, SCENES.values(), strict=True):
+                found = set(np.unique(mask)) & {*BAND_IDS, *DISC_IDS}
+                assert found == {CLASSES.index(band), CLASSES.index(disc)}
 
-    def test_band_comes_on_either_side(self, quadruples):
-        left = [np.isin(masks[0, :, 0], TELLING_IDS).all() for _, masks in quadruples]
-        right = [np.isin(masks[0, :, -1], TELLING_IDS).all() for _, masks in quadruples]
+    def test_band_is_on_either_side(self, quadruples):
+        left = [np.isin(masks[0, :, 0], BAND_IDS).all() for _, masks in quadruples]
+        right = [np.isin(masks[0, :, -1], BAND_IDS).all() for _, masks in quadruples]
         assert np.logical_xor(left, right).all()
         assert 30 < sum(left) < 70
 
-    def test_surroundings_do_not_depend_on_the_scene(self, quadruples):
+    def test_pixels_outside_the_band_do_not_depend_on_the_scene(self, quadruples):
         for images, masks in quadruples:
-            band = np.isin(masks[0], TELLING_IDS)
+            in_band = np.isin(masks[0], BAND_IDS)
             differs = (images != images[0]).any(axis=(0, -1))
-            # Where the band covers a pixel in part, the mask is void.
-            assert not (differs & ~band & (masks[0] != IGNORED)).any()
-            # And the masks are the same but for the two names.
-            for mask, (telling, disc) in zip(masks, SCENES.values(), strict=True):
+            # Pixels that the band covers partly are ignored.
+            assert not (differs & ~in_band & (masks[0] != IGNORED)).any()
+            # The masks differ in the ids of band and discs only.
+            for mask, (band, disc) in zip(masks, SCENES.values(), strict=True):
                 neutral = mask.copy()
-                neutral[mask == CLASSES.index(telling)] = TELLING_IDS[0]
-                neutral[mask == CLASSES.index(disc)] = AMBIGUOUS_IDS[0]
+                neutral[mask == CLASSES.index(band)] = BAND_IDS[0]
+                neutral[mask == CLASSES.index(disc)] = DISC_IDS[0]
                 np.testing.assert_array_equal(neutral, masks[0])
 
-    def test_clearance(self, quadruples):
+    def test_no_disc_lies_within_the_clearance(self, quadruples):
         for images, masks in quadruples:
             differs = (images != images[0]).any(axis=(0, -1))
-            telling = differs | np.isin(masks, TELLING_IDS).any(axis=0)
-            ambiguous = np.isin(masks, AMBIGUOUS_IDS).any(axis=0)
-            (telling,) = telling.any(axis=0).nonzero()
-            (ambiguous,) = ambiguous.any(axis=0).nonzero()
-            assert np.abs(telling[:, None] - ambiguous).min() >= CLEARANCE
+            band = differs | np.isin(masks, BAND_IDS).any(axis=0)
+            discs = np.isin(masks, DISC_IDS).any(axis=0)
+            (band,) = band.any(axis=0).nonzero()
+            (discs,) = discs.any(axis=0).nonzero()
+            assert np.abs(band[:, None] - discs).min() >= CLEARANCE
 
     def test_other_sizes(self):
         image, mask = scenes.draw_scene(np.random.default_rng(0), "sea", (96, 320))
@@ -103,9 +103,9 @@ class TestWrite:
         root = scenes.write(tmp_path / "new" / "scenes", **SMALL)
         stems = []
         for split, count in SMALL.items():
-            listed = (root / f"{split}.txt").read_text().splitlines()
-            assert len(listed) == count
-            stems += listed
+            written = (root / f"{split}.txt").read_text().splitlines()
+            assert len(written) == count
+            stems += written
         assert len(set(stems)) == len(stems)
         assert sorted(path.stem for path in (root / "images").iterdir()) == sorted(stems)
         assert sorted(path.stem for path in (root / "labels").iterdir()) == sorted(stems)
@@ -123,7 +123,7 @@ class TestWrite:
                     for stem in (root / f"{split}.txt").read_text().split()
                 ]
             )
-            for ids in (TELLING_IDS, AMBIGUOUS_IDS):
+            for ids in (BAND_IDS, DISC_IDS):
                 images_with = [(masks == i).any(axis=(1, 2)).sum() for i in ids]
                 assert images_with == [count // 4] * 4
 
@@ -131,18 +131,18 @@ class TestWrite:
         one = contents(scenes.write(tmp_path / "one", **SMALL))
         assert contents(scenes.write(tmp_path / "two", **SMALL)) == one
 
-    def test_other_seed_and_split_other_images(self, tmp_path):
+    def test_seeds_and_splits_have_different_images(self, tmp_path):
         roots = [scenes.write(tmp_path / str(seed), **SMALL, seed=seed) for seed in range(2)]
         pictures = [path.read_bytes() for root in roots for path in (root / "images").iterdir()]
         assert len(set(pictures)) == len(pictures)
 
-    def test_an_image_does_not_depend_on_how_many_there_are(self, tmp_path):
+    def test_an_image_does_not_depend_on_the_number_of_images(self, tmp_path):
         few = contents(scenes.write(tmp_path / "few", **SMALL))
         more = contents(scenes.write(tmp_path / "more", train=12, val=8, test=8))
         pictures = [name for name in few if name.endswith(".png")]
         assert {name: few[name] for name in pictures} == {name: more[name] for name in pictures}
 
-    def test_is_kept_if_there(self, tmp_path, monkeypatch):
+    def test_an_existing_data_set_is_reused(self, tmp_path, monkeypatch):
         root = scenes.write(tmp_path / "scenes", **SMALL)
         monkeypatch.setattr(scenes, "draw_scene", None)
         assert scenes.write(root, **SMALL) == root
@@ -150,20 +150,20 @@ class TestWrite:
     def test_an_empty_folder_is_filled(self, tmp_path):
         assert contents(scenes.write(tmp_path, **SMALL))
 
-    def test_other_parameters_are_refused(self, tmp_path):
+    def test_other_arguments_raise(self, tmp_path):
         root = scenes.write(tmp_path / "scenes", **SMALL)
         before = contents(root)
-        with pytest.raises(FileExistsError, match=r"Name another folder.* Received: root="):
+        with pytest.raises(FileExistsError, match=r"Choose another folder.* Received: root="):
             scenes.write(root, **SMALL, seed=1)
         assert contents(root) == before
 
-    def test_another_folder_is_refused(self, tmp_path):
+    def test_an_occupied_folder_raises(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("")
         with pytest.raises(FileExistsError, match="something else"):
             scenes.write(tmp_path, **SMALL)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
-    def test_interrupted_leaves_nothing(self, tmp_path, monkeypatch):
+    def test_interrupted_write_leaves_nothing(self, tmp_path, monkeypatch):
         draw_scene, drawn = scenes.draw_scene, []
 
         def interrupted(*args):
@@ -179,19 +179,20 @@ class TestWrite:
         assert not any(tmp_path.iterdir())
 
     @pytest.mark.parametrize("seed", [0, 1])
-    def test_a_lost_race(self, tmp_path, monkeypatch, seed):
-        rename = os.rename
+    def test_another_process_writes_first(self, tmp_path, monkeypatch, seed):
+        draw_scene = scenes.draw_scene
 
-        def late(source, target):
-            monkeypatch.setattr(os, "rename", rename)
-            scenes.write(target, **SMALL, seed=seed)
-            rename(source, target)
+        def late(*arguments):
+            # Another process writes the whole data set while this one draws its first image.
+            monkeypatch.setattr(scenes, "draw_scene", draw_scene)
+            scenes.write(tmp_path / "scenes", **SMALL, seed=seed)
+            return draw_scene(*arguments)
 
-        monkeypatch.setattr(os, "rename", late)
+        monkeypatch.setattr(scenes, "draw_scene", late)
         if seed == 0:
             assert scenes.write(tmp_path / "scenes", **SMALL) == tmp_path / "scenes"
         else:
-            with pytest.raises(FileExistsError, match="Name another folder"):
+            with pytest.raises(FileExistsError, match="Choose another folder"):
                 scenes.write(tmp_path / "scenes", **SMALL)
         assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
 
@@ -203,7 +204,6 @@ class TestWrite:
         assert not any(tmp_path.iterdir())
 
     def test_command(self, tmp_path):
-        pytest.importorskip("tyro")
         command = [sys.executable, "-m", "training.datasets.scenes", str(tmp_path / "scenes")]
         options = [word for name, count in SMALL.items() for word in (f"--{name}", str(count))]
         subprocess.run([*command, *options], check=True, cwd=Path(__file__).parents[3])

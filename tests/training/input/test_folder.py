@@ -1,13 +1,10 @@
 import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training.input.folder import read_mask, read_split
-from training.input.image_files import decode_mask
+from training.input.folder import read_split
 
 
 def write_folder(root, splits, classes=("sky", "road"), suffix=".png"):
@@ -23,29 +20,7 @@ def write_folder(root, splits, classes=("sky", "road"), suffix=".png"):
     return root
 
 
-def png(ids, depth, color):
-    """Encodes a PNG of any depth, 1 to 16 bits, gray (color 0) or of a palette (color 3)."""
-
-    def chunk(kind, data):
-        length, checksum = len(data), zlib.crc32(kind + data)
-        return struct.pack(">I4s", length, kind) + data + struct.pack(">I", checksum)
-
-    rows = ["".join(format(i, f"0{depth}b") for i in row) for row in ids]
-    packed = [np.packbits([int(bit) for bit in row]).tobytes() for row in rows]
-    header = struct.pack(">IIBBBBB", len(ids[0]), len(ids), depth, color, 0, 0, 0)
-    palette = np.random.default_rng(0).integers(0, 256, 3 * min(2**depth, 256), "uint8").tobytes()
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", header),
-            chunk(b"PLTE", palette) if color == 3 else b"",
-            chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in packed))),
-            chunk(b"IEND", b""),
-        ]
-    )
-
-
-def test_a_split_has_the_files_of_its_stems_in_the_order_of_the_list(tmp_path):
+def test_files_are_in_the_order_of_the_list(tmp_path):
     write_folder(tmp_path, {"train": ["b", "a", "city/c.d"]})
     split = read_split(tmp_path, "train")
     assert len(split) == 3
@@ -57,7 +32,7 @@ def test_a_split_has_the_files_of_its_stems_in_the_order_of_the_list(tmp_path):
     assert split.mask_paths == tuple(tmp_path / "labels" / f"{s}.png" for s in split.stems)
 
 
-def test_splits_join_with_a_plus(tmp_path):
+def test_a_plus_joins_splits(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"], "val": ["c"]})
     assert read_split(str(tmp_path), "train+val").stems == ("a", "b", "c")
     assert read_split(tmp_path, "train+val").name == "train+val"
@@ -69,7 +44,7 @@ def test_every_image_suffix_is_found(tmp_path, suffix):
     assert read_split(tmp_path, "train").image_paths == (tmp_path / "images" / f"a{suffix}",)
 
 
-def test_lists_written_on_windows_are_read(tmp_path):
+def test_lists_from_windows_editors_are_read(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"]})
     (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbfa\r\n\r\nb\r\n")
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfsky \r\nroad\r\n")
@@ -78,25 +53,25 @@ def test_lists_written_on_windows_are_read(tmp_path):
     assert split.class_names == ("sky", "road")
 
 
-def test_images_can_be_left_out(tmp_path):
+def test_without_drops_images(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b", "c"]})
     split = read_split(tmp_path, "train").without(["b"])
     assert split.stems == ("a", "c")
     assert [path.name for path in split.image_paths] == ["a.png", "c.png"]
     assert [path.name for path in split.mask_paths] == ["a.png", "c.png"]
     assert split.without([]) == split
-    with pytest.raises(ValueError, match=r"no such images.*Received: stems=b"):
+    with pytest.raises(ValueError, match=r"must be images of the split.*Received: stems=b"):
         split.without(["b"])
     with pytest.raises(ValueError, match=r"No image.*Received: stems=a, c"):
         split.without(["a", "c"])
 
 
-def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no such folder. Received: root='.*nowhere'"):
+def test_missing_folder_raises(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"does not exist. Received: root='.*nowhere'"):
         read_split(tmp_path / "nowhere", "train")
 
 
-def test_an_empty_folder_is_an_error(tmp_path):
+def test_missing_class_names_raise(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`classes.txt`.*Received: root="):
         read_split(tmp_path, "train")
 
@@ -104,27 +79,27 @@ def test_an_empty_folder_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     "classes", [(), ("sky",), ("sky", "sky"), ("sky", "", "road"), ("", "sky", "road")]
 )
-def test_class_names_that_leave_ids_in_doubt_are_an_error(tmp_path, classes):
+def test_ambiguous_class_names_raise(tmp_path, classes):
     write_folder(tmp_path, {"train": ["a"]}, classes)
-    with pytest.raises(ValueError, match=r"two names or more, one a line.*Received: names="):
+    with pytest.raises(ValueError, match=r"at least two names, one per line.*Received: names="):
         read_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize("split", ["trian", "train+trian", "classes", ""])
-def test_a_misspelt_split_is_an_error_that_names_those_there_are(tmp_path, split):
+def test_unknown_split_error_lists_the_splits(tmp_path, split):
     write_folder(tmp_path, {"train": ["a"], "val": ["b"]})
-    message = re.escape(f"there are train, val. Received: split='{split}'")
+    message = re.escape(f"choose one of these splits: train, val. Received: split='{split}'")
     with pytest.raises(FileNotFoundError, match=message):
         read_split(tmp_path, split)
 
 
-def test_an_empty_split_is_an_error(tmp_path):
+def test_empty_split_raises(tmp_path):
     write_folder(tmp_path, {"train": ["a"], "val": []})
     with pytest.raises(ValueError, match=r"val.txt is empty.*Received: split='val'"):
         read_split(tmp_path, "val")
 
 
-def test_a_stem_without_an_image_is_an_error_that_lists_the_first_ten(tmp_path):
+def test_missing_images_raise_with_the_first_ten_stems(tmp_path):
     stems = [f"s{i:02d}" for i in range(13)]
     write_folder(tmp_path, {"train": stems})
     for stem in stems[1:]:
@@ -133,14 +108,14 @@ def test_a_stem_without_an_image_is_an_error_that_lists_the_first_ten(tmp_path):
         read_split(tmp_path, "train")
 
 
-def test_an_image_without_a_mask_is_an_error(tmp_path):
+def test_missing_mask_raises(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"]})
     (tmp_path / "labels" / "b.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"`labels/<stem>`.*1 of 2 stems: b\. Add"):
         read_split(tmp_path, "train")
 
 
-def test_a_data_set_without_masks_is_an_error(tmp_path):
+def test_missing_labels_folder_raises(tmp_path):
     write_folder(tmp_path, {"train": ["a"]})
     (tmp_path / "labels" / "a.png").unlink()
     (tmp_path / "labels").rmdir()
@@ -148,50 +123,15 @@ def test_a_data_set_without_masks_is_an_error(tmp_path):
         read_split(tmp_path, "train")
 
 
-def test_two_images_of_one_stem_are_an_error(tmp_path):
+def test_two_images_with_the_same_stem_raise(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"]})
     (tmp_path / "images" / "b.jpg").touch()
-    with pytest.raises(ValueError, match=r"Several files in `images` have one stem.*: b\. Rec"):
+    with pytest.raises(ValueError, match=r"Several files in `images` have the same stem.*: b\."):
         read_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize("split", ["train", "val+test"])
-def test_a_repeated_stem_is_an_error(tmp_path, split):
+def test_repeated_stems_raise(tmp_path, split):
     write_folder(tmp_path, {"train": ["a", "b", "a"], "val": ["a"], "test": ["a"]})
-    with pytest.raises(ValueError, match=r"once only. Remove the repetitions of a\. Received"):
+    with pytest.raises(ValueError, match=r"only once. Remove the repetitions of a\. Received"):
         read_split(tmp_path, split)
-
-
-@pytest.mark.parametrize(
-    ("depth", "color"), [*((d, 0) for d in (1, 2, 4, 8, 16)), *((d, 3) for d in (1, 2, 4, 8))]
-)
-def test_a_mask_is_the_numbers_that_the_file_stores(tmp_path, depth, color):
-    ids = np.random.default_rng(0).integers(0, 2**depth, (5, 7))
-    path = str(tmp_path / "mask.png")
-    (tmp_path / "mask.png").write_bytes(png(ids, depth, color))
-    # What checks the data and what trains on them have decoders of their own, which must agree.
-    for mask in read_mask(path), decode_mask(path).numpy():
-        assert mask.dtype == "int32"
-        np.testing.assert_array_equal(mask, ids)
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
-def test_a_mask_of_several_channels_is_an_error(tmp_path, mode):
-    Image.new(mode, (3, 2)).save(tmp_path / "mask.png")
-    with pytest.raises(ValueError, match=r"one channel.*Received: path="):
-        read_mask(tmp_path / "mask.png")
-
-
-def test_a_float_mask_in_the_guise_of_a_png_is_an_error(tmp_path):
-    Image.new("F", (3, 2)).save(tmp_path / "mask.png", "TIFF")
-    with pytest.raises(ValueError, match=r"must be a PNG file. Received: path="):
-        read_mask(tmp_path / "mask.png")
-
-
-def test_a_truncated_mask_is_an_error(tmp_path):
-    ids = np.random.default_rng(0).integers(0, 2, (50, 70), "uint8")
-    Image.fromarray(ids).save(tmp_path / "mask.png")
-    data = (tmp_path / "mask.png").read_bytes()
-    (tmp_path / "mask.png").write_bytes(data[: len(data) // 2])
-    with pytest.raises(OSError, match="truncated"):
-        read_mask(tmp_path / "mask.png")

@@ -1,4 +1,4 @@
-"""Originals that cannot be fetched or are spoilt are named, and nothing is written."""
+"""Missing or damaged archives raise errors that name them, and nothing is written."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 
 
-def test_a_dead_address_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+def test_unreachable_address_raises(tmp_path, monkeypatch):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -28,43 +28,43 @@ def test_a_dead_address_is_named_and_nothing_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_occupied_folder_is_refused_before_anything_is_downloaded(tmp_path, monkeypatch):
+def test_occupied_output_raises_before_any_download(tmp_path, monkeypatch):
     monkeypatch.setattr(ade20k.Builder, "download_and_prepare", lambda *_, **__: pytest.fail("!"))
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(FileExistsError, match="holds something else"):
+    with pytest.raises(FileExistsError, match="already contains something else"):
         prepare.main("ade20k", tmp_path, tmp_path / "tfds")
 
 
-def test_a_corrupt_archive_is_named_and_nothing_is_written(original, run, tmp_path):
+def test_archive_with_a_wrong_hash_raises(original, run, tmp_path):
     path = original("ade20k") / "ADEChallengeData2016.zip"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"originals/ADEChallengeData2016.zip isn't the published"):
+    with pytest.raises(ValueError, match=r"ADEChallengeData2016.zip is not the published"):
         run("ade20k")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_corrupt_archive_without_a_published_hash_is_named(original, run):
+def test_damaged_archive_without_a_published_hash_raises(original, run):
     path = original("pascal_context") / "trainval.tar.gz"
     path.write_bytes(path.read_bytes()[:100])
     archives = pascal_context.Builder.ARCHIVES
     archives["labels"] = dataclasses.replace(archives["labels"], digest=None)
-    with pytest.raises(ValueError, match=r"can't be unpacked: .*trainval.tar.gz"):
+    with pytest.raises(ValueError, match=r"cannot be unpacked: .*trainval.tar.gz"):
         run("pascal_context")
 
 
-def test_an_archive_of_something_else_is_named(original, run, tmp_path):
+def test_archive_with_other_contents_raises(original, run, tmp_path):
     path = original("ade20k") / "ADEChallengeData2016.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("ADE20K_2021/readme.txt", "the full data set")
     digest = hashlib.sha1(path.read_bytes()).hexdigest()
     archives = ade20k.Builder.ARCHIVES
     archives["data"] = dataclasses.replace(archives["data"], digest=digest)
-    with pytest.raises(FileNotFoundError, match="should have the folder 'ADEChallengeData2016'"):
+    with pytest.raises(FileNotFoundError, match="should contain the folder 'ADEChallengeData2016'"):
         run("ade20k")
 
 
 @pytest.mark.parametrize(
-    ("name", "spoilt", "message"),
+    ("name", "missing", "message"),
     [
         (
             "ade20k",
@@ -90,8 +90,8 @@ def test_an_archive_of_something_else_is_named(original, run, tmp_path):
         ("coco_voc", "val2017/000000000004.jpg", r"image is missing. .*000000000004.jpg"),
     ],
 )
-def test_a_missing_file_is_named(original, run, tmp_path, name, spoilt, message):
-    original(name, lambda tree: (tree / spoilt).unlink())
+def test_missing_file_raises(original, run, tmp_path, name, missing, message):
+    original(name, lambda tree: (tree / missing).unlink())
     with pytest.raises(FileNotFoundError, match=message):
         run(name)
     assert not (tmp_path / "data").exists()
@@ -123,7 +123,7 @@ ADE = "ADEChallengeData2016/{}/training/ADE_train_00000002.{}"
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "spoil", "message"),
+    ("name", "path", "damage", "message"),
     [
         ("ade20k", ADE.format("annotations", "png"), _small_png, "17x12 pixels, a mask of 16x12"),
         ("ade20k", ADE.format("annotations", "png"), _unknown_id, r"Received: \[151\]"),
@@ -133,13 +133,13 @@ ADE = "ADEChallengeData2016/{}/training/ADE_train_00000002.{}"
             "voc2012",
             "benchmark_RELEASE/dataset/cls/2008_000005.mat",
             _small_mat,
-            "image 2008_000005 and its mask must agree in size.*17x12 pixels, a mask of 12x17",
+            "image 2008_000005 and its mask must have the same size.*17x12 pixels, a mask of 12x17",
         ),
         (
             "voc2012",
             "benchmark_RELEASE/dataset/cls/2008_000005.mat",
             _truncate,
-            "mask of 2008_000005 can't be read",
+            "mask of 2008_000005 cannot be read",
         ),
         (
             "pascal_context",
@@ -149,15 +149,15 @@ ADE = "ADEChallengeData2016/{}/training/ADE_train_00000002.{}"
         ),
     ],
 )
-def test_a_spoilt_file_is_named(original, run, tmp_path, name, path, spoil, message):
-    original(name, lambda tree: spoil(tree / path))
+def test_damaged_file_raises(original, run, tmp_path, name, path, damage, message):
+    original(name, lambda tree: damage(tree / path))
     with pytest.raises(ValueError, match=message):
         run(name)
     assert not (tmp_path / "data").exists()
 
 
-def test_a_wrong_number_of_images_is_an_error(original, run, tmp_path):
-    original("ade20k", changes={"train": 20210})
+def test_wrong_number_of_images_raises(original, run, tmp_path):
+    original("ade20k", counts={"train": 20210})
     with pytest.raises(ValueError, match=r"'train' of ade20k/1.0.0 should have 20210 .* 3 images"):
         run("ade20k")
     assert not (tmp_path / "data").exists()

@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.folders import write_split
+from training.input.folder import read_split
+from training.input.folder_check import check_split
+
+ALL_IGNORED = np.full((4, 6), 255, "uint8")
+
+
+def write_masks(root, masks, class_names=("sky", "road", "car")):
+    """Writes a split from masks by stem, with black JPEG images."""
+    samples = {stem: (None, mask) for stem, mask in masks.items()}
+    return write_split(root, samples, class_names, suffix=".jpg")
+
+
+def problems(root, ignore_class=255):
+    return check_split(read_split(root, "train"), ignore_class).problems
+
+
+def test_pixels_and_images_are_counted_by_class(tmp_path):
+    first = np.array([[0, 0, 0], [1, 255, 255]], "uint8")
+    second = np.array([[1, 1, 1, 1]], "uint8")
+    report = check_split(write_masks(tmp_path, {"a": first, "b": second}))
+    assert report.problems == ()
+    assert report.bad_stems == ()
+    assert report.pixel_counts.tolist() == [3, 5, 0]
+    assert report.presence_counts.tolist() == [1, 2, 0]
+    assert report.ignored_pixels == 2
+    assert report.sizes.tolist() == [[2, 3], [1, 4]]
+    report.raise_if_bad()
+
+
+def test_the_report_shows_shares_and_sizes(tmp_path):
+    first = np.array([[0, 0, 0], [1, 255, 255]], "uint8")
+    second = np.array([[1, 1, 1, 1]], "uint8")
+    split = write_masks(tmp_path, {"a": first, "b": second})
+    lines = [" ".join(line.split()) for line in str(check_split(split)).splitlines()]
+    assert lines == [
+        "train: 2 images, 0 of them bad",
+        "height: 1 to 2 pixels, median 1.5",
+        "width: 3 to 4 pixels, median 3.5",
+        "ignored: 20.00% of all pixels",
+        "id of labeled pixels in images class",
+        "0 37.50% 1 50.0% sky",
+        "1 62.50% 2 100.0% road",
+        "2 0.00% 0 0.0% car",
+    ]
+
+
+def test_a_split_without_labels_is_reported(tmp_path):
+    split = write_masks(tmp_path, {"a": ALL_IGNORED})
+    report = check_split(split)
+    assert report.ignored_pixels == ALL_IGNORED.size
+    assert "ignored: 100.00%" in str(report)
+
+
+def test_an_image_of_one_pixel_is_accepted(tmp_path):
+    report = check_split(write_masks(tmp_path, {"a": np.ones((1, 1), "uint8")}))
+    assert report.problems == ()
+    assert report.pixel_counts.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_truncated_files_are_reported(tmp_path, folder):
+    rng = np.random.default_rng(0)
+    write_masks(tmp_path, {"a": ALL_IGNORED, "b": rng.integers(0, 3, (50, 60), "uint8")})
+    Image.fromarray(rng.integers(0, 256, (50, 60, 3), "uint8")).save(tmp_path / "images" / "b.jpg")
+    (path,) = (tmp_path / folder).glob("b.*")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    ((stem, message),) = problems(tmp_path)
+    assert stem == "b"
+    assert f"the {'image' if folder == 'images' else 'mask'} cannot be read: " in message
+    assert "truncated" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"not an image at all, but long enough"])
+def test_files_that_are_not_images_are_reported(tmp_path, content):
+    write_masks(tmp_path, {"a": ALL_IGNORED})
+    (tmp_path / "images" / "a.jpg").write_bytes(content)
+    (tmp_path / "labels" / "a.png").write_bytes(content)
+    (first, image), (second, mask) = problems(tmp_path)
+    assert first == second == "a"
+    assert "the image cannot be read" in image
+    assert "the mask cannot be read" in mask
+
+
+def test_missing_files_are_reported(tmp_path):
+    split = write_masks(tmp_path, {"a": ALL_IGNORED})
+    split.mask_paths[0].unlink()
+    ((stem, message),) = check_split(split).problems
+    assert stem == "a"
+    assert "the mask cannot be read" in message
+    assert "No such file" in message
+
+
+def test_different_sizes_of_image_and_mask_are_reported(tmp_path):
+    write_masks(tmp_path, {"a": ALL_IGNORED})
+    Image.new("RGB", (4, 6)).save(tmp_path / "images" / "a.jpg")
+    assert problems(tmp_path) == (("a", "the image has 4x6 pixels, its mask 6x4"),)
+
+
+def test_rgb_masks_are_reported(tmp_path):
+    write_masks(tmp_path, {"a": ALL_IGNORED})
+    Image.new("RGB", (6, 4)).save(tmp_path / "labels" / "a.png")
+    ((_, message),) = problems(tmp_path)
+    assert "one channel or a palette" in message
+
+
+def test_bmp_with_palette_is_reported(tmp_path):
+    write_masks(tmp_path, {"a": ALL_IGNORED})
+    (tmp_path / "images" / "a.jpg").unlink()
+    Image.new("P", (6, 4)).save(tmp_path / "images" / "a.bmp")
+    ((_, message),) = problems(tmp_path)
+    assert "BMP with a palette" in message
+
+
+def test_unknown_ids_are_reported_with_their_file(tmp_path):
+    mask = np.array([[0, 2, 3, 3, 77, 255]], "uint8")
+    write_masks(tmp_path, {"a": ALL_IGNORED, "b": mask, "c": ALL_IGNORED})
+    ((stem, message),) = problems(tmp_path)
+    assert stem == "b"
+    assert "the ids 3, 77, but the classes are 0 to 2 and the ignored labels 255" in message
+
+
+def test_16_bit_masks_are_read(tmp_path):
+    write_masks(tmp_path, {"a": np.array([[0, 299, 300, 65535]], "uint16")}, map(str, range(300)))
+    report = check_split(read_split(tmp_path, "train"), ignore_class=(300, 65535))
+    assert report.problems == ()
+    assert np.flatnonzero(report.pixel_counts).tolist() == [0, 299]
+    ((_, message),) = problems(tmp_path, ignore_class=65535)
+    assert "the ids 300, but" in message
+
+
+def test_ignore_class_must_not_be_empty(tmp_path):
+    write_masks(tmp_path, {"a": np.zeros((4, 4), "uint8")})
+    with pytest.raises(ValueError, match="at least one label"):
+        check_split(read_split(tmp_path, "train"), ignore_class=())
+
+
+def test_several_labels_can_be_ignored_including_classes(tmp_path):
+    mask = np.array([[0, 1, 1, 9, 255, 255]], "uint8")
+    split = write_masks(tmp_path, {"a": mask})
+    report = check_split(split, ignore_class=(0, 9, 255))
+    assert report.problems == ()
+    assert report.pixel_counts.tolist() == [0, 2, 0]
+    assert report.ignored_pixels == 4
+    ((_, message),) = check_split(split, ignore_class=(0, 9)).problems
+    assert "the ids 255, but" in message
+
+
+def test_bad_images_are_not_counted_and_can_be_dropped(tmp_path):
+    good, bad = np.array([[0, 1]], "uint8"), np.array([[0, 7]], "uint8")
+    split = write_masks(tmp_path, {"a": bad, "b": good, "c": bad})
+    report = check_split(split)
+    assert report.bad_stems == ("a", "c")
+    assert report.pixel_counts.tolist() == [1, 1, 0]
+    rest = split.without(report.bad_stems)
+    assert rest.stems == ("b",)
+    check_split(rest).raise_if_bad()
+
+
+def test_the_error_lists_ten_problems_and_the_remedy(tmp_path):
+    stems = [f"s{i:02d}" for i in range(12)]
+    bad = np.array([[0, 7]], "uint8")
+    split = write_masks(tmp_path, dict.fromkeys(stems, bad))
+    with pytest.raises(ValueError, match="12 of the 12 images cannot be used") as caught:
+        check_split(split).raise_if_bad()
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].strip() for line in lines[1:11]] == stems[:10]
+    assert lines[11] == "  and 2 more"
+    assert "pass `--skip-bad`" in lines[12]
+    assert f"Received: split='train' of {tmp_path}" in lines[12]
