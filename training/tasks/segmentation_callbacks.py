@@ -8,8 +8,8 @@ import tensorflow as tf
 
 import keras_encnet
 from training.figures.overlays import colorize
-from training.input.folder import Split, read_mask
-from training.input.image_files import decode_image
+from training.input.folder import Split
+from training.input.image_files import decode_image, read_mask
 
 # Number of validation images shown in TensorBoard.
 SHOWN = 4
