@@ -21,10 +21,10 @@ import tabulate
 from keras_encnet.export import export_saved_model
 from training import cli
 from training.configs import ScenesEncNet, ScenesFCN
-from training.datasets import open_split, scenes
+from training.datasets import scenes
+from training.datasets.segmentation_data import open_split
 from training.figures.overlays import save_comparison
-from training.input.folder import read_mask
-from training.input.image_files import decode_image
+from training.input.image_files import decode_image, read_mask
 from training.research.receptive_field import receptive_field
 from training.run import run_folder
 from training.run.fit import train

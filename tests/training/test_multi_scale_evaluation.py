@@ -9,7 +9,7 @@ import keras_encnet
 from training import cli, evaluate
 from training.datasets import scenes
 from training.input import folder
-from training.input.image_files import decode_image
+from training.input.image_files import decode_image, read_mask
 from training.tasks.multi_scale import MultiScaleOptions
 from training.tasks.segmentation_scores import evaluate_multi_scale
 
@@ -32,7 +32,7 @@ def test_multi_scale_evaluation_counts_every_pixel_once(
     right = total = 0
     for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
         raw = decode_image(str(image_path)).numpy()
-        truth = folder.read_mask(mask_path)
+        truth = read_mask(mask_path)
         image = keras_encnet.preprocess_input(raw, model.preprocessing)
         right += np.sum((segmenter(image).argmax(-1) == truth) & (truth != 255))
         total += np.sum(truth != 255)
@@ -77,7 +77,7 @@ def test_each_pixel_is_counted_once_whatever_the_number_of_windows_at_a_time(
 ):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=3)
     split = folder.read_split(data, "test")
-    labels = np.concatenate([folder.read_mask(path).ravel() for path in split.mask_paths])
+    labels = np.concatenate([read_mask(path).ravel() for path in split.mask_paths])
     model = randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES)))
     options = {"base_size": 104, "crop_size": 48, "scales": (0.5, 1.0), "window": "slide"}
     matrices = []

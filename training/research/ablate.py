@@ -21,7 +21,7 @@ import keras_encnet
 from training import cli
 from training.configs import RECIPES
 from training.configs.config import Precision
-from training.datasets import open_split
+from training.datasets.segmentation_data import open_split
 from training.research import ablation_report
 from training.run import run_folder
 from training.run.fit import train

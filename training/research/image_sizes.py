@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes
 from keras_encnet.layers import Encoding
 from keras_encnet.utils.files import atomic_file
 from training import cli
-from training.datasets import open_split
+from training.datasets.segmentation_data import open_split
 from training.run import run_folder, trained_models
 from training.tasks.multi_scale import MultiScaleOptions
 from training.tasks.segmentation_scores import (

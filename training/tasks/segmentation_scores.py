@@ -16,12 +16,12 @@ import keras_encnet
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
 from training.configs import SegmentationConfig
-from training.datasets import open_split
+from training.datasets.segmentation_data import open_split
 from training.figures.confusion_matrix import save_confusion_matrix
 from training.figures.overlays import save_comparison
 from training.input import segmentation_batches
-from training.input.folder import Split, read_mask
-from training.input.image_files import decode_image
+from training.input.folder import Split
+from training.input.image_files import decode_image, read_mask
 from training.tasks.multi_scale import MultiScaleOptions
 
 # Number of images on the page of predictions, spread evenly over the split.
