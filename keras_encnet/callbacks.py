@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_count
 
 # A codeword is live if it takes this part of an even share of the pixels, or more.
 LIVE = 0.1
@@ -68,8 +68,8 @@ class ContextDiagnostics(keras.callbacks.Callback):
 
     def __init__(self, batches, log_dir=None, every=None, ignore_class=255):
         super().__init__()
-        if every is not None and not is_count(every, least=1):
-            raise ValueError(f"`every` must be a positive integer or None. Received: every={every}")
+        if every is not None:
+            check_count("every", every)
         self.batches = batches
         self.log_dir = log_dir
         self.every = every

@@ -2,15 +2,15 @@
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.graph.precision import with_precision
-from keras_encnet.graph.rebuilding import calls, copy_of, producer_of, rebuild
+from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.preprocessing import preprocess_input
+from keras_encnet.utils import compat
 
 
 class FusableConv2D(keras.layers.Conv2D):
@@ -62,7 +62,7 @@ class Network(tf.Module):
             return [tf.cast(answers[name], tf.float32) for name in self.names]
 
         if freeze:
-            self.outputs = convert_variables_to_constants_v2(outputs.get_concrete_function())
+            self.outputs = compat.frozen(outputs.get_concrete_function())
         else:
             self.outputs = outputs
             self.held = [variable.value for variable in inner.variables]
@@ -77,7 +77,7 @@ class Network(tf.Module):
                 tensor = keras.layers.Softmax(dtype="float32")(tensor)
             return keras.Model(model.input, {"probabilities": tensor})
         tensors = {k: v for k, v in model.output.items() if k in ("segmentation", "presence")}
-        upsampling = producer_of(tensors["segmentation"])
+        upsampling = compat.producer_of(tensors["segmentation"])
         if isinstance(upsampling, BilinearUpsampling):
             # Whoever draws the mask upsamples to the size that it wants.
             [node] = [node for node in calls(model) if node.operation is upsampling]

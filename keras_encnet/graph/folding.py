@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_encnet.graph.rebuilding import calls, copy_of, producer_of, rebuild, weights_of
+from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
+from keras_encnet.utils.compat import producer_of
 
 # Linear in their input, one output channel a bias. The kernel's last axes are the output channels.
 LINEAR = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.Dense)

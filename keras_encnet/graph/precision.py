@@ -2,8 +2,9 @@
 
 import collections
 
-from keras_encnet.graph.rebuilding import calls, copy_of, producer_of, rebuild
+from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
 from keras_encnet.layers import Encoding
+from keras_encnet.utils.compat import producer_of
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 

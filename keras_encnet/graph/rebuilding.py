@@ -1,9 +1,10 @@
 """A functional model built again from its layers, some of them changed or left out."""
 
 import inspect
-import itertools
 
 import keras
+
+from keras_encnet.utils import compat
 
 
 def copy_of(layer, **changes):
@@ -51,7 +52,7 @@ def rebuild(model, copy=copy_of, weights=weights_of, left_out=()):
 
 def check_functional(model):
     """Raises ValueError unless `model` is a functional model."""
-    if not (isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth")):
+    if not compat.is_functional(model):
         raise ValueError(
             "Only a functional model can be rebuilt from its layers. "
             f"Received: model of class {type(model).__name__}"
@@ -61,13 +62,7 @@ def check_functional(model):
 def calls(model):
     """Returns the nodes of the graph of `model`: one for each call of a layer."""
     check_functional(model)
-    nodes = itertools.chain.from_iterable(model._nodes_by_depth.values())
-    return [node for node in nodes if not node.is_input]
-
-
-def producer_of(x):
-    """Returns the layer whose output the symbolic tensor `x` is."""
-    return x._keras_history.operation
+    return compat.graph_nodes(model)
 
 
 def _of_class(model, new):

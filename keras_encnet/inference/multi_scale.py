@@ -17,7 +17,7 @@ from keras_encnet.inference.windows import (
 )
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.preprocessing import normalized_zero
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_count
 
 # The protocols, and the windows that each can use: the first unless told.
 PROTOCOLS = {"official": ("slide",), "mmsegmentation": ("whole", "slide")}
@@ -290,8 +290,7 @@ def _checked_base_size(base_size, official):
 
 
 def _checked_count(name, value):
-    if not is_count(value, least=1):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    check_count(name, value)
     return int(value)
 
 

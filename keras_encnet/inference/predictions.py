@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_count
 
 
 def decode_predictions(logits, top=5, class_names=None):
@@ -27,8 +27,7 @@ def decode_predictions(logits, top=5, class_names=None):
     Raises:
         ValueError: for another shape, another `top`, or a wrong number of names.
     """
-    if not is_count(top, least=1):
-        raise ValueError(f"`top` must be an integer of at least 1. Received: top={top}")
+    check_count("top", top)
     logits = np.asarray(logits)
     if logits.ndim != 4:
         raise ValueError(

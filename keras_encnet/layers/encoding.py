@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_count
 from keras_encnet.utils.numerics import at_least_float32, full_matmul
 
 
@@ -76,11 +76,7 @@ class Encoding(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        if not is_count(num_codewords, least=1):
-            raise ValueError(
-                "Expected a positive integer for `num_codewords`. "
-                f"Received: num_codewords={num_codewords}"
-            )
+        check_count("num_codewords", num_codewords)
         if aggregation not in ("sum", "mean"):
             raise ValueError(
                 f"`aggregation` must be 'sum' or 'mean'. Received: aggregation={aggregation!r}"

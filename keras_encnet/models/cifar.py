@@ -12,7 +12,7 @@ from keras_encnet.models.gates import (
     fan_in_uniform,
     squeeze_excitation_gate,
 )
-from keras_encnet.utils.checks import check_classes, check_weights, is_count
+from keras_encnet.utils.checks import check_classes, check_count, check_weights
 from keras_encnet.utils.numerics import at_least_float32
 
 # Width, as a multiple of the first stage's, and stride of each stage's first block.
@@ -280,8 +280,7 @@ def _norm_relu(x, name):
 
 def _check_arguments(width, input_shape, pooling, classes, classifier_activation):
     check_classes(classes)
-    if not is_count(width, least=1):
-        raise ValueError(f"`width` must be a positive integer. Received: width={width}")
+    check_count("width", width)
     if len(input_shape) != 3 or input_shape[-1] is None:
         raise ValueError(
             "`input_shape` must be `(height, width, channels)`; height and width may be None. "

@@ -3,7 +3,7 @@
 from keras import initializers, layers
 
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_count
 from keras_encnet.utils.numerics import at_least_float32
 
 
@@ -100,9 +100,5 @@ def fan_in_uniform():
 
 def _reduced(x, reduction):
     channels = x.shape[-1]
-    if not is_count(reduction, least=1) or reduction > channels:
-        raise ValueError(
-            f"`reduction` must be an integer from 1 to the {channels} channels. "
-            f"Received: reduction={reduction}"
-        )
+    check_count("reduction", reduction, most=channels)
     return channels // reduction

@@ -6,10 +6,17 @@ import os
 
 
 def is_count(value, least):
-    """Tells whether `value` is an integer, not a boolean, of at least `least`."""
+    """Returns whether `value` is an integer, not a boolean, of at least `least`."""
     return (
         isinstance(value, numbers.Integral) and not isinstance(value, bool) and bool(value >= least)
     )
+
+
+def check_count(name, value, least=1, most=None):
+    """Raises ValueError unless `value` is an integer from `least` to `most`."""
+    if not is_count(value, least) or (most is not None and value > most):
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}` must be an integer {allowed}. Received: {name}={value!r}")
 
 
 def check_classes(classes):

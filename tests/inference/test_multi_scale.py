@@ -213,7 +213,7 @@ def test_what_is_no_normalized_image_is_refused(network, image, message):
     ("options", "message"),
     [
         ({"protocol": "voc"}, "`protocol` must be one of.*'voc'"),
-        ({"crop_size": 0}, "`crop_size` must be a positive integer.*crop_size=0"),
+        ({"crop_size": 0}, "`crop_size` must be an integer of at least 1.*crop_size=0"),
         ({"crop_size": 20.5}, "crop_size=20.5"),
         ({"base_size": 0}, "base_size=0"),
         ({"base_size": None}, "base_size=None"),

@@ -188,7 +188,7 @@ def test_exports_answer_as_the_model(build, tmp_path, rng):
     [
         ({"classes": 1}, "classes=1"),
         ({"width": 0}, "width=0"),
-        ({"width": 2}, "`reduction` must be an integer from 1 to the 2 channels"),
+        ({"width": 2}, "`reduction` must be an integer from 1 to 2"),
         ({"num_codewords": 0}, "num_codewords=0"),
         ({"pooling": "mean"}, "pooling='mean'"),
         ({"input_shape": (32, 32)}, "input_shape=(32, 32)"),

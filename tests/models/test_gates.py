@@ -66,5 +66,5 @@ def test_a_black_image_has_finite_gates_and_gradients():
 @pytest.mark.parametrize("gate", [context_encoding_gate, squeeze_excitation_gate])
 @pytest.mark.parametrize("reduction", [0, 9, 2.5])
 def test_an_impossible_reduction_is_refused(gate, reduction):
-    with pytest.raises(ValueError, match=f"8 channels. Received: reduction={reduction}"):
+    with pytest.raises(ValueError, match=f"from 1 to 8. Received: reduction={reduction}"):
         gate(keras.Input((4, 4, 8)), reduction=reduction)

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_encnet.utils.compat import producer_of
+
 
 def receptive_field(model, layer):
     """Returns the side, in pixels of the input, of the square that one value of `layer` sees.
@@ -22,7 +24,7 @@ def _field_and_step(layer, known):
     if layer.name in known:
         return known[layer.name]
     inputs = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
-    parents = [tensor._keras_history.operation for tensor in inputs]
+    parents = [producer_of(tensor) for tensor in inputs]
     parents = [parent for parent in parents if parent is not layer]
     before = [_field_and_step(parent, known) for parent in parents] or [(1, 1)]
     field, step = max(before)

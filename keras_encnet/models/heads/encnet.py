@@ -6,7 +6,7 @@ from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttentio
 from keras_encnet.models.heads.blocks import classify, conv_norm_relu, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import variant_parts
-from keras_encnet.utils.checks import check_classes, check_one_size, check_stages, is_count
+from keras_encnet.utils.checks import check_classes, check_count, check_one_size, check_stages
 from keras_encnet.utils.numerics import at_least_float32
 
 
@@ -98,11 +98,7 @@ def EncNet(
         align_corners=align_corners,
         dropout=dropout,
     )
-    if not is_count(num_codewords, least=0):
-        raise ValueError(
-            "`num_codewords` must be an integer, 0 (global average pooling) or more. "
-            f"Received: num_codewords={num_codewords}"
-        )
+    check_count("num_codewords", num_codewords, least=0)
     laterals = ("stage2",) if parts["lateral"] else ()
     check_stages(backbone, (*laterals, "stage3", "stage4"))
     images, stages = backbone.input, backbone.output

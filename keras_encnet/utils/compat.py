@@ -1,0 +1,155 @@
+"""The only file of the repository that touches private Keras or TensorFlow API.
+
+Each entry says why the public API does not suffice. `tests/utils/test_compat.py` holds one test
+per entry that fails as soon as Keras or TensorFlow offers a public way; then the entry can go.
+"""
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+# Functional models
+
+
+def is_functional(model: object) -> bool:
+    """Returns whether `model` is a functional Keras model.
+
+    Keras does not export the class. Test: `test_functional_class_is_not_exported`.
+    """
+    return isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth")
+
+
+def graph_nodes(model: keras.Model) -> list:
+    """Returns the nodes of a functional model, one per layer call, inputs left out.
+
+    A layer that is called twice has two nodes, and the public `layers` lists it once.
+    Test: `test_nodes_of_a_model_are_not_public`.
+    """
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    return [node for node in nodes if not node.is_input]
+
+
+def producer_of(tensor: keras.KerasTensor) -> keras.layers.Layer:
+    """Returns the layer whose output the symbolic tensor is.
+
+    Test: `test_producer_of_a_tensor_is_not_public`.
+    """
+    return tensor._keras_history.operation
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers of a model, those inside of nested models and wrappers included.
+
+    The public `layers` lists only the outermost. Test: `test_nested_layers_are_not_public`.
+    """
+    return model._flatten_layers(include_self=False)
+
+
+# Layers
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer whose batch statistics can be overridden.
+
+    Keras has no public hook for them, and its own synchronized statistics are imprecise where
+    the mean is large. Test: `test_synchronized_variance_of_keras_cancels`.
+    """
+
+    def batch_moments(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mean and variance of a training batch."""
+        return super()._moments(inputs, mask)
+
+    def _moments(self, inputs, mask):
+        return self.batch_moments(inputs, mask)
+
+
+# Optimizers
+
+
+class Optimizer(keras.optimizers.Optimizer):
+    """Keras's base class with the state that subclasses need under public names.
+
+    Test: `test_optimizer_state_is_not_public`.
+    """
+
+    def index_of(self, variable: keras.Variable | tf.Variable) -> int:
+        """Returns the position of `variable` among those that the optimizer was built with."""
+        return self._get_variable_index(variable)
+
+    @property
+    def averages(self) -> list[keras.Variable]:
+        """The moving averages of the trainable variables; only with `use_ema=True`."""
+        return self._model_variables_moving_average
+
+
+def sum_gradients_first(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes an optimizer sum the gradients of all replicas before it uses them.
+
+    Keras's optimizers clip the gradients of each replica, and `LossScaleOptimizer` looks for
+    overflows in those of each, before they are summed. There is no public hook, and the
+    optimizer may be of any class, so methods are replaced on the instance.
+    Test: `test_keras_clips_before_it_sums` in `tests/models/test_scalable_model.py`.
+    """
+    if "apply" in vars(optimizer):
+        return
+    apply = optimizer.apply
+
+    def apply_sums(grads, trainable_variables=None):
+        apply(_sums_over_replicas(grads), trainable_variables)
+
+    optimizer.apply = apply_sums
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+
+
+def _sums_over_replicas(grads):
+    present = [grad for grad in grads if grad is not None]
+    sums = iter(tf.distribute.get_replica_context().all_reduce("sum", present))
+    return [None if grad is None else next(sums) for grad in grads]
+
+
+# Training
+
+
+class Model(keras.Model):
+    """`keras.Model` that `tf.distribute` strategies can build.
+
+    Before the first step Keras runs the model symbolically, on a batch that it averages over the
+    replicas: integer masks become floats, and several workers fail. Here the batch is zeros.
+    Test: `test_plain_keras_model_still_fails_on_two_workers` in
+    `tests/models/test_scalable_model.py`.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None and self._distribute_strategy is not None:
+            spec = iterator._distributed_dataset.element_spec
+            data_batch, iterator = tf.nest.map_structure(_zeros_like, spec), None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+
+def _zeros_like(spec):
+    # A per-replica spec holds one spec per replica, which differ only in the batch size.
+    spec = getattr(spec, "_value_specs", (spec,))[0]
+    return tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+
+
+def is_validation_of_fit(evaluate_options: dict) -> bool:
+    """Returns whether `evaluate` with these keyword arguments was called by `fit`.
+
+    `fit` evaluates the same validation data after each epoch, and the first call is not marked in
+    a public way. Test: `test_fit_marks_its_validation_privately`.
+    """
+    return bool(evaluate_options.get("_use_cached_eval_dataset"))
+
+
+# Graphs
+
+
+def frozen(function: tf.types.experimental.ConcreteFunction):
+    """Returns a concrete function whose variables have become constants.
+
+    TensorFlow 2 exports no function for it. Test: `test_freezing_is_not_public`.
+    """
+    return convert_variables_to_constants_v2(function)
