@@ -21,7 +21,7 @@ OFFLINE = {
     'weights="ade20k_official"': "weights=None, backbone_weights=None",
     'backbone_weights="imagenet"': "backbone_weights=None",
 }
-MODULE = r"python -m ((?:benchmarks|keras_encnet|saved_models|training)[\w.]*)"
+MODULE = r"python -m ((?:benchmarks|keras_encnet|saved_models|training)(?:\.[a-z]\w*)*)"
 SCRIPT = r"python ((?:benchmarks|tests|training)/[\w/]+\.py)"
 
 
@@ -67,7 +67,9 @@ def test_index_lists_every_page():
 
 
 def test_results_in_readme_agree_with_the_reports_they_link():
-    rows = re.findall(r"^\|.*\| (.*) \| \[\w+\]\((docs/reports/\w+\.md)\) \|$", text_of("README.md"), re.M)
+    rows = re.findall(
+        r"^\|.*\| (.*) \| \[\w+\]\((docs/reports/\w+\.md)\) \|$", text_of("README.md"), re.M
+    )
     assert len(rows) > 5
     for result, report in rows:
         for number in re.findall(r"\d+(?:\.\d+)?", result):
@@ -75,7 +77,9 @@ def test_results_in_readme_agree_with_the_reports_they_link():
 
 
 def test_table_of_published_weights_is_complete():
-    rows = [line for line in text_of("docs/pretrained.md").splitlines() if line.startswith("| `EncNet")]
+    rows = [
+        line for line in text_of("docs/pretrained.md").splitlines() if line.startswith("| `EncNet")
+    ]
     published = keras_encnet.pretrained.available()
     assert len(rows) == len(published)
     for row, entry in zip(rows, published, strict=True):

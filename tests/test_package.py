@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import pkgutil
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,31 +69,3 @@ MODULES = [m.name for m in pkgutil.walk_packages(keras_encnet.__path__, "keras_e
 def test_public_functions_and_methods_are_annotated(module):
     functions = public_functions(importlib.import_module(module))
     assert [name for name, function in functions if not is_annotated(function)] == []
-
-
-def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 2
-    # ImageNet weights would be downloaded.
-    code = "\n".join(blocks).replace('"imagenet"', "None")
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "saved_models/street/1/saved_model.pb").exists()
-
-
-def test_the_code_of_the_page_on_cifar_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cifar10.md").read_text(), re.DOTALL)
-    names = {}
-    for block in blocks:
-        exec(compile(block, "docs/cifar10.md", "exec"), names)
-    assert names["probabilities"].shape == (5, 10)
-
-
-PAGES = ["README.md", "saved_models/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_relative_link_leads_somewhere(page):
-    path = ROOT / page
-    links = re.findall(r"\]\(([\w./-]+\.(?:md|png))\)", path.read_text())
-    assert [link for link in links if not (path.parent / link).exists()] == []

@@ -69,8 +69,8 @@ def test_replicas_learn_the_weights_of_one_device(runs, name):
 
 @pytest.mark.parametrize("name", REPLICATED)
 def test_replicas_log_what_one_device_does(runs, name):
-    # Rounding in another order moves float32 weights farther, see docs/scaling.md: where a codeword
-    # is dead, batch normalization divides by next to nothing.
+    # Rounding in another order moves float32 weights farther, see docs/reports/reproducibility.md:
+    # where a codeword is dead, batch normalization divides by nearly nothing.
     for log in ("fit/", "evaluate/"):
         compare(runs["one_device_float32"], runs[f"{name}_float32"], log, 1e-5)
 
