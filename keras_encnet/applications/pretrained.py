@@ -1,17 +1,21 @@
-"""The table of published weights, and how they come to disk: once, verified, converted.
+"""Published weights: their table, download, verification and conversion.
 
-The files are those their authors published, for PyTorch. Reading one needs
-torch, `pip install 'keras-encnet[convert]'`; what is converted is kept as Keras
-weights, which need it no more.
+The files are those that their authors published for PyTorch. Reading one requires torch,
+`pip install 'keras-encnet[convert]'`. The converted Keras weights are cached and do not.
 """
 
 import dataclasses
+import functools
 import hashlib
+import importlib.resources
+import json
 import os
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -21,277 +25,217 @@ from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
 from keras_encnet.utils.files import atomic_file
 
-OFFICIAL = "https://s3.us-west-1.wasabisys.com/encoding/models/{}.zip"
-MMSEGMENTATION = "https://download.openmmlab.com/mmsegmentation/v0.5/encnet/{}/{}_{}.pth"
-
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """One published model.
+    """One published model, a row of `pretrained.json`.
 
     Attributes:
         network: the builder, `"EncNet50"` or `"EncNet101"`.
         weights: the name, as in `EncNet50(weights=...)`.
-        address: where its authors keep it.
-        algorithm: `"sha1"` or `"sha256"`.
-        digest: the first hexadecimal digits of the checkpoint's hash.
-        structure: the builder's arguments that the weights imply.
-        class_names: one name per class, in the order of the logits.
-        palette: one (red, green, blue) per class, 0 to 255.
-        mean_iou: the published score, in percent.
-        pixel_accuracy: the same, or None where it isn't published.
-        protocol: how the score was measured.
+        dataset: `"ade20k"`, `"pascal_context"` or `"cityscapes"`.
+        url: where the authors publish the checkpoint.
+        algorithm: hash function, `"sha1"` or `"sha256"`.
+        digest: the first hexadecimal digits of the checkpoint's hash, as far as published.
+        structure: arguments of the builder that the weights require: the variant, sizes, and
+            where the model differs from the variant.
+        mean_iou: published mean IoU in percent.
+        pixel_accuracy: published pixel accuracy in percent, or None.
+        protocol: how the authors measured the scores.
     """
 
     network: str
     weights: str
-    address: str
+    dataset: str
+    url: str
     algorithm: str
     digest: str
-    structure: dict
-    class_names: tuple
-    palette: tuple
+    structure: dict[str, Any]
     mean_iou: float
     pixel_accuracy: float | None
     protocol: str
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class, in the order of the logits."""
+        return tuple(_COLORS[self.dataset])
 
-def _palette(classes):
-    return tuple(map(tuple, voc_palette(classes).tolist()))
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """One color `(red, green, blue)` per class, 0 to 255."""
+        return tuple(_COLORS[self.dataset].values())
+
+    @property
+    def file_name(self) -> str:
+        """The name of the checkpoint file."""
+        return self.url.rsplit("/", 1)[1]
 
 
-# Class names and palettes.
-_DATA = {
-    "ade20k": (tuple(ADE20K), _palette(len(ADE20K))),
-    "pascal_context": (tuple(PASCAL_CONTEXT), _palette(len(PASCAL_CONTEXT))),
-    "cityscapes": (tuple(CITYSCAPES), tuple(CITYSCAPES.values())),
+def _in_voc_colors(class_names):
+    colors = map(tuple, voc_palette(len(class_names)).tolist())
+    return dict(zip(class_names, colors, strict=True))
+
+
+_COLORS = {
+    "ade20k": _in_voc_colors(ADE20K),
+    "pascal_context": _in_voc_colors(PASCAL_CONTEXT),
+    "cityscapes": CITYSCAPES,
 }
-# Of every published model.
-SIZES = {"num_codewords": 32, "channels": 512}
-_MULTI_SCALE = "official protocol, 6 scales and flip, base {}, crop {}"
-# Network, data, what the file calls that, SHA-1, mIoU, pixel accuracy.
-_OFFICIAL = [
-    ("EncNet50", "ade20k", "ade", "07ac287cd77e53ea583f37454e17d30ce1509a4a", 41.5, 80.1),
-    ("EncNet101", "ade20k", "ade", "3f54fa3b67bac7619cd9b3673f5c8227cf8f4718", 44.4, 81.3),
-    (
-        "EncNet50",
-        "pascal_context",
-        "pcontext",
-        "4de91d5922d4d3264f678b663f874da72e82db00",
-        51.0,
-        79.2,
-    ),
-    (
-        "EncNet101",
-        "pascal_context",
-        "pcontext",
-        "9f27ea13d514d7010e59988341bcbd4140fcc33d",
-        54.1,
-        80.7,
-    ),
-]
-# Network, data, size, iterations, stamp (ends in the hash), single-scale mIoU.
-_MMSEGMENTATION = [
-    ("EncNet50", "cityscapes", "512x1024", "40k", "20200621_220958-68638a47", 75.67),
-    ("EncNet101", "cityscapes", "512x1024", "40k", "20200621_220933-35e0a3e8", 75.81),
-    ("EncNet50", "cityscapes", "769x769", "40k", "20200621_220958-3bcd2884", 76.24),
-    ("EncNet101", "cityscapes", "769x769", "40k", "20200621_220933-2fafed55", 74.25),
-    ("EncNet50", "cityscapes", "512x1024", "80k", "20200622_003554-fc5c5624", 77.94),
-    ("EncNet101", "cityscapes", "512x1024", "80k", "20200622_003555-1de64bec", 78.55),
-    ("EncNet50", "cityscapes", "769x769", "80k", "20200622_003554-55096dcb", 77.44),
-    ("EncNet101", "cityscapes", "769x769", "80k", "20200622_003555-470ef79d", 76.10),
-    ("EncNet50", "ade20k", "512x512", "80k", "20200622_042412-44b46b04", 39.53),
-    ("EncNet101", "ade20k", "512x512", "80k", "20200622_101128-dd35e237", 42.11),
-    ("EncNet50", "ade20k", "512x512", "160k", "20200622_101059-b2db95e0", 40.10),
-    ("EncNet101", "ade20k", "512x512", "160k", "20200622_073348-7989641f", 42.61),
-]
 
 
-def _official(network, data, short, digest, mean_iou, pixel_accuracy):
-    names, palette = _DATA[data]
-    depth = network.removeprefix("EncNet")
-    sizes = (640, 576) if (depth, data) == ("101", "ade20k") else (520, 480)
-    lateral = data == "pascal_context"
-    return Published(
-        network,
-        f"{data}_official",
-        OFFICIAL.format(f"encnet_resnet{depth}s_{short}-{digest[:8]}"),
-        "sha1",
-        digest,
-        {"variant": "official", "auxiliary": "fcn", "lateral": lateral, "align_corners": True},
-        names,
-        palette,
-        mean_iou,
-        pixel_accuracy,
-        _MULTI_SCALE.format(*sizes),
-    )
+@functools.cache
+def _table():
+    file = importlib.resources.files("keras_encnet.applications") / "pretrained.json"
+    return tuple(Published(**row) for row in json.loads(file.read_text()))
 
 
-def _mmsegmentation(network, data, size, iterations, stamp, mean_iou):
-    names, palette = _DATA[data]
-    depth = network.removeprefix("EncNet")
-    config = f"encnet_r{depth}-d8_{size}_{iterations}_{data}"
-    align_corners = size == "769x769"
-    return Published(
-        network,
-        f"{data}_mmsegmentation_{size}_{iterations}",
-        MMSEGMENTATION.format(config, config, stamp),
-        "sha256",
-        stamp.rsplit("-", 1)[1],
-        {
-            "variant": "mmsegmentation",
-            "auxiliary": "fcn",
-            "lateral": False,
-            "align_corners": align_corners,
-        },
-        names,
-        palette,
-        mean_iou,
-        None,
-        "single scale, windows of 769 each 513" if align_corners else "single scale, whole image",
-    )
-
-
-TABLE = tuple(_official(*row) for row in _OFFICIAL) + tuple(
-    _mmsegmentation(*row) for row in _MMSEGMENTATION
-)
-
-
-def available(network=None):
-    """Returns the published models, those of one network if it is named.
+def available(network: str | None = None) -> tuple[Published, ...]:
+    """Returns the published models.
 
     >>> [entry.weights for entry in available("EncNet101")][:2]
     ['ade20k_official', 'pascal_context_official']
 
     Args:
-        network: such as `"EncNet50"`; all by default.
-
-    Returns:
-        A tuple of `Published`.
+        network: only those of this network, such as `"EncNet50"`. All by default.
     """
-    return tuple(entry for entry in TABLE if network in (None, entry.network))
+    return tuple(entry for entry in _table() if network in (None, entry.network))
 
 
-def find(network, weights):
-    """Returns the entry of that name, or None."""
+def find(network: str, weights: str | os.PathLike | None) -> Published | None:
+    """Returns the published model of that network and name, or None."""
     return next((entry for entry in available(network) if entry.weights == weights), None)
 
 
-def fetch(entry, folder=None):
-    """Returns the path of a published model's Keras weights, made at the first call.
+def fetch(entry: Published, folder: str | os.PathLike | None = None) -> Path:
+    """Returns the path of a published model's Keras weights.
 
-    Every file is written beside its place and renamed when it is whole, so an
-    interrupted or a second, simultaneous call never leaves half of one.
+    The first call downloads the checkpoint, verifies its hash and converts it. Files are written
+    atomically, so interrupted and simultaneous calls are safe.
 
     Args:
         entry: a `Published`.
-        folder: where files are kept; `models/keras_encnet` in `$KERAS_HOME`, or in `~/.keras`, by
-            default.
+        folder: the cache, by default `models/keras_encnet` in `$KERAS_HOME` or in `~/.keras`.
 
     Returns:
-        Path of a `.weights.h5` of the whole model.
+        Path of a `.weights.h5` file of the model.
 
     Raises:
-        ValueError: if the file isn't the published one.
-        OSError: if it can't be downloaded or written.
+        ValueError: if the downloaded file is not the published one.
+        OSError: if it cannot be downloaded or written.
+        ImportError: if it has to be converted and torch is not installed.
     """
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"  # as Keras's own downloads
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"  # like Keras's own downloads
     folder = Path(folder or Path(home, "models", "keras_encnet"))
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = entry.address.rsplit("/", 1)[1].rsplit(".", 1)[0]
-    converted = folder / f"{stem}.weights.h5"
+    converted = folder / f"{Path(entry.file_name).stem}.weights.h5"
     if not converted.exists():
-        checkpoint = _download(entry, folder)
-        model = from_pytorch(checkpoint, align_corners=entry.structure["align_corners"])
+        checkpoint = _download(entry, folder / entry.file_name)
+        model = from_pytorch(checkpoint, align_corners=entry.structure.get("align_corners"))
         with atomic_file(converted) as temporary:
             model.save_weights(temporary)
     return converted
 
 
-def _download(entry, folder):
-    name = entry.address.rsplit("/", 1)[1]
-    final = folder / name
-    if final.exists() and _digest(final, entry.algorithm).startswith(entry.digest):
-        return final
-    with atomic_file(final) as temporary:
+def _download(entry, path):
+    """Downloads a checkpoint unless `path` already holds it, and returns `path`."""
+    if path.exists() and _digest(path, entry.algorithm).startswith(entry.digest):
+        return path
+    with atomic_file(path) as temporary:
         try:
-            keras.utils.get_file(temporary.name, entry.address, cache_dir=folder, cache_subdir="")
-        except Exception as error:  # what Keras raises has no class of its own
+            keras.utils.get_file(temporary.name, entry.url, cache_dir=path.parent, cache_subdir="")
+        except Exception as error:  # Keras raises bare `Exception`
             raise OSError(
-                f"Could not download {entry.address}: {error}. If you have the file, put it at "
-                f"{final}."
+                f"Could not download {entry.url}: {error}. If you have the file, save it as {path}."
             ) from error
         digest = _digest(temporary, entry.algorithm)
         if not digest.startswith(entry.digest):
             raise ValueError(
-                f"{entry.address} isn't the file that was published: its {entry.algorithm} should "
-                f"begin with {entry.digest}. It was not kept; if you have the right one, put it at "
-                f"{final}. Received: {digest}"
+                f"The file at {entry.url} is not the published one: its {entry.algorithm} should "
+                f"start with {entry.digest}. It was deleted; if you have the published file, save "
+                f"it as {path}. Received: {digest}"
             )
-    return final
+    return path
 
 
 def _digest(path, algorithm):
-    """The hash of a checkpoint; of one in an archive, the released code checks what is inside."""
+    """Returns the hash of a checkpoint; if it is in an archive, of the file in the archive.
 
-    def of(place):
-        with open(place, "rb") as file:
-            return hashlib.file_digest(file, algorithm).hexdigest()
+    The official code verifies its archives that way.
+    """
+
+    def digest(file):
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, algorithm).hexdigest()
 
     try:
-        with unpacked(path) as place:
-            return of(place)
+        with unpacked(path) as inner:
+            return digest(inner)
     except (NotACheckpointError, zipfile.BadZipFile, zlib.error, RuntimeError):
-        return of(path)  # an archive of something else
+        return digest(path)  # an archive of something else
 
 
-def build(entry, builder, classes=None, **arguments):
-    """Builds the model of `entry` and gives it the published weights.
+def build(
+    entry: Published,
+    builder: Callable[..., keras.Model],
+    classes: int | None = None,
+    **arguments: Any,
+) -> keras.Model:
+    """Builds a published model with its weights.
 
     Args:
         entry: a `Published`.
-        builder: a function of `classes`, of what the structure of `entry`
-            names, and of `arguments`, that returns the untrained model.
-        classes: number of classes, the published one by default. With another,
-            the layers that have a row per class keep their random weights, and
-            a warning names them.
-        **arguments: those of the builder; None means as published.
+        builder: function of `classes`, of the names in `entry.structure` and of `arguments` that
+            returns the model with random weights.
+        classes: number of classes, by default that of the weights. For another number, layers
+            with one row per class keep their random weights, and a warning names them.
+        **arguments: arguments of the builder. None means as published.
+
+    Returns:
+        The model that `builder` returns, with `class_names` if `classes` is as published.
 
     Raises:
-        ValueError: if an argument contradicts the published structure.
+        ValueError: if an argument contradicts the structure of the published model.
     """
-    arguments = {k: v for k, v in arguments.items() if v is not None}
-    structure = {**SIZES, **variant_parts(entry.structure["variant"]), **entry.structure}
-    for name, value in arguments.items():
-        if name != "dropout" and structure.get(name, value) != value:
-            raise ValueError(
-                f"The weights {entry.weights!r} are those of a model with "
-                f"`{name}={structure[name]!r}`. Received: {name}={value!r}"
-            )
-    arguments = {**entry.structure, **arguments}
-    published = builder(classes=len(entry.class_names), **arguments)
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    _check_structure(entry, arguments)
+    build_with = functools.partial(builder, **entry.structure | arguments)
+    published = build_with(classes=len(entry.class_names))
     published.load_weights(fetch(entry))
     published.class_names = entry.class_names
     if classes in (None, len(entry.class_names)):
         return published
-    model = builder(classes=classes, **arguments)
+    model = build_with(classes=classes)
     renewed = copy_weights(published, model)
     warnings.warn(
-        f"The weights {entry.weights!r} know {len(entry.class_names)} classes: for {classes} these "
-        f"layers have new random weights and want training: {', '.join(renewed)}",
+        f"The weights {entry.weights!r} have {len(entry.class_names)} classes, not {classes}. "
+        f"These layers keep random weights and must be trained: {', '.join(renewed)}",
         stacklevel=4,
     )
     return model
 
 
-def copy_weights(source, target):
-    """Copies weights by layer name where shapes agree; returns the names of the other layers."""
+def _check_structure(entry, arguments):
+    structure = variant_parts(entry.structure["variant"]) | entry.structure
+    for name, value in arguments.items():
+        # Dropout has no weights.
+        if name != "dropout" and structure.get(name, value) != value:
+            raise ValueError(
+                f"The weights {entry.weights!r} require `{name}={structure[name]!r}`. "
+                f"Received: {name}={value!r}"
+            )
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> list[str]:
+    """Copies the weights of layers that agree in name and shapes.
+
+    Returns:
+        The names of the layers of `target` that were left as they are.
+    """
     found = {layer.name: layer.get_weights() for layer in source.layers}
-    renewed = []
+    unchanged = []
     for layer in target.layers:
         weights = found.get(layer.name, [])
         if [w.shape for w in weights] == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(weights)
         else:
-            renewed.append(layer.name)
-    return renewed
+            unchanged.append(layer.name)
+    return unchanged

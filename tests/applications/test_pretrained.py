@@ -1,4 +1,4 @@
-"""Published weights arrive whole and verified, or not at all."""
+"""The table of published weights, and their download, verification and conversion."""
 
 import dataclasses
 import functools
@@ -7,6 +7,7 @@ import http.server
 import io
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ import pytest
 import keras_encnet
 from keras_encnet.applications import pretrained
 from keras_encnet.backbones import ResNet
+from keras_encnet.labels import CITYSCAPES
 
 CONTENT = b"a checkpoint" * 1000
 
 
 def tiny(classes, **structure):
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.125)
-    return keras_encnet.EncNet(backbone, classes, channels=8, num_codewords=2, **structure)
+    structure |= {"channels": 8, "num_codewords": 2}
+    return keras_encnet.EncNet(backbone, classes, **structure)
 
 
 def zipped(content):
@@ -32,13 +35,17 @@ def zipped(content):
 
 @pytest.fixture
 def server(tmp_path):
-    """Serves `/whole.pth`, `/whole.zip`, and `/cut.pth`, which ends early; counts the requests."""
+    """Serves `complete.pth`, `complete.zip` and a truncated `cut.pth`; records requests."""
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             requests.append(self.path)
-            found = {"/whole.pth": CONTENT, "/cut.pth": CONTENT, "/whole.zip": zipped(CONTENT)}
+            found = {
+                "/complete.pth": CONTENT,
+                "/cut.pth": CONTENT,
+                "/complete.zip": zipped(CONTENT),
+            }
             if self.path not in found:
                 return self.send_error(404)
             self.send_response(200)
@@ -57,14 +64,14 @@ def server(tmp_path):
 
 @pytest.fixture
 def entry(server, monkeypatch):
-    """A published model of five classes whose file the server has."""
-    published = tiny(5, variant="official")
+    """A published model of 19 classes whose file is on the server."""
+    published = tiny(19, variant="official")
     monkeypatch.setattr(pretrained, "from_pytorch", lambda *args, **kwargs: published)
     return dataclasses.replace(
         pretrained.find("EncNet50", "ade20k_official"),
-        address=f"{server[0]}/whole.pth",
+        dataset="cityscapes",
+        url=f"{server[0]}/complete.pth",
         digest=hashlib.sha1(CONTENT).hexdigest()[:8],
-        class_names=tuple("abcde"),
     )
 
 
@@ -72,28 +79,28 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_downloaded_and_converted_once(entry, server, tmp_path):
+def test_checkpoint_is_downloaded_and_converted_once(entry, server, tmp_path):
     path = pretrained.fetch(entry, tmp_path / "cache")
     assert pretrained.fetch(entry, tmp_path / "cache") == path
-    assert server[1] == ["/whole.pth"]
-    assert files(path.parent) == ["whole.pth", "whole.weights.h5"]
+    assert server[1] == ["/complete.pth"]
+    assert files(path.parent) == ["complete.pth", "complete.weights.h5"]
 
 
-def test_the_hash_of_an_archive_is_that_of_the_checkpoint_in_it(entry, server, tmp_path):
-    archived = dataclasses.replace(entry, address=entry.address.replace(".pth", ".zip"))
+def test_hash_of_an_archive_is_that_of_the_checkpoint_inside(entry, server, tmp_path):
+    archived = dataclasses.replace(entry, url=entry.url.replace(".pth", ".zip"))
     pretrained.fetch(archived, tmp_path)
-    assert files(tmp_path) == ["whole.weights.h5", "whole.zip"]
+    assert files(tmp_path) == ["complete.weights.h5", "complete.zip"]
     wrong = dataclasses.replace(archived, digest=hashlib.sha1(zipped(CONTENT)).hexdigest())
-    with pytest.raises(ValueError, match="isn't the file that was published"):
+    with pytest.raises(ValueError, match="is not the published one"):
         pretrained.fetch(wrong, tmp_path / "other")
 
 
-def test_files_are_kept_where_keras_keeps_its_own(entry, tmp_path, monkeypatch):
+def test_default_cache_is_below_keras_home(entry, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert pretrained.fetch(entry) == tmp_path / "models" / "keras_encnet" / "whole.weights.h5"
+    assert pretrained.fetch(entry) == tmp_path / "models" / "keras_encnet" / "complete.weights.h5"
 
 
-def test_a_file_of_another_hash_is_refused_and_not_kept(entry, tmp_path):
+def test_wrong_hash_raises_and_leaves_no_file(entry, tmp_path):
     wrong = dataclasses.replace(entry, digest="00000000")
     with pytest.raises(ValueError, match="00000000"):
         pretrained.fetch(wrong, tmp_path / "cache")
@@ -101,21 +108,21 @@ def test_a_file_of_another_hash_is_refused_and_not_kept(entry, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cut.pth", "missing.pth"])
-def test_a_download_that_fails_leaves_nothing(name, entry, tmp_path):
-    broken = dataclasses.replace(entry, address=entry.address.replace("whole.pth", name))
+def test_failed_download_leaves_no_file(name, entry, tmp_path):
+    broken = dataclasses.replace(entry, url=entry.url.replace("complete.pth", name))
     with pytest.raises(OSError, match="Could not download"):
         pretrained.fetch(broken, tmp_path / "cache")
     assert files(tmp_path / "cache") == []
 
 
-def test_a_spoilt_file_in_the_cache_is_fetched_anew(entry, server, tmp_path):
-    (tmp_path / "whole.pth").write_bytes(CONTENT[:100])
+def test_corrupt_cached_file_is_downloaded_again(entry, server, tmp_path):
+    (tmp_path / "complete.pth").write_bytes(CONTENT[:100])
     pretrained.fetch(entry, tmp_path)
-    assert (tmp_path / "whole.pth").read_bytes() == CONTENT
-    assert server[1] == ["/whole.pth"]
+    assert (tmp_path / "complete.pth").read_bytes() == CONTENT
+    assert server[1] == ["/complete.pth"]
 
 
-def test_an_interrupted_conversion_is_done_again(entry, tmp_path, monkeypatch):
+def test_interrupted_conversion_is_repeated(entry, tmp_path, monkeypatch):
     def fail(*args):
         raise KeyboardInterrupt
 
@@ -123,11 +130,11 @@ def test_an_interrupted_conversion_is_done_again(entry, tmp_path, monkeypatch):
         patch.setattr(keras_encnet.SegmentationModel, "save_weights", fail)
         with pytest.raises(KeyboardInterrupt):
             pretrained.fetch(entry, tmp_path / "cache")
-    assert files(tmp_path / "cache") == ["whole.pth"]
+    assert files(tmp_path / "cache") == ["complete.pth"]
     assert pretrained.fetch(entry, tmp_path / "cache").exists()
 
 
-def test_several_at_once_get_one_whole_file(entry, tmp_path):
+def test_simultaneous_calls_get_one_complete_file(entry, tmp_path):
     paths = []
     threads = [
         threading.Thread(target=lambda: paths.append(pretrained.fetch(entry, tmp_path / "cache")))
@@ -138,25 +145,23 @@ def test_several_at_once_get_one_whole_file(entry, tmp_path):
     for thread in threads:
         thread.join(60)
     assert len(paths) == 2
-    tiny(5, variant="official").load_weights(paths[0])
-    assert files(tmp_path / "cache") == ["whole.pth", "whole.weights.h5"]
+    tiny(19, variant="official").load_weights(paths[0])
+    assert files(tmp_path / "cache") == ["complete.pth", "complete.weights.h5"]
 
 
-def test_the_built_model_has_the_published_weights_and_names(entry, tmp_path, monkeypatch):
+def test_built_model_has_the_published_weights_and_class_names(entry, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pretrained, "fetch", functools.partial(pretrained.fetch, folder=tmp_path / "cache")
     )
     model = pretrained.build(entry, tiny)
-    published = tiny(5, variant="official")
-    published.load_weights(tmp_path / "cache" / "whole.weights.h5")
+    published = tiny(19, variant="official")
+    published.load_weights(tmp_path / "cache" / "complete.weights.h5")
     for first, second in zip(model.weights, published.weights, strict=True):
         np.testing.assert_array_equal(first, second)
-    assert model.class_names == tuple("abcde")
+    assert model.class_names == tuple(CITYSCAPES)
 
 
-def test_another_number_of_classes_keeps_the_trunk_and_says_what_is_new(
-    entry, tmp_path, monkeypatch
-):
+def test_another_number_of_classes_copies_other_layers_and_warns(entry, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pretrained, "fetch", functools.partial(pretrained.fetch, folder=tmp_path / "cache")
     )
@@ -164,15 +169,15 @@ def test_another_number_of_classes_keeps_the_trunk_and_says_what_is_new(
         model = pretrained.build(entry, tiny, classes=7)
     assert any("presence" in str(warning.message) for warning in caught)
     assert model.classes == 7
-    whole = pretrained.build(entry, tiny)
+    published = pretrained.build(entry, tiny)
     np.testing.assert_array_equal(
         model.get_layer("context_encoding").codewords,
-        whole.get_layer("context_encoding").codewords,
+        published.get_layer("context_encoding").codewords,
     )
 
 
-def test_contradicting_arguments_are_refused_before_anything_is_downloaded(monkeypatch):
-    monkeypatch.setattr(pretrained, "fetch", lambda entry: pytest.fail("downloads"))
+def test_contradicting_arguments_raise_before_the_download(monkeypatch):
+    monkeypatch.setattr(pretrained, "fetch", lambda entry: pytest.fail("fetched"))
     with pytest.raises(ValueError, match="variant='official'"):
         keras_encnet.EncNet50(weights="ade20k_official", variant="paper")
     with pytest.raises(ValueError, match="align_corners"):
@@ -187,13 +192,13 @@ def test_contradicting_arguments_are_refused_before_anything_is_downloaded(monke
         "channels": 256,
         "auxiliary": "none",
     }.items():
-        with pytest.raises(ValueError, match=f"with `{name}=.*Received: {name}={value!r}"):
+        with pytest.raises(ValueError, match=f"require `{name}=.*Received: {name}={value!r}"):
             keras_encnet.EncNet50(weights="ade20k_official", **{name: value})
     with pytest.raises(ValueError, match="ade20k_official"):
         keras_encnet.EncNet50(weights="ade20k_oficial")
 
 
-def test_the_defaults_of_the_builder_contradict_nothing(monkeypatch):
+def test_default_arguments_do_not_contradict_the_weights(monkeypatch):
     def stop(entry):
         raise InterruptedError
 
@@ -202,13 +207,29 @@ def test_the_defaults_of_the_builder_contradict_nothing(monkeypatch):
         keras_encnet.EncNet50(weights="ade20k_official", auxiliary=None)
 
 
-def test_the_table_is_consistent():
+def test_names_are_unique_per_network():
     entries = pretrained.available()
     assert len({(entry.network, entry.weights) for entry in entries}) == len(entries) == 16
-    for entry in entries:
-        assert entry.network in ("EncNet50", "EncNet101")
-        assert len(entry.class_names) == len(entry.palette) == len(set(entry.class_names))
-        assert len(entry.digest) == (40 if entry.algorithm == "sha1" else 8)
-        int(entry.digest, 16)
-        assert entry.digest[:8] in entry.address
-        assert entry.address.startswith("https://")
+    assert {entry.network for entry in entries} == {"EncNet50", "EncNet101"}
+
+
+@pytest.mark.parametrize("entry", pretrained.available(), ids=lambda e: f"{e.network}-{e.weights}")
+def test_row_is_consistent(entry):
+    assert pretrained.find(entry.network, entry.weights) is entry
+    assert entry.weights.startswith(f"{entry.dataset}_{entry.structure['variant']}")
+    assert len(entry.digest) == {"sha1": 40, "sha256": 8}[entry.algorithm]
+    int(entry.digest, 16)
+    assert entry.url.startswith("https://")
+    # The official code and mmsegmentation put the hash at the end of the name.
+    assert Path(entry.file_name).stem.endswith(f"-{entry.digest[:8]}")
+    assert f"r{entry.network.removeprefix('EncNet')}" in entry.file_name.replace("resnet", "r")
+    classes = {"ade20k": 150, "pascal_context": 59, "cityscapes": 19}[entry.dataset]
+    assert len(entry.class_names) == len(set(entry.class_names)) == len(entry.palette) == classes
+    assert 0 < entry.mean_iou < (entry.pixel_accuracy or 100) <= 100
+
+
+def test_structures_are_arguments_of_the_builder():
+    structures = {str(entry.structure): entry.structure for entry in pretrained.available()}
+    for structure in structures.values():
+        model = tiny(2, **structure)
+        assert set(model.output) == {"segmentation", "presence", "segmentation_stage3"}
