@@ -21,7 +21,7 @@ import tabulate
 import tyro
 
 import keras_encnet
-from training.datasets.cifar import Split
+from training.input.cifar_batches import Split
 from training.input import cifar_batches
 
 IMAGES = 50_000

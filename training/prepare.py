@@ -1,10 +1,11 @@
-"""Prepares a published data set as a folder for training.
+"""Prepares a data set as a folder for training: a published one, or the generated scenes.
 
     python -m training.prepare ade20k data/ade20k
     python -m training.prepare cityscapes data/cityscapes --manual-dir ~/downloads
+    python -m training.prepare scenes data/scenes
 
 Archives that are not in the manual folder are downloaded, except those of Cityscapes, which require
-a login. TensorFlow Datasets reads, verifies and caches the data set.
+a login. TensorFlow Datasets reads, verifies and caches the published data sets.
 """
 
 from pathlib import Path
@@ -15,9 +16,10 @@ from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.core.download.util import DownloadError
 
 from training import cli
+from training.datasets import scenes
 from training.datasets.published import SOURCES, check_output, write_folder
 
-Dataset = tyro.extras.literal_type_from_choices(list(SOURCES))
+Dataset = tyro.extras.literal_type_from_choices([*SOURCES, "scenes"])
 
 
 def main(
@@ -26,7 +28,7 @@ def main(
     tfds_dir: Path = Path("~/tensorflow_datasets"),
     manual_dir: Path | None = None,
 ):
-    """Prepares a published data set as a folder for training.
+    """Prepares a data set as a folder for training: a published one, or the generated scenes.
 
     Args:
         dataset: The data set.
@@ -35,6 +37,9 @@ def main(
         manual_dir: Folder of archives that are already downloaded. Cityscapes requires a login, so
             both of its archives must be here.
     """
+    if dataset == "scenes":
+        print(f"written to {scenes.write(output)}")
+        return
     if manual_dir is not None and not manual_dir.expanduser().is_dir():
         raise FileNotFoundError(f"The folder does not exist. Received: manual_dir={manual_dir}")
     check_output(output)

@@ -1,34 +1,16 @@
 """CIFAR-10 and CIFAR-100 from TensorFlow Datasets, in memory."""
 
-import dataclasses
+import os
 
 import numpy as np
+
+from training.input.cifar_batches import Split
 
 NAMES = ("cifar10", "cifar100")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Split:
-    """The images of one split.
-
-    Attributes:
-        name: String, such as `"train"` or `"train[:90%]"`.
-        images: `uint8` array of shape `(count, 32, 32, 3)`.
-        labels: `int32` array of shape `(count,)`.
-        class_names: Tuple of strings. The index of a name is the id of its class.
-    """
-
-    name: str
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple
-
-    def __len__(self):
-        return len(self.images)
-
-
-def read_split(data, name, data_dir=None):
-    """Reads a split, which TensorFlow Datasets downloads at its first use.
+def read_split(data: str, name: str, data_dir: str | os.PathLike | None = None) -> Split:
+    """Reads a split, which TensorFlow Datasets downloads on first use.
 
     Args:
         data: String, one of `NAMES`.
@@ -36,15 +18,15 @@ def read_split(data, name, data_dir=None):
         data_dir: Path of the data, `~/tensorflow_datasets` by default.
 
     Returns:
-        A `Split`, in an order that never changes.
+        A `Split`, always in the same order.
 
     Raises:
-        ValueError: for another data set, or a split that it doesn't have.
+        ValueError: For another data set, or an unknown split.
     """
-    import tensorflow_datasets as tfds  # slow, and not everybody's
+    import tensorflow_datasets as tfds  # slow to import, and only CIFAR needs it
 
     if data not in NAMES:
-        raise ValueError(f"`data` must be one of {NAMES} here. Received: data={data!r}")
+        raise ValueError(f"`data` must be one of {NAMES}. Received: data={data!r}")
     batch, info = tfds.load(
         data, split=name, batch_size=-1, shuffle_files=False, data_dir=data_dir, with_info=True
     )

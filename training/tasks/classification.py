@@ -49,7 +49,7 @@ class Classification:
         """Returns nothing: all layers learn at one rate."""
         return {}
 
-    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ALONE):
+    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ONE_REPLICA):
         """Returns endless batches of augmented images."""
         return cifar_batches.train_batches(
             self.train_split,
@@ -62,7 +62,7 @@ class Classification:
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=segmentation_batches.ALONE):
+    def val_batches(self, model, input_context=segmentation_batches.ONE_REPLICA):
         """Returns every image once, as it is."""
         return cifar_batches.all_images(
             self.val_split, mode=model.preprocessing, input_context=input_context

@@ -55,7 +55,7 @@ class Segmentation:
             multipliers |= dict.fromkeys(presence, self.config.presence_multiplier)
         return multipliers
 
-    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ALONE):
+    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ONE_REPLICA):
         """Returns endless batches of augmented crops."""
         config = self.config
         return segmentation_batches.train_batches(
@@ -70,7 +70,7 @@ class Segmentation:
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=segmentation_batches.ALONE):
+    def val_batches(self, model, input_context=segmentation_batches.ONE_REPLICA):
         """Returns whole images at native size, one a batch."""
         return segmentation_batches.whole_images(
             self.val_split,

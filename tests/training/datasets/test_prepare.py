@@ -14,7 +14,7 @@ from PIL import Image
 from keras_encnet import labels
 from tests.training.datasets import layouts
 from training import prepare
-from training.datasets import published
+from training.datasets import published, scenes
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
@@ -177,6 +177,15 @@ def test_a_prepared_folder_is_reused_and_other_folders_are_not_overwritten(origi
     (root / "dataset.json").write_text("{}")
     with pytest.raises(FileExistsError, match="something else"):
         run("ade20k")
+
+
+def test_scenes_are_generated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(scenes.write.__kwdefaults__, "train", 4)
+    monkeypatch.setitem(scenes.write.__kwdefaults__, "val", 1)
+    monkeypatch.setitem(scenes.write.__kwdefaults__, "test", 1)
+    prepare.main("scenes", tmp_path / "scenes")
+    assert str(tmp_path / "scenes") in capsys.readouterr().out
+    assert len(folder.read_split(tmp_path / "scenes", "train+val+test")) == 6
 
 
 def test_published_numbers_of_images_and_classes():

@@ -1,9 +1,5 @@
 """Outside the band, nothing distinguishes one scene from another."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -202,9 +198,3 @@ class TestWrite:
         with pytest.raises(ValueError, match=f"Received: {name}={value}"):
             scenes.write(tmp_path / "scenes", **argument)
         assert not any(tmp_path.iterdir())
-
-    def test_command(self, tmp_path):
-        command = [sys.executable, "-m", "training.datasets.scenes", str(tmp_path / "scenes")]
-        options = [word for name, count in SMALL.items() for word in (f"--{name}", str(count))]
-        subprocess.run([*command, *options], check=True, cwd=Path(__file__).parents[3])
-        assert contents(tmp_path / "scenes") == contents(scenes.write(tmp_path / "same", **SMALL))

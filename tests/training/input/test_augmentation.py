@@ -34,24 +34,24 @@ def augmented(image, mask, augmentation, crop_size, seeds, outside=255):
         yield crop.numpy(), labels.numpy()
 
 
-# 16 pixels, and a power of two with them, are compiled for; 17 need the next one.
+# XLA compiles for 16 pixels here; 17 pixels need the next power of two.
 @pytest.mark.parametrize("size", [(5, 7), (4, 4), (1, 17), (17, 1), (1, 1)])
-def test_nothing_to_do_leaves_every_bit_as_it_is(rng, size):
+def test_identity_changes_no_pixel(rng, size):
     image, mask = random_sample(rng, *size)
     for crop, labels in augmented(image, mask, NONE, size, seeds=5):
         np.testing.assert_array_equal(crop, image)
         np.testing.assert_array_equal(labels, mask)
 
 
-def test_pixels_are_interpolated_as_scipy_does(rng):
-    # Red and green are the place in the image, from which the affine map is found again.
+def test_interpolation_agrees_with_scipy(rng):
+    # Red and green encode the position, from which the affine map is recovered.
     y, x = np.mgrid[:200, :250]
     texture = scipy.ndimage.zoom(rng.uniform(0, 255, (21, 26)), 10, order=1)[:200, :250]
     image = np.stack([x, y, texture], -1).astype("uint8")
     mask = rng.integers(0, 200, (20, 25)).repeat(10, 0).repeat(10, 1)
     row_column = np.stack([*np.mgrid[:150, :160], np.ones((150, 160))], -1)
     for crop, labels in augmented(image, mask, Augmentation(), (150, 160), seeds=20):
-        # The border repeats its last pixels and would spoil the fit.
+        # The repeated border would distort the fit.
         known = (labels != 255) & np.all((crop[..., :2] > 1) & (crop[..., :2] < (248, 198)), -1)
         affine = np.linalg.lstsq(row_column[known], crop[known][:, :2].astype(float))[0]
         x, y = np.moveaxis(row_column @ affine, -1, 0)
@@ -62,14 +62,14 @@ def test_pixels_are_interpolated_as_scipy_does(rng):
         options = {"mode": "nearest", "coordinates": [y, x]}
         smooth = scipy.ndimage.map_coordinates(image[..., 2].astype(float), order=1, **options)
         assert np.abs(crop[..., 2] - smooth)[outside < -0.1].max() < 2
-        # Where the nearest pixel is beyond doubt.
+        # Where the nearest pixel is unambiguous.
         sure = (outside < -0.1) & np.all(np.abs(np.mod([y, x], 1) - 0.5) > 0.1, axis=0)
         nearest = scipy.ndimage.map_coordinates(mask, order=0, **options)
         np.testing.assert_array_equal(labels[sure], nearest[sure])
 
 
-def test_four_neighbors_are_weighted_exactly_and_rounded(rng):
-    # With the darkest and the brightest of pixels, no channel may run over into the next.
+def test_bilinear_weights_are_exact(rng):
+    # Extreme values: no channel may carry into the next.
     image = rng.choice(np.array([0, 1, 254, 255], "uint8"), (15, 20, 3))
     doubling = Augmentation(flip=False, scale=(2, 2), rotation=0)
     ((crop, _),) = augmented(image, np.ones((15, 20)), doubling, (30, 40), seeds=1)
@@ -82,7 +82,7 @@ def test_four_neighbors_are_weighted_exactly_and_rounded(rng):
     np.testing.assert_array_equal(crop, np.floor(exact + 0.5))
 
 
-def test_places_in_the_longest_images_are_exact():
+def test_positions_in_very_long_images_are_exact():
     x = np.arange(2**16 - 1)
     image = np.stack([x % 256, x // 256, 0 * x], -1).astype("uint8")[None]
     starts = []
@@ -94,7 +94,7 @@ def test_places_in_the_longest_images_are_exact():
     assert max(starts) > 50_000
 
 
-def test_a_crop_may_be_wider_than_any_image(rng):
+def test_crops_may_be_much_wider_than_the_image(rng):
     # Its last column is 2 ** 16 times 1,000 pixels away.
     to_one_pixel = Augmentation(flip=False, scale=(1e-6, 1e-6), rotation=0)
     image, mask = random_sample(rng, 1, 2**16)
@@ -103,7 +103,7 @@ def test_a_crop_may_be_wider_than_any_image(rng):
         assert (crop[labels == 255] == 0).all()
 
 
-def test_a_flip_mirrors_image_and_mask_together(rng):
+def test_flip_mirrors_image_and_mask_together(rng):
     image, mask = random_sample(rng, 5, 7)
     flips = 0
     for crop, labels in augmented(
@@ -117,7 +117,7 @@ def test_a_flip_mirrors_image_and_mask_together(rng):
     assert 30 < flips < 70
 
 
-def test_a_crop_is_a_window_anywhere_in_a_larger_image(rng):
+def test_crops_are_uniformly_placed_windows_of_larger_images(rng):
     image, mask = random_sample(rng, 4, 5)
     seen = set()
     for crop, labels in augmented(image, mask, NONE, (2, 3), seeds=150):
@@ -132,7 +132,7 @@ def test_a_crop_is_a_window_anywhere_in_a_larger_image(rng):
     assert len(seen) == 9
 
 
-def test_a_smaller_image_lies_anywhere_in_the_crop_amid_black_and_void(rng):
+def test_smaller_images_are_placed_at_random_and_padded(rng):
     image, mask = random_sample(rng, 2, 3)
     seen = set()
     for crop, labels in augmented(image, mask, NONE, (4, 4), seeds=100, outside=77):
@@ -147,17 +147,17 @@ def test_a_smaller_image_lies_anywhere_in_the_crop_amid_black_and_void(rng):
     assert len(seen) == 6
 
 
-def test_void_in_the_mask_does_not_blacken_the_image(rng):
+def test_ignored_pixels_keep_their_color(rng):
     image, _ = random_sample(rng, 3, 3)
     ((crop, labels),) = augmented(image, np.full((3, 3), 255), NONE, (3, 3), seeds=1)
     np.testing.assert_array_equal(crop, image)
     assert (labels == 255).all()
 
 
-def test_image_and_mask_stay_aligned_and_outside_is_black_and_void(rng):
+def test_image_and_mask_stay_aligned(rng):
     mask = np.kron(rng.integers(0, 3, (4, 5)), np.ones((12, 12), int))
     image = np.stack([50 + 60 * mask] * 3, -1).astype("uint8")
-    checked = voids = 0
+    checked = ignored = 0
     for crop, labels in augmented(image, mask, Augmentation(), (40, 60), seeds=30):
         around = np.stack(
             [np.roll(labels, shift, (0, 1)) for shift in itertools.product((-1, 0, 1), repeat=2)]
@@ -165,16 +165,16 @@ def test_image_and_mask_stay_aligned_and_outside_is_black_and_void(rng):
         uniform = (around == around[0]).all(0)
         gray, ids = crop[1:-1, 1:-1, 0][uniform], labels[1:-1, 1:-1][uniform]
         np.testing.assert_array_equal(gray, np.where(ids == 255, 0, 50 + 60 * ids))
-        # Along a border, too: the image ends where the mask does, and isn't blended with black.
+        # At borders, too: the image ends where the mask does and is not blended with black.
         np.testing.assert_array_equal(crop[..., 0] == 0, labels == 255)
         assert crop[labels < 255].min() >= 50
         checked += uniform.sum()
-        voids += (labels == 255).sum()
+        ignored += (labels == 255).sum()
     assert checked > 30_000
-    assert voids > 1_000
+    assert ignored > 1_000
 
 
-def test_shrinking_averages_pixels_without_darkening_them():
+def test_shrinking_averages_pixels():
     image = np.tile(np.array([[9, 10], [10, 10]], "uint8"), (4, 6))[..., None].repeat(3, -1)
     halving = Augmentation(flip=False, scale=(0.5, 0.5), rotation=0)
     ((crop, labels),) = augmented(image, np.ones((8, 12), int), halving, (4, 6), seeds=1)
@@ -182,7 +182,7 @@ def test_shrinking_averages_pixels_without_darkening_them():
     assert (labels == 1).all()
 
 
-def test_the_scale_spreads_over_its_range_and_keeps_proportions(rng):
+def test_scales_cover_their_range_and_keep_the_aspect_ratio(rng):
     scales = []
     image, mask = random_sample(rng, 40, 60)
     scaling = Augmentation(flip=False, scale=(0.5, 2.0), rotation=0)
@@ -197,7 +197,7 @@ def test_the_scale_spreads_over_its_range_and_keeps_proportions(rng):
     assert 1.1 < np.mean(scales) < 1.4
 
 
-def test_rotations_go_to_either_side_within_their_limit():
+def test_rotations_cover_their_range():
     mask = np.zeros((101, 201), int)
     mask[50], mask[:, 100] = 1, 2
     image = np.zeros((101, 201, 3), "uint8")
@@ -224,7 +224,7 @@ def test_rotations_go_to_either_side_within_their_limit():
         ((1, 90), 9, (1, 9)),
     ],
 )
-def test_the_long_side_becomes_the_base_size_as_pillow_resizes(rng, size, length, expected):
+def test_resize_long_side_agrees_with_pillow(rng, size, length, expected):
     image, mask = random_sample(rng, *size)
     resized, labels = resize_long_side(image, tf.cast(mask, "int32"), length)
     assert resized.shape == (*expected, 3)
@@ -237,7 +237,7 @@ def test_the_long_side_becomes_the_base_size_as_pillow_resizes(rng, size, length
     np.testing.assert_array_equal(labels, mask[np.ix_(*places)])
 
 
-def test_an_image_at_its_base_size_stays_as_it_is(rng):
+def test_resize_to_the_same_size_changes_nothing(rng):
     image, mask = random_sample(rng, 6, 9)
     resized, labels = resize_long_side(image, tf.cast(mask, "int32"), 9)
     np.testing.assert_array_equal(resized, image)
@@ -254,6 +254,6 @@ def test_an_image_at_its_base_size_stays_as_it_is(rng):
         ("base_size", 0),
     ],
 )
-def test_impossible_augmentations_are_errors(name, value):
+def test_augmentation_checks_its_arguments(name, value):
     with pytest.raises(ValueError, match=re.escape(f"Received: {name}={value}")):
         Augmentation(**{name: value})

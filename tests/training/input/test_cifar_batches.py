@@ -1,8 +1,9 @@
-"""CIFAR's batches: every image once an epoch, cropped and flipped as released, resumable."""
+"""Batches of CIFAR: every image once per epoch, augmented as in the official code, resumable."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from training.datasets import cifar
 from training.input import cifar_batches
@@ -12,7 +13,7 @@ CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".sp
 
 @pytest.fixture
 def split(rng):
-    # No black pixel, so that padding can be told from the image; image i begins with i.
+    # No black pixel, so that padding and image can be distinguished.
     images = rng.integers(1, 256, (20, 32, 32, 3)).astype("uint8")
     return cifar.Split("train", images, np.arange(20, dtype="int32"), tuple("abcdefghijklmnopqrst"))
 
@@ -23,7 +24,7 @@ def batches(split, count, **options):
     return [(images, labels) for images, labels in found.as_numpy_iterator()]
 
 
-def test_an_epoch_has_no_image_twice_and_the_next_another_order(split):
+def test_epochs_have_each_image_at_most_once_in_different_orders(split):
     labels = [labels for _, labels in batches(split, 6)]
     first, second = np.concatenate(labels[:3]), np.concatenate(labels[3:])
     assert len(set(first)) == len(set(second)) == 18
@@ -31,7 +32,7 @@ def test_an_epoch_has_no_image_twice_and_the_next_another_order(split):
 
 
 @pytest.mark.parametrize("first_step", [1, 4])
-def test_batches_from_some_step_on_are_those_that_would_have_followed(split, first_step):
+def test_first_step_skips_batches(split, first_step):
     for (images, labels), (x, y) in zip(
         batches(split, 6)[first_step:], batches(split, 6, first_step=first_step), strict=False
     ):
@@ -39,34 +40,34 @@ def test_batches_from_some_step_on_are_those_that_would_have_followed(split, fir
         np.testing.assert_array_equal(labels, y)
 
 
-def test_another_seed_gives_other_batches(split):
+def test_seeds_give_different_batches(split):
     assert list(batches(split, 1)[0][1]) != list(batches(split, 1, seed=4)[0][1])
 
 
-def test_without_padding_and_flip_an_image_stays_as_it_is(split):
+def test_without_padding_and_flip_images_are_unchanged(split):
     for images, labels in batches(split, 3, padding=0, flip=False):
         np.testing.assert_allclose(images * 127.5 + 127.5, split.images[labels], atol=1e-4)
 
 
-def test_crops_are_parts_of_the_padded_image_at_every_place_and_half_are_mirrored(split):
+def test_crops_cover_all_positions_and_half_are_flipped(split):
     image = split.images[:1].repeat(2000, axis=0)
-    chance = tf.random.stateless_uniform((3, 2000), (1, 2))
-    crops = cifar_batches.pad_flip_crop(tf.constant(image), 2, True, chance).numpy()
+    uniform = tf.random.stateless_uniform((3, 2000), (1, 2))
+    crops = cifar_batches.pad_flip_crop(tf.constant(image), 2, True, uniform).numpy()
     padded = np.pad(image[0], [(2, 2), (2, 2), (0, 0)])
-    places = {}
+    positions = {}
     for flipped in (False, True):
         for top in range(5):
             for left in range(5):
                 cut = padded[top : top + 32, left : left + 32]
-                places[(cut[:, ::-1] if flipped else cut).tobytes()] = (flipped, top, left)
-    found = [places[crop.tobytes()] for crop in crops]  # a KeyError were a crop of another kind
+                positions[(cut[:, ::-1] if flipped else cut).tobytes()] = (flipped, top, left)
+    found = [positions[crop.tobytes()] for crop in crops]  # a KeyError would mean any other crop
     counts = np.unique(found, axis=0, return_counts=True)[1]
     assert len(counts) == 50
     assert counts.min() > 15  # of 40
     assert 900 < sum(flipped for flipped, *_ in found) < 1100
 
 
-def test_evaluation_sees_every_image_once_in_order(split, monkeypatch):
+def test_all_images_are_evaluated_once_in_order(split, monkeypatch):
     monkeypatch.setattr(cifar_batches, "EVALUATION_BATCH", 7)
     found = list(cifar_batches.all_images(split, mode="tf").as_numpy_iterator())
     labels = np.concatenate([labels for _, labels in found])
@@ -78,7 +79,7 @@ def test_evaluation_sees_every_image_once_in_order(split, monkeypatch):
 @pytest.mark.parametrize(
     "option", [{"padding": -1}, {"first_step": -1}, {"batch_size": 21}, {"batch_size": 0}]
 )
-def test_an_impossible_number_is_named(split, option):
+def test_numbers_out_of_range_raise(split, option):
     ((name, value),) = option.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):
         batches(split, 1, **option)
@@ -86,8 +87,7 @@ def test_an_impossible_number_is_named(split, option):
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    """CIFAR-10 of 20 and 4 images, in the layout of its archive, prepared by TFDS's own builder."""
-    tfds = pytest.importorskip("tensorflow_datasets")
+    """CIFAR-10 with 20 and 4 images, in the layout of its archive, prepared by TFDS's builder."""
     root = tmp_path / "download" / "cifar-10-batches-bin"
     root.mkdir(parents=True)
     (root / "batches.meta.txt").write_text("\n".join(CLASSES))
@@ -103,7 +103,7 @@ def prepared(tmp_path, monkeypatch):
     return tmp_path / "data", records["test_batch"]
 
 
-def test_the_data_set_is_read_in_an_order_that_never_changes(prepared):
+def test_reading_order_is_stable(prepared):
     data_dir, test_batch = prepared
     split, again = (cifar.read_split("cifar10", "test", data_dir) for _ in range(2))
     assert split.images.shape == (4, 32, 32, 3)
@@ -118,6 +118,6 @@ def test_the_data_set_is_read_in_an_order_that_never_changes(prepared):
     assert len(cifar.read_split("cifar10", "train[:25%]", data_dir)) == 5
 
 
-def test_another_data_set_is_refused():
+def test_unknown_data_set_raises():
     with pytest.raises(ValueError, match="data='mnist'"):
         cifar.read_split("mnist", "train")

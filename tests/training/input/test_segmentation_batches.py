@@ -4,11 +4,10 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from keras_encnet.preprocessing import preprocess_input
+from tests.training.folders import write_split
 from training.input.augmentation import Augmentation
-from training.input.folder import read_split
 from training.input.image_files import decode_mask
 from training.input.segmentation_batches import (
     steps_per_epoch,
@@ -19,34 +18,22 @@ from training.input.segmentation_batches import (
 NONE = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0)
 
 
-def write_split(root, samples, classes=3):
-    """Writes pairs of an image and a mask as a data set, and reads its split `train`."""
-    for folder in ("images", "labels"):
-        (root / folder).mkdir(parents=True)
-    for i, (image, mask) in enumerate(samples):
-        Image.fromarray(image).save(root / "images" / f"{i}.png")
-        Image.fromarray(mask).save(root / "labels" / f"{i}.png")
-    (root / "train.txt").write_text("\n".join(str(i) for i in range(len(samples))))
-    (root / "classes.txt").write_text("\n".join(f"class {i}" for i in range(classes)))
-    return read_split(root, "train")
-
-
 def random_sample(rng, height, width):
     image = rng.integers(1, 256, (height, width, 3), "uint8")
     return image, rng.integers(0, 3, (height, width), "uint8")
 
 
 def numbered_split(root, count):
-    """A split whose image `i` is of the gray `i`, and so is its mask."""
+    """Writes a split in which all pixels of image and mask `i` have the value `i`."""
     gray = [np.full((8, 8), i, "uint8") for i in range(count)]
-    return write_split(root, [(np.stack([g] * 3, -1), g) for g in gray], classes=max(count, 2))
+    return write_split(root, [(np.stack([g] * 3, -1), g) for g in gray], class_names=max(count, 2))
 
 
 def take(dataset, count):
     return [(x.numpy(), y.numpy()) for x, y in itertools.islice(dataset, count)]
 
 
-def test_nothing_to_do_leaves_every_bit_as_it_is(tmp_path, rng):
+def test_identity_changes_no_pixel(tmp_path, rng):
     samples = [random_sample(rng, 5, 7) for _ in range(2)]
     split = write_split(tmp_path, samples)
     batches = train_batches(
@@ -59,7 +46,7 @@ def test_nothing_to_do_leaves_every_bit_as_it_is(tmp_path, rng):
         np.testing.assert_array_equal(mask, samples[i][1])
 
 
-def test_crops_are_cut_from_the_image_at_its_base_size(tmp_path, rng):
+def test_images_are_resized_to_the_base_size_before_cropping(tmp_path, rng):
     split = write_split(tmp_path, [random_sample(rng, 8, 16)])
     augmentation = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0, base_size=32)
     options = {"crop_size": (16, 32), "batch_size": 1, "mode": "torch", "seed": 0}
@@ -68,7 +55,7 @@ def test_crops_are_cut_from_the_image_at_its_base_size(tmp_path, rng):
     np.testing.assert_array_equal(masks[0], mask.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_an_image_of_one_pixel_can_be_cropped(tmp_path):
+def test_images_of_one_pixel_can_be_cropped(tmp_path):
     split = write_split(tmp_path, [(np.full((1, 1, 3), 9, "uint8"), np.ones((1, 1), "uint8"))])
     batches = train_batches(split, crop_size=4, batch_size=1, mode="tf", seed=0)
     for images, masks in take(batches, 8):
@@ -80,7 +67,7 @@ def test_an_image_of_one_pixel_can_be_cropped(tmp_path):
     assert mask.tolist() == [[[1]]]
 
 
-def test_the_seed_alone_decides_what_the_batches_are(tmp_path, rng):
+def test_batches_depend_only_on_the_seed(tmp_path, rng):
     split = write_split(tmp_path, [random_sample(rng, 12, 16) for _ in range(5)])
 
     def batches(seed):
@@ -94,7 +81,7 @@ def test_the_seed_alone_decides_what_the_batches_are(tmp_path, rng):
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 7])
-def test_a_stream_goes_on_where_another_stopped(tmp_path, rng, first_step):
+def test_first_step_skips_batches(tmp_path, rng, first_step):
     split = write_split(tmp_path, [random_sample(rng, 12, 16) for _ in range(7)])
     options = {"crop_size": (10, 8), "batch_size": 3, "mode": "torch", "seed": 1}
     whole = take(train_batches(split, **options), 10)
@@ -104,18 +91,18 @@ def test_a_stream_goes_on_where_another_stopped(tmp_path, rng, first_step):
         np.testing.assert_array_equal(masks, masks2)
 
 
-def test_an_epoch_shows_no_image_twice_and_epochs_differ(tmp_path):
+def test_epochs_have_each_image_at_most_once_in_different_orders(tmp_path):
     split = numbered_split(tmp_path, 7)
     batches = train_batches(split, crop_size=8, batch_size=2, mode="tf", seed=0, augmentation=NONE)
     seen = [int(mask[0, 0]) for _, masks in take(batches, 3 * 20) for mask in masks]
     epochs = [tuple(seen[i : i + 6]) for i in range(0, len(seen), 6)]
     assert all(len(set(epoch)) == 6 for epoch in epochs)
     assert len(set(epochs)) > 15
-    # Which image an epoch leaves out is chance as well.
+    # The image that an epoch leaves out is random, too.
     assert {(set(range(7)) - set(epoch)).pop() for epoch in epochs} == set(range(7))
 
 
-def test_one_image_shown_again_is_augmented_anew(tmp_path, rng):
+def test_augmentation_differs_between_epochs(tmp_path, rng):
     split = write_split(tmp_path, [random_sample(rng, 12, 16)])
     batches = take(train_batches(split, crop_size=10, batch_size=1, mode="tf", seed=0), 5)
     assert len({images.tobytes() for images, _ in batches}) == 5
@@ -137,7 +124,7 @@ def test_batches_have_static_shapes_and_are_normalized(tmp_path, rng, mode):
     np.testing.assert_allclose(images[0], preprocess_input(sample[0], mode=mode), atol=1e-5)
 
 
-def test_several_void_labels_stay_what_they_are_and_the_first_fills(tmp_path):
+def test_ignored_labels_are_kept_and_the_first_one_pads(tmp_path):
     mask = np.array([[0, 200], [201, 2]], "uint8")
     split = write_split(tmp_path, [(np.full((2, 2, 3), 9, "uint8"), mask)])
     batches = train_batches(
@@ -155,7 +142,7 @@ def test_several_void_labels_stay_what_they_are_and_the_first_fills(tmp_path):
     assert (images == -1).all(-1).sum() == 12
 
 
-def test_whole_images_come_once_in_order_and_at_their_own_size(tmp_path, rng):
+def test_whole_images_come_once_in_order_and_uncropped(tmp_path, rng):
     samples = [random_sample(rng, *size) for size in ((3, 5), (8, 4), (1, 2))]
     dataset = whole_images(write_split(tmp_path, samples), mode="caffe")
     assert dataset.element_spec == (
@@ -168,17 +155,17 @@ def test_whole_images_come_once_in_order_and_at_their_own_size(tmp_path, rng):
         np.testing.assert_array_equal(masks, mask[None])
 
 
-def test_a_mask_of_another_size_is_an_error_that_names_the_file(tmp_path, rng):
+def test_masks_of_another_size_raise_with_the_file_name(tmp_path, rng):
     image, _ = random_sample(rng, 4, 6)
     split = write_split(tmp_path, [(image, np.zeros((6, 4), "uint8"))])
-    message = rf"(?s)differ in size.*{re.escape(str(split.mask_paths[0]))}.*6 4"
+    message = rf"(?s)must have the same size.*{re.escape(str(split.mask_paths[0]))}.*6 4"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         take(train_batches(split, crop_size=4, batch_size=1, mode="tf", seed=0), 1)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         take(whole_images(split, mode="tf"), 1)
 
 
-def test_ids_above_255_pass_through_the_pipeline(tmp_path, rng):
+def test_16_bit_ids_are_kept(tmp_path, rng):
     mask = rng.integers(0, 65536, (6, 7), "uint16")
     split = write_split(tmp_path, [(np.zeros((6, 7, 3), "uint8"), mask)])
     ((_, masks),) = take(whole_images(split, mode="tf"), 1)
@@ -196,11 +183,11 @@ def test_ids_above_255_pass_through_the_pipeline(tmp_path, rng):
     np.testing.assert_array_equal(masks[0], mask)
 
 
-def test_steps_are_whole_batches(tmp_path):
+def test_steps_per_epoch_counts_full_batches(tmp_path):
     split = numbered_split(tmp_path, 7)
     assert [steps_per_epoch(split, n) for n in (1, 2, 3, 7)] == [7, 3, 2, 1]
     for batch_size in (0, 8):
-        with pytest.raises(ValueError, match=rf"7 images.*Received: batch_size={batch_size}"):
+        with pytest.raises(ValueError, match=rf"at most 7, .*Received: batch_size={batch_size}"):
             steps_per_epoch(split, batch_size)
 
 
@@ -215,7 +202,7 @@ def test_steps_are_whole_batches(tmp_path):
         ("mode", "pytorch"),
     ],
 )
-def test_arguments_out_of_range_are_errors_at_once(tmp_path, name, value):
+def test_arguments_out_of_range_raise(tmp_path, name, value):
     split = numbered_split(tmp_path, 2)
     arguments = {"crop_size": 4, "batch_size": 1, "mode": "tf", "seed": 0, name: value}
     with pytest.raises(ValueError, match=f"Received: {name}="):

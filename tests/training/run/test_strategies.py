@@ -54,7 +54,7 @@ def numbered_cifar(rng):
     return cifar.Split("train", images, np.arange(13, dtype="int32"), tuple("abcdefghijklm"))
 
 
-def crops(split, input_context=segmentation_batches.ALONE, first_step=0):
+def crops(split, input_context=segmentation_batches.ONE_REPLICA, first_step=0):
     return segmentation_batches.train_batches(
         split,
         crop_size=8,
@@ -66,7 +66,7 @@ def crops(split, input_context=segmentation_batches.ALONE, first_step=0):
     )
 
 
-def cifar_crops(split, input_context=segmentation_batches.ALONE, first_step=0):
+def cifar_crops(split, input_context=segmentation_batches.ONE_REPLICA, first_step=0):
     return cifar_batches.train_batches(
         split,
         batch_size=BATCH,
