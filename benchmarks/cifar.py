@@ -21,8 +21,8 @@ import tabulate
 import tyro
 
 import keras_encnet
-from training.input.cifar_batches import Split
 from training.input import cifar_batches
+from training.input.cifar_batches import Split
 
 IMAGES = 50_000
 
