@@ -1,12 +1,19 @@
-"""From logits to answers."""
+"""Predictions as names of classes."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from keras_encnet.utils.checks import check_count
 
 
-def decode_predictions(logits, top=5, class_names=None):
-    """Names the classes that cover most of each image.
+def decode_predictions(
+    logits: np.ndarray | tf.Tensor,
+    top: int = 5,
+    class_names: Sequence[str] | None = None,
+) -> list[list[tuple[str, float]]]:
+    """Returns the names of the classes that cover the largest parts of each image.
 
     Example:
 
@@ -17,15 +24,15 @@ def decode_predictions(logits, top=5, class_names=None):
 
     Args:
         logits: `(batch, height, width, classes)`.
-        top: at most so many classes an image, at least 1.
-        class_names: one name per class; the ids as text by default.
+        top: maximum number of classes per image, at least 1.
+        class_names: one name per class. Defaults to the class ids as text.
 
     Returns:
-        For each image a list of (name, share of its pixels), largest first,
-        without the classes that cover none.
+        One list per image of pairs (name, share of pixels), largest first. Classes without pixels
+        are left out.
 
     Raises:
-        ValueError: for another shape, another `top`, or a wrong number of names.
+        ValueError: for logits of another rank, `top` below 1, or a wrong number of names.
     """
     check_count("top", top)
     logits = np.asarray(logits)
@@ -38,7 +45,7 @@ def decode_predictions(logits, top=5, class_names=None):
     names = [str(i) for i in range(classes)] if class_names is None else list(class_names)
     if len(names) != classes:
         raise ValueError(
-            f"`class_names` must hold one name for each of {classes} classes. "
+            f"`class_names` must have one name for each of the {classes} classes. "
             f"Received: {len(names)} names"
         )
     return [_shares(mask, names)[:top] for mask in logits.argmax(-1)]

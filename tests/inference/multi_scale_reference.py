@@ -1,4 +1,4 @@
-"""The protocols of multi-scale evaluation, step by step, window by window, in float64."""
+"""Reference implementations of both protocols in float64, one window after the other."""
 
 import math
 
@@ -8,7 +8,7 @@ TORCH_BLACK = (-2.117904, -2.035714, -1.804444)
 
 
 def predict(model, window):
-    """Logits of one window in float64."""
+    """Returns the logits of one window in float64."""
     return np.asarray(model(window[None].astype("float32"), training=False)[0], "float64")
 
 
@@ -40,7 +40,7 @@ def pad(image, height, width, black):
 
 
 def official(model, image, base_size, crop_size, scales, flip=True, black=TORCH_BLACK):
-    """The released code's protocol, step by step, window by window."""
+    """Returns the scores of the official code."""
 
     def scores_of(window):
         logits = predict(model, window)
@@ -69,9 +69,9 @@ def official(model, image, base_size, crop_size, scales, flip=True, black=TORCH_
                     top, left = i * stride, j * stride
                     bottom, right = min(top + crop_size, ph), min(left + crop_size, pw)
                     window = pad(padded[top:bottom, left:right], crop_size, crop_size, black)
-                    answer = scores_of(window)[: bottom - top, : right - left]
+                    part = scores_of(window)[: bottom - top, : right - left]
                     around = [(top, ph - bottom), (left, pw - right), (0, 0)]
-                    scores = scores + np.pad(answer, around)
+                    scores = scores + np.pad(part, around)
                     count[top:bottom, left:right] += 1
             scores = scores / count
         total = total + resize(scores[:height, :width], (h, w), align_corners=True)
@@ -79,7 +79,7 @@ def official(model, image, base_size, crop_size, scales, flip=True, black=TORCH_
 
 
 def mmsegmentation(model, image, sizes, crop=None, stride=None, flip=True, align_corners=False):
-    """The mean softmax over images of `sizes` and their mirror images; windows if `crop`."""
+    """Returns the mean softmax over images of `sizes` and their mirror images."""
 
     def logits_of(scaled):
         if crop is None:
@@ -90,8 +90,8 @@ def mmsegmentation(model, image, sizes, crop=None, stride=None, flip=True, align
             for j in range(max(w - crop + stride - 1, 0) // stride + 1):
                 bottom, right = min(i * stride + crop, h), min(j * stride + crop, w)
                 top, left = max(bottom - crop, 0), max(right - crop, 0)
-                answer = predict(model, scaled[top:bottom, left:right])
-                total = total + np.pad(answer, [(top, h - bottom), (left, w - right), (0, 0)])
+                part = predict(model, scaled[top:bottom, left:right])
+                total = total + np.pad(part, [(top, h - bottom), (left, w - right), (0, 0)])
                 count[top:bottom, left:right] += 1
         return total / count
 

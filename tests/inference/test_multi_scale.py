@@ -1,4 +1,4 @@
-"""MultiScaleSegmenter is the released code's evaluation, and mmsegmentation's."""
+"""MultiScaleSegmenter agrees with the official code and with mmsegmentation."""
 
 import json
 import math
@@ -20,7 +20,7 @@ SMALL = {"base_size": 26, "crop_size": 24}
 
 @pytest.fixture
 def network(randomize):
-    """Logits that hang on neighbors, so on mirroring, and on the whole window, as EncNet's do."""
+    """Logits that depend on neighbors and on the whole window, like those of EncNet."""
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, padding="same")(images)
     context = keras.layers.GlobalAveragePooling2D(keepdims=True)(images)
@@ -30,7 +30,7 @@ def network(randomize):
 
 @pytest.fixture
 def amplifier():
-    """Logits that are the image times fifty."""
+    """Logits that are the image times 50."""
     layer = keras.layers.Conv2D(3, 1, use_bias=False)
     model = keras.Sequential([keras.Input((None, None, 3)), layer])
     layer.kernel.assign(50.0 * np.eye(3)[None, None])
@@ -42,7 +42,7 @@ def relative_error(actual, expected):
     return np.abs(actual - expected).max() / np.abs(expected).max()
 
 
-def test_scores_equal_the_released_codes():
+def test_official_golden_reference():
     case = json.loads((GOLDEN / "multiscale_landscape.json").read_text())
     weights = procedural.weights(case["shapes"])
     images = keras.Input((None, None, 3))
@@ -75,7 +75,7 @@ def test_scores_equal_the_released_codes():
         ((5, 1), {"batch_size": 100}),
     ],
 )
-def test_official_scores_of_any_size(network, rng, size, options):
+def test_official_scores_at_any_size(network, rng, size, options):
     image = rng.normal(size=(*size, 3)).astype("float32")
     options = {**SMALL, "scales": (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), **options}
     scores = MultiScaleSegmenter(network, **options)(image)
@@ -93,7 +93,7 @@ def test_official_scores_of_any_size(network, rng, size, options):
     ],
 )
 @pytest.mark.parametrize("windows", [{}, {"window": "slide", "crop_size": 19, "stride": 11}])
-def test_mmsegmentations_scores(network, rng, size, options, sizes, windows):
+def test_mmsegmentation_scores(network, rng, size, options, sizes, windows):
     image = rng.normal(size=(*size, 3)).astype("float32")
     scales = (0.5, 1.5)
     segmenter = MultiScaleSegmenter(
@@ -113,7 +113,7 @@ def test_mmsegmentations_scores(network, rng, size, options, sizes, windows):
     np.testing.assert_allclose(scores.sum(-1), 1.0, rtol=1e-5)
 
 
-def test_a_model_of_many_outputs_is_padded_with_its_own_black(tiny_backbone, randomize, rng):
+def test_padding_is_black_in_the_normalization_of_the_model(tiny_backbone, randomize, rng):
     model = randomize(EncNet(tiny_backbone(), 3, channels=8, preprocessing="caffe"))
     image = rng.normal(size=(19, 30, 3)).astype("float32")
     scores = MultiScaleSegmenter(model, **SMALL, scales=(0.8, 1.5))(image)
@@ -127,7 +127,7 @@ def test_a_model_of_many_outputs_is_padded_with_its_own_black(tiny_backbone, ran
     assert relative_error(scores, expected) < 1e-5
 
 
-def test_any_model_with_an_output_segmentation_will_do(network, rng):
+def test_model_with_several_outputs(network, rng):
     image = rng.normal(size=(19, 30, 3)).astype("float32")
     both = keras.Model(
         network.input,
@@ -140,7 +140,7 @@ def test_any_model_with_an_output_segmentation_will_do(network, rng):
     )
 
 
-def test_a_model_of_fixed_size_segments_windows_of_it(rng):
+def test_model_with_fixed_input_size(rng):
     images = keras.Input((24, 24, 3))
     model = keras.Model(images, keras.layers.Conv2D(4, 3, padding="same")(images))
     image = rng.normal(size=(19, 30, 3)).astype("float32")
@@ -148,7 +148,7 @@ def test_a_model_of_fixed_size_segments_windows_of_it(rng):
     assert relative_error(scores, official(model, image, **SMALL, scales=(1.0, 1.5))) < 1e-5
 
 
-def test_padding_can_be_chosen(network, rng):
+def test_pad_value(network, rng):
     image = rng.normal(size=(19, 30, 3)).astype("float32")
     for value in (0.5, (0.1, 0.2, 0.3)):
         scores = MultiScaleSegmenter(network, **SMALL, scales=(0.8,), pad_value=value)(image)
@@ -157,7 +157,7 @@ def test_padding_can_be_chosen(network, rng):
         assert relative_error(scores, expected) < 1e-5
 
 
-def test_images_of_other_floats_and_tensors_are_taken_and_not_changed(network, rng):
+def test_float64_images_and_tensors_are_accepted_and_unchanged(network, rng):
     image = rng.normal(size=(19, 30, 3))
     image.flags.writeable = False
     segmenter = MultiScaleSegmenter(network, **SMALL)
@@ -166,7 +166,7 @@ def test_images_of_other_floats_and_tensors_are_taken_and_not_changed(network, r
     assert scores.dtype == "float32"
 
 
-def test_scores_beyond_float32_are_the_official_ones_but_for_a_factor(amplifier, rng):
+def test_scores_that_overflow_are_scaled_by_a_factor(amplifier, rng):
     # The logits of an image and its mirror image add up to 100 to 150, and e^88.7 is the limit.
     image = rng.uniform(1.0, 1.5, (19, 30, 3)).astype("float32")
     scales = (0.8, 1.5)
@@ -177,25 +177,25 @@ def test_scores_beyond_float32_are_the_official_ones_but_for_a_factor(amplifier,
     np.testing.assert_array_equal(scores.argmax(-1), expected.argmax(-1))
 
 
-def test_scores_that_float32_holds_are_not_lowered(amplifier):
+def test_scores_that_do_not_overflow_are_not_scaled(amplifier):
     image = np.full((19, 30, 3), 0.84, "float32")
     scores = MultiScaleSegmenter(amplifier, **SMALL, scales=(0.8, 1.5), pad_value=0.84)(image)
     np.testing.assert_allclose(scores, 2 * math.exp(84.0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
-def test_logits_that_are_not_finite_are_told(amplifier, protocol):
+def test_logits_that_are_not_finite_raise(amplifier, protocol):
     amplifier.layers[0].kernel.assign(np.full((1, 1, 3, 3), np.nan))
     segmenter = MultiScaleSegmenter(amplifier, **SMALL, protocol=protocol)
-    with pytest.raises(ValueError, match="logits aren't finite"):
+    with pytest.raises(ValueError, match="logits are not finite"):
         segmenter(np.zeros((9, 9, 3), "float32"))
 
 
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((9, 9, 3), "uint8"), "normalized image of floats.*preprocess_input.*uint8"),
-        (np.zeros((9, 9, 3), "int64"), "normalized image of floats"),
+        (np.zeros((9, 9, 3), "uint8"), "normalized float image.*preprocess_input.*uint8"),
+        (np.zeros((9, 9, 3), "int64"), "normalized float image"),
         (np.zeros((1, 9, 9, 3), "float32"), r"one image.*\(1, 9, 9, 3\)"),
         (np.zeros((9, 9, 4), "float32"), r"one image.*\(9, 9, 4\)"),
         (np.zeros((9, 9), "float32"), r"one image.*\(9, 9\)"),
@@ -204,7 +204,7 @@ def test_logits_that_are_not_finite_are_told(amplifier, protocol):
         (np.full((9, 9, 3), np.inf, "float32"), "NaN or inf"),
     ],
 )
-def test_what_is_no_normalized_image_is_refused(network, image, message):
+def test_invalid_images_raise(network, image, message):
     with pytest.raises(ValueError, match=message):
         MultiScaleSegmenter(network, **SMALL)(image)
 
@@ -233,22 +233,24 @@ def test_what_is_no_normalized_image_is_refused(network, image, message):
         ({"stride": 25}, "gaps.*stride=25"),
     ],
 )
-def test_arguments_are_checked(network, options, message):
+def test_invalid_arguments_raise(network, options, message):
     with pytest.raises(ValueError, match=message):
         MultiScaleSegmenter(network, **{**SMALL, **options})
 
 
-def test_models_that_say_no_logits_at_input_size_are_refused(network):
+def test_models_without_logits_at_input_size_raise(network):
     image = np.zeros((9, 9, 3), "float32")
     pooled = keras.Model(network.input, keras.layers.MaxPooling2D()(network.output))
-    with pytest.raises(ValueError, match=r"input size.*\(1, 12, 12, 4\) for images \(1, 24, 24, 3"):
+    with pytest.raises(
+        ValueError, match=r"size of its input.*\(1, 12, 12, 4\) for images \(1, 24, 24, 3"
+    ):
         MultiScaleSegmenter(pooled, **SMALL, scales=(0.5,))(image)
     nameless = keras.Model(network.input, {"mask": network.output})
-    with pytest.raises(ValueError, match="name it `segmentation`"):
+    with pytest.raises(ValueError, match="named `segmentation`"):
         MultiScaleSegmenter(nameless, **SMALL)(image)
 
 
 @pytest.mark.parametrize(("crop_size", "windows"), [(240, 16), (480, 4), (768, 1), (2048, 1)])
-def test_larger_windows_run_fewer_at_a_time(crop_size, windows):
+def test_default_batch_size_bounds_the_pixels(crop_size, windows):
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
-    assert MultiScaleSegmenter(model, crop_size=crop_size).batch_size == windows
+    assert MultiScaleSegmenter(model, crop_size=crop_size).settings.batch_size == windows

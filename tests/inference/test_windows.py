@@ -1,4 +1,4 @@
-"""Where windows and scaled images lie, in numbers worked out by hand."""
+"""Sizes and positions of windows, with numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ import pytest
 from keras_encnet.inference import windows
 
 
-def test_the_long_side_is_set_and_the_other_rounded_to_the_nearest():
+def test_long_side_size_rounds_the_other_side():
     assert windows.long_side_size((480, 640), 390) == (293, 390)  # 292.5
     assert windows.long_side_size((640, 481), 390) == (390, 293)  # 293.1
     assert windows.long_side_size((7, 7), 5) == (5, 5)
     assert windows.long_side_size((1, 1000), 260) == (1, 260)
 
 
-def test_images_fit_their_bounds_whichever_side_is_long():
+def test_fitted_size_is_within_bounds_for_both_orientations():
     assert windows.fitted_size((512, 683), (2048, 512)) == (512, 683)
     assert windows.fitted_size((683, 512), (2048, 512)) == (683, 512)
     assert windows.fitted_size((100, 800), (2048, 512)) == (256, 2048)
@@ -36,7 +36,7 @@ def test_windows_cover_a_side(side, starts, shifted):
     assert windows.shifted_starts(side, 96, 64) == shifted
 
 
-def test_overlaps_are_averaged_in_batches_of_bounded_size(rng):
+def test_overlaps_are_averaged_in_batches(rng):
     image = rng.normal(size=(8, 11, 3)).astype("float32")
     batches = []
 
@@ -46,13 +46,13 @@ def test_overlaps_are_averaged_in_batches_of_bounded_size(rng):
             batch + 10.0 * np.arange(sum(batches) - len(batch), sum(batches))[:, None, None, None]
         )
 
-    average = windows.average_of_windows(run, image, ([0, 4], [0, 4, 7]), (4, 4), batch_size=4)
+    average = windows.average_over_windows(run, image, ([0, 4], [0, 4, 7]), (4, 4), batch_size=4)
     assert batches == [4, 2]
-    # The columns from 7 on are under two windows, the second and the third of a row.
+    # Column 7 is covered by two windows, the second and the third of a row.
     extra = np.repeat([[0.0, 10.0, 15.0, 20.0]], 8, 0).repeat([4, 3, 1, 3], 1)
     extra[4:] += 30.0
     np.testing.assert_allclose(average, image + extra[..., None], rtol=1e-6)
-    inside = windows.average_of_windows(
-        lambda batch: batch, image, ([0, 4], [0, 4, 7]), (4, 4), batch_size=4, inside=(7, 9)
+    region = windows.average_over_windows(
+        lambda batch: batch, image, ([0, 4], [0, 4, 7]), (4, 4), batch_size=4, region=(7, 9)
     )
-    np.testing.assert_allclose(inside, image[:7, :9], rtol=1e-6)
+    np.testing.assert_allclose(region, image[:7, :9], rtol=1e-6)

@@ -1,0 +1,176 @@
+"""The two protocols of `MultiScaleSegmenter`: how scales, windows and flips become scores."""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from keras_encnet.inference.windows import (
+    average_over_windows,
+    fitted_size,
+    long_side_size,
+    pad,
+    resize,
+    shifted_starts,
+    window_starts,
+)
+
+# If exp overflows (at 88.7), the largest exponent is lowered to this, which leaves room for a sum.
+LARGEST_EXPONENT = 80.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The arguments of `MultiScaleSegmenter`, checked and with their defaults."""
+
+    base_size: int | tuple[int, int] | None
+    crop_size: int
+    scales: tuple[float, ...]
+    flip: bool
+    pad_value: np.ndarray
+    window: str
+    stride: int
+    align_corners: bool
+    batch_size: int
+
+
+class Protocol(abc.ABC):
+    """Maps a normalized image `(height, width, 3)` to scores `(height, width, classes)`.
+
+    Attributes:
+        windows: allowed values of `window`, the default first.
+        align_corners: the default of `align_corners`.
+
+    Args:
+        logits: a `tf.function` from images `(batch, height, width, 3)` to float32 logits
+            `(batch, height, width, classes)`.
+        settings: `Settings`.
+    """
+
+    windows: ClassVar[tuple[str, ...]]
+    align_corners: ClassVar[bool]
+
+    def __init__(self, logits: Callable[[tf.Tensor], tf.Tensor], settings: Settings):
+        self.logits = logits
+        self.settings = settings
+
+    @abc.abstractmethod
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns the scores of an image."""
+
+
+class Official(Protocol):
+    """The official code: exp of summed logits, averaged over windows and summed over scales."""
+
+    windows = ("slide",)
+    align_corners = True
+
+    def __init__(self, logits: Callable[[tf.Tensor], tf.Tensor], settings: Settings):
+        super().__init__(logits, settings)
+        self.exponentials = tf.function(
+            self._exponentials,
+            input_signature=[
+                tf.TensorSpec((None, None, None, 3), tf.float32),
+                tf.TensorSpec((), tf.float32),
+            ],
+        )
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        scores, exponent = self._sum_over_scales(image, shift=0.0)
+        if not np.isfinite(scores.max()):
+            scores, _ = self._sum_over_scales(image, shift=exponent - LARGEST_EXPONENT)
+        return scores
+
+    def _sum_over_scales(self, image, shift):
+        """Returns the scores divided by exp(shift), and the largest exponent before the shift."""
+        exponents = []
+
+        def run(windows):
+            scores, exponent = self.exponentials(windows, shift)
+            exponents.append(float(exponent))
+            return scores
+
+        total = sum_in_place(self._scores_at(scale, image, run) for scale in self.settings.scales)
+        return total, max(exponents)
+
+    def _scores_at(self, scale, image, run):
+        """Returns the scores of an image at one scale, resized to the image."""
+        settings, crop = self.settings, self.settings.crop_size
+        size = long_side_size(image.shape[:2], math.ceil(settings.base_size * scale))
+        starts = [window_starts(side, crop, settings.stride) for side in size]
+        padded = pad(
+            resize(image, size, settings.align_corners),
+            [positions[-1] + crop for positions in starts],
+            settings.pad_value,
+        )
+        scores = average_over_windows(
+            run, padded, starts, (crop, crop), settings.batch_size, region=size
+        )
+        return resize(scores, image.shape[:2], settings.align_corners)
+
+    def _exponentials(self, windows, shift):
+        exponents = self.logits(windows)
+        if self.settings.flip:
+            # One after the other: both at once would take twice the memory.
+            with tf.control_dependencies([exponents]):
+                flipped = tf.reverse(windows, [2])
+            exponents += tf.reverse(self.logits(flipped), [2])
+        return tf.exp(exponents - shift), tf.reduce_max(exponents)
+
+
+class Mmsegmentation(Protocol):
+    """mmsegmentation: the mean over scales and flips of the softmax of resized logits."""
+
+    windows = ("whole", "slide")
+    align_corners = False
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        size, settings = image.shape[:2], self.settings
+
+        def probabilities():
+            for scale in settings.scales:
+                # mmsegmentation resizes images with align_corners=False whatever the model.
+                scaled = resize(image, self._scaled_size(size, scale), align_corners=False)
+                yield self._probabilities(scaled, size)
+                if settings.flip:
+                    yield self._probabilities(scaled[:, ::-1], size)[:, ::-1]
+
+        total = sum_in_place(probabilities())
+        total /= len(settings.scales) * (1 + settings.flip)
+        return total
+
+    def _scaled_size(self, size, scale):
+        if self.settings.base_size is None:
+            bounds = [int(side * scale + 0.5) for side in size]
+        else:
+            bounds = [int(side * scale) for side in np.broadcast_to(self.settings.base_size, 2)]
+        return fitted_size(size, bounds)
+
+    def _probabilities(self, scaled, size):
+        settings, sides = self.settings, scaled.shape[:2]
+        is_whole = settings.window == "whole"
+        crop = sides if is_whole else tuple(min(side, settings.crop_size) for side in sides)
+        starts = [
+            shifted_starts(side, length, settings.stride)
+            for side, length in zip(sides, crop, strict=True)
+        ]
+        logits = average_over_windows(self.logits, scaled, starts, crop, settings.batch_size)
+        return np.asarray(tf.nn.softmax(resize(logits, size, settings.align_corners)))
+
+
+def sum_in_place(arrays):
+    """Adds arrays into a copy of the first, which holds fewer of them at a time than `sum`."""
+    arrays = iter(arrays)
+    total = np.array(next(arrays))
+    for array in arrays:
+        # Overflow is found in the result.
+        with np.errstate(over="ignore"):
+            total += array
+    return total
+
+
+PROTOCOLS = {"official": Official, "mmsegmentation": Mmsegmentation}
