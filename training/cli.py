@@ -1,33 +1,44 @@
-"""The command lines of the scripts."""
+"""Command lines of the scripts."""
 
 import contextlib
+import dataclasses
+import inspect
 import sys
-from typing import Annotated, Union
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, Union
 
 import tyro
 
+Recipe = TypeVar("Recipe")
 
-def choose(recipes, arguments=None, prog=None):
-    """Reads the name of a recipe and its options.
+
+def choose(
+    recipes: Mapping[str, type[Recipe]],
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> tuple[str, Recipe]:
+    """Parses the name of a recipe and its options.
 
     Args:
-        recipes: dict from names to data classes.
-        arguments: list of strings, the command line's by default.
-        prog: the command, as the help names it.
+        recipes: data classes by name.
+        arguments: list of strings, by default those of the command line.
+        prog: the command, for its help.
 
     Returns:
         The name, and an instance of its class.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] in recipes:
-        name = arguments[0]
-        return name, tyro.cli(recipes[name], prog=prog and f"{prog} {name}", args=arguments[1:])
-    # Lists the recipes, a sentence each, or tells what is wrong with the name, and ends here.
-    sentences = {name: recipe.__doc__.partition("\n")[0] for name, recipe in recipes.items()}
+        name, *rest = arguments
+        return name, parse(recipes[name], rest, prog and f"{prog} {name}")
+    # Subcommands of tyro serve the list of recipes and the error for an unknown name. As the parser
+    # of all recipes they take TIME instead of TIME, since each of them is built for each call.
     choices = [
         Annotated[
             recipe,
-            tyro.conf.subcommand(name, prefix_name=False, description=sentences[name]),
+            tyro.conf.subcommand(
+                name, prefix_name=False, description=inspect.getdoc(recipe).partition("\n")[0]
+            ),
         ]
         for name, recipe in recipes.items()
     ]
@@ -35,24 +46,78 @@ def choose(recipes, arguments=None, prog=None):
     raise SystemExit(2)
 
 
-def run(function):
-    """Calls `function` with the arguments of the command line, as its signature says."""
+def parse(recipe: type[Recipe], arguments: Sequence[str], prog: str | None = None) -> Recipe:
+    """Parses the options of a recipe; its help groups them by the class that declares them."""
+    defaults = {field.name: field.default for field in dataclasses.fields(recipe)}
+    groups = [
+        (group.__name__.lower(), _with_defaults(group, names, defaults))
+        for group, names in _groups(recipe).items()
+    ]
+    grouped = dataclasses.make_dataclass(
+        recipe.__name__, groups, namespace={"__doc__": inspect.getdoc(recipe)}
+    )
+    parsed = tyro.cli(tyro.conf.OmitArgPrefixes[grouped], prog=prog, args=arguments)
+    return recipe(
+        **{
+            name: getattr(getattr(parsed, group.__name__.lower()), name)
+            for group, names in _groups(recipe).items()
+            for name in names
+        }
+    )
+
+
+def declarations(recipe: type) -> dict[str, Any]:
+    """Returns the types of the fields of a data class, as its most basic class declares them."""
+    return {
+        name: inspect.get_annotations(group)[name]
+        for group, names in _groups(recipe).items()
+        for name in names
+    }
+
+
+def _groups(recipe):
+    """Returns the names of the fields by the most basic class that declares them."""
+    groups, seen = {}, set()
+    for base in reversed(recipe.__mro__):
+        names = [name for name in inspect.get_annotations(base) if name not in seen]
+        seen.update(names)
+        if names and dataclasses.is_dataclass(base):
+            groups[base] = names
+    return {base: groups[base] for base in recipe.__mro__ if base in groups}
+
+
+def _with_defaults(group, names, defaults):
+    """Returns the data class with other defaults, of which tyro finds the documentation."""
+    types = inspect.get_annotations(group)
+    return dataclasses.make_dataclass(
+        group.__name__,
+        [(name, types[name], dataclasses.field(default=defaults[name])) for name in names],
+        bases=(group,),
+        namespace={"__doc__": group.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def run(function: Callable) -> None:
+    """Calls `function` with the arguments of the command line, which its signature declares."""
     with plain_errors():
         tyro.cli(function, config=(tyro.conf.PositionalRequiredArgs,))
 
 
-def refuse(options, where):
-    """Raises ValueError if any of these options isn't None, as it would do nothing `where`."""
+def refuse(options: Mapping[str, Any], where: str) -> None:
+    """Raises ValueError if any of these options is not None, as it has no effect `where`."""
     given = {key: value for key, value in options.items() if value is not None}
     if given:
         names = " and ".join(f"`--{key.replace('_', '-')}`" for key in given)
         received = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        raise ValueError(f"{names} would do nothing {where}. Received: {received}")
+        have = "has" if len(given) == 1 else "have"
+        raise ValueError(f"{names} {have} no effect {where}. Received: {received}")
 
 
 @contextlib.contextmanager
-def plain_errors():
-    """Ends the script with a sentence, not a traceback, where the user's input is at fault."""
+def plain_errors() -> Iterator[None]:
+    """Exits with a message instead of a traceback if the input of the user is invalid."""
     try:
         yield
     except (ValueError, OSError, FloatingPointError) as error:

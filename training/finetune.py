@@ -10,21 +10,23 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from training import cli, configs
+from training import cli
+from training.configs import voc2012
+from training.configs.config import Precision
 from training.run import run_folder
 from training.run.fit import train
 
 # The recipes of each order.
 ORDERS = {
     "voc2012_encnet101": {
-        "coco": configs.VOC2012EncNet101COCO,
-        "trainaug": configs.VOC2012EncNet101Aug,
-        "train": configs.VOC2012EncNet101,
+        "coco": voc2012.VOC2012EncNet101COCO,
+        "trainaug": voc2012.VOC2012EncNet101Aug,
+        "train": voc2012.VOC2012EncNet101,
     },
     "voc2012_encnet101_official": {
-        "coco": configs.VOC2012EncNet101COCOOfficial,
-        "trainaug": configs.VOC2012EncNet101AugOfficial,
-        "train": configs.VOC2012EncNet101Official,
+        "coco": voc2012.VOC2012EncNet101COCOOfficial,
+        "trainaug": voc2012.VOC2012EncNet101AugOfficial,
+        "train": voc2012.VOC2012EncNet101Official,
     },
 }
 
@@ -37,7 +39,7 @@ def main(
     backbone_weights: str | None = "imagenet",
     run_dir: Path | None = None,
     batch_size: int = 16,
-    precision: configs.config.Precision = "float32",
+    precision: Precision = "float32",
 ):
     """Trains PASCAL VOC 2012 in the paper's order.
 

@@ -20,7 +20,7 @@ import tabulate
 
 from keras_encnet.export import export_saved_model
 from training import cli
-from training.configs import ScenesEncNet, ScenesFCN
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.datasets.segmentation_data import open_split
 from training.figures.overlays import save_comparison

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from keras_encnet.labels import ADE20K, CITYSCAPES, PASCAL_CONTEXT, voc_palette
-from keras_encnet.models.structure import variant_parts
+from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
 from keras_encnet.utils.files import atomic_file
@@ -214,10 +214,11 @@ def build(
 
 
 def _check_structure(entry, arguments):
-    structure = variant_parts(entry.structure["variant"]) | entry.structure
+    options = {name: value for name, value in entry.structure.items() if name != "variant"}
+    structure = entry.structure | resolve(("resnet", "encnet"), entry.structure["variant"], options)
     for name, value in arguments.items():
         # Dropout has no weights.
-        if name != "dropout" and structure.get(name, value) != value:
+        if "dropout" not in name and structure.get(name, value) != value:
             raise ValueError(
                 f"The weights {entry.weights!r} require `{name}={structure[name]!r}`. "
                 f"Received: {name}={value!r}"

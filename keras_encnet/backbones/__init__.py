@@ -10,7 +10,17 @@ from keras_encnet.backbones.resnet import (
     preprocessing_of,
 )
 
+# By the names that recipes use.
+BACKBONES = {
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "resnet50": ResNet50,
+    "resnet101": ResNet101,
+    "resnet152": ResNet152,
+}
+
 __all__ = [
+    "BACKBONES",
     "ResNet",
     "ResNet18",
     "ResNet34",

@@ -6,6 +6,8 @@ from keras import ops
 from keras_encnet.utils.checks import check_count
 from keras_encnet.utils.numerics import at_least_float32, full_matmul
 
+AGGREGATIONS = ("sum", "mean")
+
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class Encoding(keras.layers.Layer):
@@ -77,9 +79,10 @@ class Encoding(keras.layers.Layer):
         **kwargs,
     ):
         check_count("num_codewords", num_codewords)
-        if aggregation not in ("sum", "mean"):
+        if aggregation not in AGGREGATIONS:
             raise ValueError(
-                f"`aggregation` must be 'sum' or 'mean'. Received: aggregation={aggregation!r}"
+                f"`aggregation` must be one of {AGGREGATIONS}. "
+                f"Received: aggregation={aggregation!r}"
             )
         # Without autocast the input arrives as it is: casting it down first
         # would lose what the float32 arithmetic below is there to keep.

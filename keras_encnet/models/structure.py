@@ -1,73 +1,256 @@
-"""The three structures that were published, and this package's own."""
+"""The structural options of the segmentation networks, each stated once.
 
-_PAPER = {
-    "stem": "plain",
-    "stride_on": "1x1",  # where Keras Applications' ImageNet weights have it
-    "aggregation": "sum",
-    "codeword_pooling": "sum",
-    "gating": "scale",
-    "gate_bias": 0.0,
-    "auxiliary": "context",
-    "lateral": False,
-    "align_corners": False,
-    "dropout": 0.1,
-    "spatial_dropout": False,
-}
-# What separates the paper from the two implementations with published weights, and what trains
-# best. `lateral` is on in the released code for PASCAL data only.
+`OPTIONS` is read by the builders (signature, documentation, checks), the recipes, the command line
+with its help, the check for options without effect, and the table in docs/recipes.md. To add an
+option, declare it here and use it in the code that implements it: `backbones/resnet.py` or a file
+of `models/heads/`, which receive all values.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from keras_encnet.backbones.resnet import STAGES, STEMS, STRIDES_ON
+from keras_encnet.layers.encoding import AGGREGATIONS
+from keras_encnet.layers.feature_map_attention import GATINGS
+from keras_encnet.utils.checks import Range, is_count
+
+# The presets: what an option is when it is not given.
 VARIANTS = {
-    "keras_encnet": {**_PAPER, "aggregation": "mean"},
-    "paper": _PAPER,
-    "official": {
-        "stem": "deep_64",
-        "stride_on": "3x3",
-        "aggregation": "sum",
-        "codeword_pooling": "mean",
-        "gating": "residual",
-        "gate_bias": 0.0,
-        "auxiliary": "fcn",
-        "lateral": False,
-        "align_corners": True,
-        "dropout": 0.1,
-        "spatial_dropout": False,
-    },
-    "mmsegmentation": {
-        "stem": "deep_32",
-        "stride_on": "3x3",
-        "aggregation": "sum",
-        "codeword_pooling": "mean",
-        "gating": "residual",
-        "gate_bias": 0.0,
-        "auxiliary": "fcn",
-        "lateral": False,
-        "align_corners": False,
-        "dropout": 0.1,
-        "spatial_dropout": True,
-    },
+    "keras_encnet": "the paper's structure with means inside Encoding, which trains better",
+    "paper": "the structure of the paper",
+    "official": "the structure of the official code, PyTorch-Encoding",
+    "mmsegmentation": "the structure of mmsegmentation",
 }
 
 
-# What can be chosen, where it isn't a number or a switch.
-ALLOWED = {
-    "aggregation": ("sum", "mean"),
-    "codeword_pooling": ("sum", "mean"),
-    "gating": ("scale", "residual"),
-    "auxiliary": ("context", "fcn", "none"),
-}
+def _all(value):
+    return dict.fromkeys(VARIANTS, value)
 
 
-def variant_parts(variant, **overrides):
-    """Returns the parts of `variant`, with the overrides that aren't None in their place.
+ANY = Range()
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """A structural option.
+
+    Attributes:
+        name: the name as an argument; `--name` on the command line.
+        kind: `bool`, `int`, `float`, or the tuple of choices.
+        help: one sentence.
+        values: the value in each variant.
+        parts: who takes the option: the backbone, `"resnet"`, or heads, by their names in
+            `models.segmentation.HEADS`.
+        least: the smallest `int`.
+        range: the range of a `float`.
+        unless: name and value of another option which leave this one without effect.
+    """
+
+    name: str
+    kind: type | tuple[Any, ...]
+    help: str
+    values: Mapping[str, Any]
+    parts: tuple[str, ...]
+    least: int = 0
+    range: Range = ANY
+    unless: tuple[str, Any] | None = None
+
+    @property
+    def annotation(self) -> Any:
+        """The type of a value, or None for the value of the variant."""
+        kind = Literal[self.kind] if isinstance(self.kind, tuple) else self.kind
+        return kind | None
+
+    def check(self, value: Any) -> None:
+        """Raises ValueError unless `value` is one of this option."""
+        if isinstance(self.kind, tuple):
+            valid, expected = value in self.kind, f"one of {self.kind}"
+        elif self.kind is bool:
+            valid, expected = isinstance(value, bool), "True or False"
+        elif self.kind is int:
+            valid, expected = is_count(value, self.least), f"an integer of at least {self.least}"
+        else:
+            valid, expected = value in self.range, f"a number {self.range}".strip()
+        if not valid:
+            raise ValueError(f"`{self.name}` must be {expected}. Received: {self.name}={value!r}")
+
+
+OPTIONS = (
+    Option(
+        "output_stride",
+        tuple(STAGES),
+        "Image size divided by the size of the last features.",
+        _all(8),
+        ("resnet",),
+    ),
+    Option(
+        "stem",
+        tuple(STEMS),
+        "First convolutions: one 7x7, or three 3x3 starting at width 32 or 64.",
+        {"keras_encnet": "plain", "paper": "plain", "official": "deep_64"}
+        | {"mmsegmentation": "deep_32"},
+        ("resnet",),
+    ),
+    Option(
+        "stride_on",
+        STRIDES_ON,
+        "Convolution of a bottleneck that has the stride: 1x1 in Keras Applications, 3x3 in "
+        "PyTorch.",
+        {"keras_encnet": "1x1", "paper": "1x1", "official": "3x3", "mmsegmentation": "3x3"},
+        ("resnet",),
+    ),
+    Option("channels", int, "Width of the head.", _all(512), ("encnet",), least=1),
+    Option(
+        "lateral",
+        bool,
+        "Concatenate stages 2 and 3 to the features of the head; requires output stride 8.",
+        _all(False),  # the official code: True for PASCAL data
+        ("encnet",),
+    ),
+    Option(
+        "num_codewords",
+        int,
+        "Codewords of each Encoding layer; 0 replaces Encoding by global average pooling.",
+        _all(32),
+        ("encnet",),
+    ),
+    Option(
+        "aggregation",
+        AGGREGATIONS,
+        "Sum or mean of the residuals over pixels; with mean, distances are means over channels.",
+        {"keras_encnet": "mean", "paper": "sum", "official": "sum", "mmsegmentation": "sum"},
+        ("encnet",),
+        unless=("num_codewords", 0),
+    ),
+    Option(
+        "codeword_pooling",
+        ("sum", "mean"),
+        "How the codes of all codewords are reduced to one.",
+        {"keras_encnet": "sum", "paper": "sum", "official": "mean", "mmsegmentation": "mean"},
+        ("encnet",),
+        unless=("num_codewords", 0),
+    ),
+    Option(
+        "gating",
+        GATINGS,
+        "How gates g apply to features x: x * g (scale), or relu(x + x * g) (residual).",
+        {"keras_encnet": "scale", "paper": "scale", "official": "residual"}
+        | {"mmsegmentation": "residual"},
+        ("encnet",),
+    ),
+    Option(
+        "gate_bias",
+        float,
+        "Initial bias of the gates: 0 starts them half open, 2 nearly open (0.88).",
+        _all(0.0),
+        ("encnet",),
+    ),
+    Option(
+        "auxiliary",
+        ("context", "fcn", "none"),
+        "What stage 3 predicts in training: the classes present (context) or the mask (fcn).",
+        {"keras_encnet": "context", "paper": "context", "official": "fcn"}
+        | {"mmsegmentation": "fcn"},
+        ("encnet",),
+    ),
+    Option(
+        "auxiliary",
+        ("fcn", "none"),
+        "What stage 3 predicts in training: the mask (fcn) or nothing.",
+        _all("none"),
+        ("fcn",),
+    ),
+    Option(
+        "align_corners",
+        bool,
+        "Upsample logits such that the corner pixels of input and output coincide.",
+        {"keras_encnet": False, "paper": False, "official": True, "mmsegmentation": False},
+        ("encnet", "fcn"),
+    ),
+    Option(
+        "dropout",
+        float,
+        "Dropout rate before each classifier.",
+        _all(0.1),
+        ("encnet", "fcn"),
+        range=Range(0, 1),
+    ),
+    Option(
+        "spatial_dropout",
+        bool,
+        "Drop whole feature maps instead of single values.",
+        {"keras_encnet": False, "paper": False, "official": False, "mmsegmentation": True},
+        ("encnet", "fcn"),
+        unless=("dropout", 0),
+    ),
+)
+
+
+def options_of(*parts: str) -> dict[str, Option]:
+    """Returns the options that any of these parts takes, by name."""
+    return {option.name: option for option in OPTIONS if set(parts) & set(option.parts)}
+
+
+def resolve(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the value of every option of these parts: the given one, or that of the variant.
+
+    Args:
+        parts: such as `("resnet", "encnet")`.
+        variant: a key of `VARIANTS`.
+        given: values by name; None means as in the variant.
 
     Raises:
-        ValueError: for an unknown variant or choice.
+        ValueError: for an unknown variant or an invalid value.
+        TypeError: for an option that these parts do not take.
     """
     if variant not in VARIANTS:
         raise ValueError(
-            f"`variant` must be one of {sorted(VARIANTS)}. Received: variant={variant!r}"
+            f"`variant` must be one of {tuple(VARIANTS)}. Received: variant={variant!r}"
         )
-    parts = VARIANTS[variant] | {key: v for key, v in overrides.items() if v is not None}
-    for name, allowed in ALLOWED.items():
-        if parts[name] not in allowed:
-            raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={parts[name]!r}")
-    return parts
+    options = options_of(*parts)
+    unknown = sorted(set(given) - set(options))
+    if unknown:
+        raise TypeError(
+            f"Unknown options: {', '.join(unknown)}. Valid options: {', '.join(sorted(options))}."
+        )
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        options[name].check(value)
+    return {name: option.values[variant] for name, option in options.items()} | given
+
+
+def without_effect(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> set[str]:
+    """Returns the names of all options that have no effect, given the values of the others."""
+    options = options_of(*parts)
+    values = resolve(parts, variant, {name: given[name] for name in options if name in given})
+    unused = {option.name for option in OPTIONS} - set(options)
+    return unused | {
+        name
+        for name, option in options.items()
+        if option.unless is not None and values[option.unless[0]] == option.unless[1]
+    }
+
+
+def takes_options(*parts: str) -> Callable[[Callable], Callable]:
+    """Decorator of a builder with `**options`: its signature and documentation name them all."""
+
+    def decorate(build):
+        options = options_of(*parts)
+        signature = inspect.signature(build)
+        explicit = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        named = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option.annotation
+            )
+            for name, option in options.items()
+        ]
+        build.__signature__ = signature.replace(parameters=explicit + named)
+        lines = [f"    {name}: {option.help}" for name, option in options.items()]
+        build.__doc__ = "\n".join(
+            [inspect.cleandoc(build.__doc__), "", "Options, by default as in `variant`:", *lines]
+        )
+        return build
+
+    return decorate

@@ -1,75 +1,94 @@
-"""Checks of arguments that several builders share."""
+"""Checks of arguments that several modules share."""
 
-import inspect
+import dataclasses
+import math
 import numbers
 import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
 
 
-def is_count(value, least):
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers from `minimum` to `maximum`, both included unless `open`."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    open: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if not isinstance(value, numbers.Real) or math.isnan(value):
+            return False
+        if self.open:
+            return self.minimum < value < self.maximum
+        return self.minimum <= value <= self.maximum
+
+    def __str__(self) -> str:
+        if self.maximum < math.inf:
+            limits = "between {} and {}, exclusive" if self.open else "from {} to {}"
+            return limits.format(self.minimum, self.maximum)
+        if self.minimum == -math.inf:
+            return ""
+        return f"above {self.minimum}" if self.open else f"at least {self.minimum}"
+
+
+def is_count(value: Any, least: int) -> bool:
     """Returns whether `value` is an integer, not a boolean, of at least `least`."""
     return (
         isinstance(value, numbers.Integral) and not isinstance(value, bool) and bool(value >= least)
     )
 
 
-def check_count(name, value, least=1, most=None):
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Raises ValueError unless `value` is an integer from `least` to `most`."""
     if not is_count(value, least) or (most is not None and value > most):
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"`{name}` must be an integer {allowed}. Received: {name}={value!r}")
 
 
-def check_classes(classes):
+def check_classes(classes: int) -> None:
     """Raises ValueError unless `classes` is an integer of at least 2."""
     if not is_count(classes, least=2):
         raise ValueError(
-            "`classes` must be an integer of at least 2: for one kind of object, count the "
-            f"background as a class of its own. Received: classes={classes}"
+            "`classes` must be an integer of at least 2: for a single kind of object, count the "
+            f"background as a class. Received: classes={classes}"
         )
 
 
-def check_stages(backbone, stages=("stage3", "stage4")):
-    """Raises ValueError unless `backbone` returns a dict of its stages, these among them."""
-    if not isinstance(backbone.output, dict) or not set(stages) <= set(backbone.output):
+def check_stages(stages: Any, required: Iterable[str] = ("stage3", "stage4")) -> None:
+    """Raises ValueError unless `stages` is a dict with at least the required keys."""
+    if not isinstance(stages, Mapping) or not set(required) <= set(stages):
         raise ValueError(
             "`backbone` must be a model from images to a dict with the keys `stage1` to `stage4`, "
-            f"such as `keras_encnet.backbones.ResNet50()`; here it takes {', '.join(stages)}. "
-            f"Received: output={backbone.output}"
+            "such as `keras_encnet.backbones.ResNet50()`; this head requires "
+            f"{', '.join(required)}. Received: output={stages}"
         )
 
 
-def check_one_size(backbone, stages):
-    """Raises ValueError unless `stages` have one height and width."""
-    shapes = backbone.compute_output_shape((1, 64, 64, backbone.input.shape[-1]))
-    sizes = {stage: tuple(shapes[stage][1:3]) for stage in stages}
+def check_one_size(images: keras.KerasTensor, stages: Mapping[str, keras.KerasTensor]) -> None:
+    """Raises ValueError unless the stages have the same height and width."""
+    network = keras.Model(images, dict(stages))
+    shapes = network.compute_output_shape((1, 64, 64, images.shape[-1]))
+    sizes = {stage: tuple(shape[1:3]) for stage, shape in shapes.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(
-            "`lateral=True` joins stages of one size: build the backbone with `output_stride=8`. "
-            f"Received, for an image of 64 x 64: {sizes}"
+            "`lateral=True` joins stages of the same size: build the backbone with "
+            f"`output_stride=8`. Received, for an image of 64 x 64: {sizes}"
         )
 
 
-def check_options(functions, options, own=()):
-    """Raises TypeError for an option that none of `functions` has, or that the caller gives."""
-    known = {
-        name
-        for function in functions
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD and name not in own
-    }
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise TypeError(
-            f"There are no such options, only {sorted(known)}. Received: {', '.join(unknown)}"
-        )
+def check_weights(weights: str | os.PathLike | None, names: Iterable[str] = ()) -> None:
+    """Raises ValueError unless `weights` is None or an existing file.
 
-
-def check_weights(weights, names=()):
-    """Raises ValueError unless `weights` is None or a file that exists."""
+    Args:
+        weights: the argument of a builder.
+        names: the published weights of the network, which the message lists.
+    """
     if weights is not None and not os.path.isfile(weights):
+        published = f": {', '.join(names)}" if names else ", which EncNet50 and EncNet101 have"
         raise ValueError(
-            "The `weights` argument should be None (random initialization), the path of a "
-            "`.weights.h5` file, or the name of published weights"
-            f"{': ' + ', '.join(names) if names else ', which exist for EncNet50 and EncNet101'}. "
-            f"Received: weights={weights!r}"
+            "`weights` must be None (random initialization), the path of a `.weights.h5` file, or "
+            f"the name of published weights{published}. Received: weights={weights!r}"
         )

@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras_encnet.export import export_saved_model
 from tests.fixtures import SMALL_CIFAR
 from training import evaluate
-from training.configs import RECIPES, CIFAR10EncNet16k64d, ClassificationConfig
+from training.configs import RECIPES, ClassificationConfig
+from training.configs.cifar10 import CIFAR10EncNet16k64d
 from training.datasets import cifar
 from training.run import callbacks, fit
 from training.tasks import task_of

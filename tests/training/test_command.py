@@ -9,7 +9,8 @@ from PIL import Image
 import keras_encnet
 from tests.fixtures import SMALL_ENCNET, SMALL_FCN
 from training import cli, train
-from training.configs import RECIPES, ScenesEncNet, ScenesFCN, SegmentationConfig
+from training.configs import RECIPES, SegmentationConfig
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.run import fit
 from training.tasks import segmentation

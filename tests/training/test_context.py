@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_encnet
-from training.configs import ScenesEncNet, ScenesFCN
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.research.receptive_field import receptive_field
 from training.tasks import segmentation

@@ -10,7 +10,8 @@ import pytest
 import keras_encnet
 from keras_encnet.backbones import ResNet
 from training import finetune
-from training.configs import ScenesEncNet, config
+from training.configs import SegmentationConfig
+from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
 from training.tasks import segmentation
 
@@ -136,12 +137,12 @@ def test_a_bare_resnet_of_another_normalization_is_refused(tmp_path):
 
 def test_a_model_that_starts_from_another_loads_no_other_weights(tmp_path):
     options = {"blocks": (1, 1, 1, 1), "width_multiplier": 0.125, "channels": 8}
-    of_scratch = config.SegmentationConfig(backbone_weights=None, **options)
+    of_scratch = SegmentationConfig(backbone_weights=None, **options)
     segmentation.build_model(of_scratch, "abc").save(tmp_path / "other.keras")
     # By default the backbone's weights are those of ImageNet, which this one has none of.
-    started = config.SegmentationConfig(start_from=str(tmp_path / "other.keras"), **options)
+    started = SegmentationConfig(start_from=str(tmp_path / "other.keras"), **options)
     segmentation.build_model(started, "abc")
 
 
 def test_nothing_is_started_from_unless_asked():
-    assert config.SegmentationConfig().start_from is None
+    assert SegmentationConfig().start_from is None

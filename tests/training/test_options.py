@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET
-from training.configs import CIFAR10EncNet16k64d, CIFAR10ResNet64d, ScenesEncNet, ScenesFCN
+from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 from training.run import checkpoints, fit
 from training.tasks.segmentation_callbacks import CheckPixels

@@ -1,24 +1,25 @@
-"""Recipes for Cityscapes: 19 classes, 2,975 images to learn from, 500 to score.
+"""Recipes for Cityscapes: 19 classes, 2,975 images for training, 500 for validation.
 
     python -m training.prepare cityscapes data/cityscapes --manual-dir FOLDER
 
-The paper has no experiment on it. These are the released code's values, at the sizes that its
-author advises. No score of theirs is published: mmsegmentation's networks of the same kind have
-77.94 % (ResNet-50) and 78.55 % (ResNet-101) mean IoU on `val`, single-scale, after 80,000 steps of
-8 crops of 512x1024. Neither was run in full here.
+The paper has no experiment on Cityscapes. These are the values of the official code, at the sizes
+that its author recommends. No score of theirs is published: the corresponding networks of
+mmsegmentation reach 77.94 % (ResNet-50) and 78.55 % (ResNet-101) mean IoU on `val`, single scale,
+after 80,000 steps of 8 crops of 512x1024. Neither recipe was run in full here.
 """
 
 import dataclasses
 
-from training.configs import config
+from training.configs.registry import recipe
+from training.configs.segmentation import SegmentationConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class CityscapesEncNet50Official(config.SegmentationConfig):
-    r"""EncNet50 on Cityscapes with the structure and the values of the released code.
+@recipe("cityscapes_encnet50_official")
+class CityscapesEncNet50Official(SegmentationConfig):
+    r"""EncNet50 on Cityscapes with the structure and values of the official code.
 
-    The rate is that of its script for several machines; the other has 0.004.
-    Cost: 44,400 steps of 16 crops of 768.
+    The learning rate is that of its script for several machines; the other script has 0.004. Cost:
+    44,400 steps of 16 crops of 768x768.
 
         python -m keras_encnet.pytorch.convert resnet50s.zip resnet50s.keras
         python -m training.train cityscapes_encnet50_official \
@@ -29,8 +30,8 @@ class CityscapesEncNet50Official(config.SegmentationConfig):
 
     data: str = "data/cityscapes"
     backbone_weights: str | None = None
-    start_from: str | None = dataclasses.field(kw_only=True)  # required
-    variant: config.Variant = "official"
+    start_from: str | None = dataclasses.field()  # required
+    variant: str = "official"
     epochs: int = 240
     learning_rate: float = 0.01
     head_multiplier: float = 10.0
@@ -39,12 +40,12 @@ class CityscapesEncNet50Official(config.SegmentationConfig):
     rotation: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("cityscapes_encnet101_official")
 class CityscapesEncNet101Official(CityscapesEncNet50Official):
-    r"""EncNet101 on Cityscapes, otherwise as `cityscapes_encnet50_official`, from ResNet-101s.
+    r"""EncNet101 on Cityscapes, otherwise as `cityscapes_encnet50_official`.
 
     python -m training.train cityscapes_encnet101_official \
         --data data/cityscapes --start-from resnet101s.keras
     """
 
-    backbone: config.Backbone = "resnet101"
+    backbone: str = "resnet101"

@@ -1,27 +1,26 @@
 """Recipes for scenes, the generated data set."""
 
-import dataclasses
+from training.configs.registry import recipe
+from training.configs.segmentation import SegmentationConfig
 
-from training.configs import config
 
+@recipe("scenes_encnet")
+class ScenesEncNet(SegmentationConfig):
+    """EncNet on a dilated ResNet with one block per stage, on scenes.
 
-@dataclasses.dataclass(frozen=True)
-class ScenesEncNet(config.SegmentationConfig):
-    """EncNet on a dilated ResNet of one block a stage, on scenes.
-
-    Scenes must keep its size and its borders: only flips augment it. The
-    backbone sees 163 pixels, so that no object's name is within its sight.
+    Scenes must keep their size and borders, so flips are the only augmentation. The receptive
+    field of the backbone is 163 pixels, too small to see the name next to any object.
 
         python -m training.train scenes_encnet
     """
 
     data: str = "scenes"
-    backbone: config.Backbone = "resnet18"
-    blocks: config.Blocks = (1, 1, 1, 1)
+    backbone: str = "resnet18"
+    blocks: tuple[int, int, int, int] | None = (1, 1, 1, 1)
     width_multiplier: float = 0.375
-    channels: int = 64
+    channels: int | None = 64
     backbone_weights: str | None = None
-    stride_on: config.StrideOn = "3x3"
+    stride_on: str | None = "3x3"
     epochs: int = 12
     batch_size: int = 16
     learning_rate: float = 0.05
@@ -31,11 +30,11 @@ class ScenesEncNet(config.SegmentationConfig):
     rotation: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("scenes_fcn")
 class ScenesFCN(ScenesEncNet):
-    """The FCN baseline of `scenes_encnet`: the same but for the head.
+    """The FCN baseline of `scenes_encnet`: only the head differs.
 
     python -m training.train scenes_fcn
     """
 
-    head: config.Head = "fcn"
+    head: str = "fcn"

@@ -5,25 +5,26 @@
     python -m training.finetune voc2012_encnet101 --data data/voc2012 --coco data/coco_voc
     python -m training.submit_voc runs/voc2012_encnet101/3_train/last.keras VOCdevkit/VOC2012
 
-A network learns from COCO (if at all), then from `trainaug`, then from VOC's own `train`; each
-stage starts from the last model of the one before. Expected of EncNet101 by the server, on the test
-images and in multi-scale: 82.9 % mean IoU without COCO, 85.9 % with it. Scores on `val` are
-published nowhere.
+A network is trained on COCO (optionally), then on `trainaug`, then on the `train` split of VOC;
+each stage starts from the last model of the previous one. Expected of EncNet101 on the test images,
+from the server, multi-scale: 82.9 % mean IoU without COCO, 85.9 % with it. Scores on `val` are not
+published.
 
-The paper doesn't state how long it learns from COCO, the size that scaling starts from, the crop or
-a factor for the head's learning rate: 30 epochs, 520, 480 and 10 are the released code's. Its list
-for `trainaug` holds images of `val`; the one here doesn't. None of these recipes was run in full
-here.
+The paper does not state the number of epochs on COCO, the base size of the random scale, the crop
+size or a factor for the learning rate of the head: 30, 520, 480 and 10 are those of the official
+code. Its list for `trainaug` contains images of `val`; the one here does not. None of these recipes
+was run in full here.
 """
 
 import dataclasses
 
-from training.configs import config
+from training.configs.registry import recipe
+from training.configs.segmentation import SegmentationConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class VOC2012EncNet101Aug(config.SegmentationConfig):
-    """EncNet101 on VOC's `trainaug`, the first stage without COCO, as in the paper.
+@recipe("voc2012_encnet101_aug")
+class VOC2012EncNet101Aug(SegmentationConfig):
+    """EncNet101 on `trainaug`, the first stage without COCO, as in the paper.
 
     Cost: 33,050 steps of 16 crops.
 
@@ -32,8 +33,8 @@ class VOC2012EncNet101Aug(config.SegmentationConfig):
 
     data: str = "data/voc2012"
     train_split: str = "trainaug"
-    variant: config.Variant = "paper"
-    backbone: config.Backbone = "resnet101"
+    variant: str = "paper"
+    backbone: str = "resnet101"
     epochs: int = 50
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
@@ -41,12 +42,11 @@ class VOC2012EncNet101Aug(config.SegmentationConfig):
     base_size: int | None = 520
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("voc2012_encnet101_coco")
 class VOC2012EncNet101COCO(VOC2012EncNet101Aug):
-    """EncNet101 on COCO's images of VOC's classes, the stage before `trainaug`.
+    """EncNet101 on the images of COCO with classes of VOC, the stage before `trainaug`.
 
-    Cost: 30 times as many steps as its images, which the paper says are 6.5
-    thousand and others count as 92.5 thousand, fill batches of 16.
+    Cost: 30 epochs. The paper gives the number of images as 6.5 thousand, others as 92.5 thousand.
 
         python -m training.train voc2012_encnet101_coco --data data/coco_voc
     """
@@ -57,11 +57,11 @@ class VOC2012EncNet101COCO(VOC2012EncNet101Aug):
     learning_rate: float = 0.01
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("voc2012_encnet101")
 class VOC2012EncNet101(VOC2012EncNet101Aug):
-    r"""EncNet101 on VOC's own images, the last stage.
+    r"""EncNet101 on the `train` split of VOC, the last stage.
 
-    The rate is that of the author's commands. Cost: 4,550 steps of 16 crops.
+    The learning rate is that of the author's commands. Cost: 4,550 steps of 16 crops.
 
         python -m training.train voc2012_encnet101 --data data/voc2012 \
             --start-from runs/voc2012_encnet101_aug/last.keras
@@ -69,17 +69,17 @@ class VOC2012EncNet101(VOC2012EncNet101Aug):
 
     train_split: str = "train"
     backbone_weights: str | None = None
-    start_from: str | None = dataclasses.field(kw_only=True)  # required
+    start_from: str | None = dataclasses.field()  # required
     learning_rate: float = 0.0001
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("voc2012_encnet101_aug_official")
 class VOC2012EncNet101AugOfficial(VOC2012EncNet101Aug):
-    r"""EncNet101 on `trainaug` with the structure and the values of the released code.
+    r"""EncNet101 on `trainaug` with the structure and values of the official code.
 
-    Differs from `voc2012_encnet101_aug` in the structure (`variant`, with
-    laterals), which starts from the code's own ResNet-101s on ImageNet; in 80
-    epochs; and in that nothing is rotated. Cost: 52,880 steps.
+    Differs from `voc2012_encnet101_aug` in the structure (`variant`, with lateral connections),
+    which starts from the official code's ResNet-101s; in 80 epochs; and in not rotating images.
+    Cost: 52,880 steps.
 
         python -m keras_encnet.pytorch.convert resnet101s.zip resnet101s.keras
         python -m training.train voc2012_encnet101_aug_official \
@@ -87,19 +87,19 @@ class VOC2012EncNet101AugOfficial(VOC2012EncNet101Aug):
     """
 
     backbone_weights: str | None = None
-    start_from: str | None = dataclasses.field(kw_only=True)  # required
-    variant: config.Variant = "official"
+    start_from: str | None = dataclasses.field()  # required
+    variant: str = "official"
     lateral: bool | None = True
     epochs: int = 80
     rotation: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("voc2012_encnet101_coco_official")
 class VOC2012EncNet101COCOOfficial(VOC2012EncNet101AugOfficial):
-    r"""EncNet101 on COCO with the structure and the values of the released code.
+    r"""EncNet101 on COCO with the structure and values of the official code.
 
-    The code has no laterals for COCO and then laterals for VOC, which leaves
-    these layers at random; here all three stages have them.
+    The official code has no lateral connections for COCO but has them for VOC, which leaves these
+    layers with random weights; here all three stages have them.
 
         python -m training.train voc2012_encnet101_coco_official \
             --data data/coco_voc --start-from resnet101s.keras
@@ -111,9 +111,9 @@ class VOC2012EncNet101COCOOfficial(VOC2012EncNet101AugOfficial):
     learning_rate: float = 0.004
 
 
-@dataclasses.dataclass(frozen=True)
+@recipe("voc2012_encnet101_official")
 class VOC2012EncNet101Official(VOC2012EncNet101AugOfficial):
-    r"""EncNet101 on VOC's own images with the structure and the values of the released code.
+    r"""EncNet101 on the `train` split of VOC with the structure and values of the official code.
 
     python -m training.train voc2012_encnet101_official --data data/voc2012 \
         --start-from runs/voc2012_encnet101_aug_official/last.keras

@@ -183,7 +183,7 @@ def deeper(config, weights=None):
             for one that takes none.
     """
     if config.blocks is not None:
-        cli.refuse({"deeper_weights": weights}, "to a backbone that starts at random")
+        cli.refuse({"deeper_weights": weights}, "for a backbone with random weights")
         return {"blocks": tuple(2 * count for count in config.blocks)}
     if config.backbone not in DEEPER:
         raise ValueError(

@@ -16,10 +16,9 @@ import tensorflow as tf
 
 from keras_encnet.layers import FeatureMapAttention
 from training import cli
-from training.configs import RECIPES
-from training.configs.config import SegmentationConfig
+from training.configs import RECIPES, SegmentationConfig
 from training.run import run_folder
-from training.run.fit import changed, check_options, optimizer, set_up
+from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
 
 STEPS = 40
@@ -68,9 +67,9 @@ def follow(config, steps=STEPS):
     Raises:
         ValueError: for a network whose head joins several stages, or an option of no use.
     """
-    check_options(config)
-    devices = {name: getattr(config, name) for name in changed(config, ("strategy", "cpu_devices"))}
-    cli.refuse(devices, "to steps that are taken on one device")
+    config.check()
+    devices = config.changed(("strategy", "cpu_devices"))
+    cli.refuse(devices, "on one device")
     if config.lateral:
         raise ValueError(
             "The gradient is followed to the backbone's last stage, and with `lateral` the head "

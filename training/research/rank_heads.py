@@ -220,11 +220,8 @@ def head_of(config, channels, classes):
     x = keras.Input((None, None, channels), name="features")
     stages = {f"stage{i}": keras.layers.Identity(name=f"stage{i}")(x) for i in range(1, 5)}
     backbone = keras.Model(x, stages)
-    if config.head == "fcn":
-        return keras_encnet.FCN(backbone, classes)
-    names = ("variant", "num_codewords", "channels", "aggregation", "codeword_pooling", "gating")
-    names += ("gate_bias", "auxiliary")
-    return keras_encnet.EncNet(backbone, classes, **{name: getattr(config, name) for name in names})
+    build = {"encnet": keras_encnet.EncNet, "fcn": keras_encnet.FCN}[config.head]
+    return build(backbone, classes, variant=config.variant, **config.structure(config.head))
 
 
 def _endless(xs, ys):

@@ -6,21 +6,8 @@ import keras
 import tensorflow as tf
 
 import keras_encnet
-from training import cli
 from training.run import callbacks, checkpoints, run_folder, strategies
 from training.tasks import task_of
-
-# The ranges of options that nothing else checks; None is in range.
-RANGES = (
-    (("epochs", "batch_size", "learning_rate_batch"), "at least 1", lambda value: value >= 1),
-    (("clip_norm",), "above 0", lambda value: value > 0),
-    (
-        ("learning_rate", "warmup_steps", "head_multiplier", "presence_multiplier", "diagnostics"),
-        "at least 0",
-        lambda value: value >= 0,
-    ),
-    (("average_weights",), "between 0 and 1", lambda value: 0 < value < 1),
-)
 
 
 def train(config, run_dir):
@@ -31,7 +18,7 @@ def train(config, run_dir):
     Returns:
         The trained model and its history, a dict of lists, one value an epoch.
     """
-    check_options(config)
+    config.check()
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
     run_folder.check_free(run_dir, config)
@@ -76,23 +63,6 @@ def train(config, run_dir):
         verbose="auto" if sys.stdout.isatty() else 2,  # a line an epoch in a log
     )
     return model, history
-
-
-def check_options(config):
-    """Raises ValueError if an option is out of range, or given and of no use beside the others."""
-    for names, wanted, fits in RANGES:
-        for name in names:
-            value = getattr(config, name, None)
-            if value is not None and not fits(value):
-                option = name.replace("_", "-")
-                raise ValueError(f"`--{option}` must be {wanted}. Received: {name}={value}")
-    given = {name: getattr(config, name) for name in changed(config, config.idle_options())}
-    cli.refuse(given, "in this recipe, which has no part that takes it")
-
-
-def changed(config, names):
-    """Returns those of these options that aren't the recipe's own."""
-    return [name for name in names if getattr(config, name) != getattr(type(config), name)]
 
 
 def set_up(config):

@@ -1,12 +1,17 @@
 """Segmentation: EncNet or FCN on images and masks."""
 
+import functools
 import sys
+from collections.abc import Sequence
 
 import keras
 
 import keras_encnet
 from keras_encnet.applications import pretrained
+from keras_encnet.backbones import BACKBONES
 from keras_encnet.callbacks import ContextDiagnostics
+from keras_encnet.models.segmentation import on_resnet
+from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.input import segmentation_batches
 from training.input.augmentation import Augmentation
@@ -114,40 +119,24 @@ def open_checked(config, name):
     return split, report.pixel_counts
 
 
-def build_model(config, class_names):
+def build_model(
+    config: SegmentationConfig, class_names: Sequence[str]
+) -> keras_encnet.SegmentationModel:
     """Builds the network of `config` for these classes."""
-    overridden = ("stem", "stride_on", "align_corners", "dropout")
-    parts = keras_encnet.models.variant_parts(
-        config.variant, **{name: getattr(config, name) for name in overridden}
+    build_resnet = functools.partial(
+        BACKBONES[config.backbone], width_multiplier=config.width_multiplier
     )
-    build_backbone = getattr(keras_encnet.backbones, config.backbone.replace("resnet", "ResNet"))
-    backbone = build_backbone(
-        output_stride=config.output_stride,
-        stem=parts["stem"],
-        stride_on=parts["stride_on"],
-        width_multiplier=config.width_multiplier,
-        weights=None if config.start_from is not None else config.backbone_weights,
-        **({"blocks": config.blocks} if config.blocks else {}),
+    if config.blocks is not None:
+        build_resnet = functools.partial(build_resnet, blocks=config.blocks)
+    model = on_resnet(
+        config.head,
+        build_resnet,
+        len(class_names),
+        config.variant,
+        name=config.head,
+        backbone_weights=None if config.start_from is not None else config.backbone_weights,
+        **config.structure(),
     )
-    preprocessing = keras_encnet.backbones.preprocessing_of(parts["stride_on"])
-    if config.head == "fcn":
-        model = keras_encnet.FCN(
-            backbone,
-            len(class_names),
-            auxiliary="fcn" if config.auxiliary == "fcn" else "none",  # it has no context
-            align_corners=parts["align_corners"],
-            dropout=parts["dropout"],
-            preprocessing=preprocessing,
-        )
-    else:
-        names = ("variant", "num_codewords", "channels", "aggregation", "codeword_pooling")
-        names += ("gating", "gate_bias", "auxiliary", "lateral", "align_corners", "dropout")
-        model = keras_encnet.EncNet(
-            backbone,
-            len(class_names),
-            preprocessing=preprocessing,
-            **{name: getattr(config, name) for name in names},
-        )
     model.class_names = class_names
     if config.freeze_backbone_batch_normalization:
         model.freeze_backbone_batch_normalization()

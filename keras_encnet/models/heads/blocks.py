@@ -1,13 +1,19 @@
-"""What the heads of EncNet and FCN share."""
+"""Building blocks that several heads share."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import keras
 from keras import layers
 
 from keras_encnet.layers import BatchNormalization, BilinearUpsampling
 from keras_encnet.utils.numerics import at_least_float32
 
 
-def conv_norm_relu(x, channels, kernel_size, name, dtype=None):
-    """A convolution at stride 1 without bias, batch normalization, ReLU."""
+def conv_norm_relu(
+    x: keras.KerasTensor, channels: int, kernel_size: int, name: str, dtype: Any = None
+) -> keras.KerasTensor:
+    """A convolution of stride 1 without bias, batch normalization, ReLU."""
     x = layers.Conv2D(
         channels, kernel_size, padding="same", use_bias=False, dtype=dtype, name=f"{name}_conv"
     )(x)
@@ -15,16 +21,27 @@ def conv_norm_relu(x, channels, kernel_size, name, dtype=None):
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
-def classify(x, classes, images, dropout, spatial_dropout, align_corners, name):
-    """Dropout, a 1x1 convolution to logits, and these at the size of `images`."""
-    if dropout:
-        drop = layers.SpatialDropout2D if spatial_dropout else layers.Dropout
-        x = drop(dropout, name=f"{name}_dropout")(x)
+def classify(
+    x: keras.KerasTensor,
+    images: keras.KerasTensor,
+    classes: int,
+    options: SimpleNamespace,
+    name: str,
+) -> keras.KerasTensor:
+    """Dropout, a 1x1 convolution to logits, and upsampling to the size of `images`.
+
+    Args:
+        x: features, `(batch, height, width, channels)`.
+        images: `(batch, image_height, image_width, channels)`.
+        classes: number of classes.
+        options: `dropout`, `spatial_dropout` and `align_corners`, see `models.structure`.
+        name: name of the output.
+
+    Returns:
+        float32 logits, `(batch, image_height, image_width, classes)`.
+    """
+    if options.dropout:
+        dropout = layers.SpatialDropout2D if options.spatial_dropout else layers.Dropout
+        x = dropout(options.dropout, name=f"{name}_dropout")(x)
     logits = layers.Conv2D(classes, 1, dtype=at_least_float32(), name=f"{name}_logits")(x)
-    return BilinearUpsampling(align_corners, name=name)(logits, images)
-
-
-def fcn_head(x, classes, images, dropout, spatial_dropout, align_corners, name):
-    """The head of the FCN baseline and of the auxiliary output: a 3x3 convolution, then classes."""
-    x = conv_norm_relu(x, max(1, x.shape[-1] // 4), 3, name=name)
-    return classify(x, classes, images, dropout, spatial_dropout, align_corners, name)
+    return BilinearUpsampling(options.align_corners, name=name)(logits, images)

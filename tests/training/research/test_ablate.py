@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.configs import FolderEncNet50, ScenesEncNet
+from training.configs.folder import FolderEncNet50
+from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
 from training.research import ablate, ablation_report
 
@@ -236,7 +237,7 @@ def test_a_result_from_before_an_option_existed_is_still_of_the_same_experiment(
 
 @pytest.mark.parametrize("option", [{"base_size": 520}, {"deeper_weights": "x.weights.h5"}])
 def test_options_of_parts_that_are_left_out_are_refused(option, tmp_path):
-    with pytest.raises(ValueError, match="would do nothing without the part"):
+    with pytest.raises(ValueError, match="no effect without the part"):
         ablate.main("scenes", "scenes_encnet", tmp_path, parts=("fcn",), **option)
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from training.configs import ScenesEncNet, ScenesFCN
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.research import first_steps
 from training.run.fit import optimizer, set_up
@@ -60,7 +60,7 @@ def test_a_head_that_begins_at_three_stages_is_refused(data):
 
 @pytest.mark.parametrize("option", [{"num_codewords": 5}, {"strategy": "mirrored"}])
 def test_options_of_no_use_are_refused(option):
-    with pytest.raises(ValueError, match="would do nothing"):
+    with pytest.raises(ValueError, match="no effect"):
         first_steps.follow(ScenesFCN(data="nowhere", **option))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from training.configs import ScenesEncNet
+from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
 from training.research import ablate, rank_heads
 from training.run import run_folder

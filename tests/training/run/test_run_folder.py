@@ -10,7 +10,7 @@ from PIL import Image
 import keras_encnet
 from tests.fixtures import SMALL_ENCNET, SMALL_FCN
 from training import evaluate, predict
-from training.configs import ScenesEncNet, ScenesFCN
+from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image, read_mask

@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training.configs import RECIPES, CIFAR10EncNet16k64d, ScenesEncNet
+from training.configs import RECIPES
+from training.configs.cifar10 import CIFAR10EncNet16k64d
+from training.configs.scenes import ScenesEncNet
 from training.datasets import cifar
 from training.input import cifar_batches, folder, segmentation_batches
 from training.run import fit, strategies

@@ -1,0 +1,183 @@
+"""Segmentation models: a backbone, a head, and an auxiliary head for training.
+
+A backbone is a model from images to a dict of features, `stage1` to `stage4`. A head is a function
+from these to a dict of output tensors: write it in a file of `models/heads/` and add it to `HEADS`.
+A neck would be a function from stages to stages, which `assemble` applies before the head.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+
+from keras_encnet.backbones import preprocessing_of
+from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
+from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
+from keras_encnet.models.segmentation_model import SegmentationModel
+from keras_encnet.models.structure import options_of, resolve, takes_options
+from keras_encnet.utils.checks import check_classes, check_stages
+
+HEADS: dict[str, Callable] = {"encnet": encnet_head, "fcn": fcn_head}
+AUXILIARY_HEADS: dict[str, Callable] = {"context": context_auxiliary, "fcn": fcn_auxiliary}
+
+
+@takes_options("encnet")
+def EncNet(
+    backbone: keras.Model,
+    classes: int = 21,
+    weights: str | os.PathLike | None = None,
+    variant: str = "keras_encnet",
+    outputs: str | Sequence[str] | None = None,
+    preprocessing: str = "torch",
+    name: str = "encnet",
+    **options: Any,
+) -> SegmentationModel:
+    """Builds EncNet on any backbone.
+
+    Example:
+
+    >>> from keras_encnet.backbones import ResNet18
+    >>> model = EncNet(ResNet18(), classes=21, channels=128)
+    >>> sorted(model.output)
+    ['presence', 'presence_stage3', 'segmentation']
+
+    Args:
+        backbone: a model from images to a dict of features, `stage1` to
+            `stage4`, such as those of `keras_encnet.backbones`.
+        classes: number of classes, at least 2, without the ignored label.
+        weights: None, or the path of a `.weights.h5` file of the complete
+            model with all the outputs of its variant, from `save_weights`.
+        variant: preset for the options: `"keras_encnet"`, the paper's structure
+            with means inside Encoding, which trains better; `"paper"`;
+            `"official"` (PyTorch-Encoding); or `"mmsegmentation"`.
+        outputs: names of the outputs to keep, all by default. The model
+            computes only what they need.
+        preprocessing: mode of `preprocess_input` that the backbone expects.
+        name: name of the model.
+        **options: structural options, listed below.
+
+    Returns:
+        A `SegmentationModel` from normalized images `(batch, height, width,
+        channels)` to a dict of float32 outputs: `segmentation`, logits
+        `(batch, height, width, classes)`; `presence`, logits `(batch,
+        classes)`; and that of the auxiliary head, `presence_stage3` or
+        `segmentation_stage3`. The logits before upsampling are the output of
+        the layer `segmentation_logits`.
+
+    Raises:
+        ValueError: for an invalid value.
+        TypeError: for an unknown option.
+
+    References:
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3
+    """
+    check_classes(classes)
+    values = resolve(("encnet",), variant, options)
+    model = assemble("encnet", backbone, classes, values, preprocessing, name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model if outputs is None else model.with_outputs(outputs)
+
+
+@takes_options("fcn")
+def FCN(
+    backbone: keras.Model,
+    classes: int = 21,
+    weights: str | os.PathLike | None = None,
+    variant: str = "keras_encnet",
+    preprocessing: str = "torch",
+    name: str = "fcn",
+    **options: Any,
+) -> SegmentationModel:
+    """Builds FCN, the baseline of EncNet: a 3x3 convolution, a 1x1 classifier, upsampling.
+
+    Args:
+        backbone: see `EncNet`.
+        classes: number of classes, at least 2, without the ignored label.
+        weights: None, or the path of a `.weights.h5` file of the complete model.
+        variant: preset for the options, see `EncNet`.
+        preprocessing: mode of `preprocess_input` that the backbone expects.
+        name: name of the model.
+        **options: structural options, listed below.
+
+    Returns:
+        A `SegmentationModel` to a dict of float32 outputs: `segmentation`,
+        logits `(batch, height, width, classes)`, and with `auxiliary="fcn"`
+        `segmentation_stage3`.
+
+    Raises:
+        ValueError: for an invalid value.
+        TypeError: for an unknown option.
+    """
+    check_classes(classes)
+    values = resolve(("fcn",), variant, options)
+    model = assemble("fcn", backbone, classes, values, preprocessing, name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def on_resnet(
+    head: str,
+    build_resnet: Callable[..., keras.Model],
+    classes: int,
+    variant: str,
+    *,
+    name: str,
+    input_shape: tuple[int | None, ...] = (None, None, 3),
+    backbone_weights: str | os.PathLike | None = None,
+    preprocessing: str | None = None,
+    **options: Any,
+) -> SegmentationModel:
+    """Builds a ResNet and a head on it, both with the same variant and options.
+
+    Args:
+        head: a key of `HEADS`.
+        build_resnet: a builder of `keras_encnet.backbones`.
+        classes: number of classes.
+        variant: preset for the options.
+        name: name of the model.
+        input_shape: `(height, width, channels)`; height and width may be None.
+        backbone_weights: weights of the ResNet, see `backbones.ResNet`.
+        preprocessing: the mode that the weights of the ResNet expect by default.
+        **options: structural options of `"resnet"` and of the head.
+
+    Returns:
+        A `SegmentationModel`.
+    """
+    # All checks come first: building the backbone may download weights.
+    check_classes(classes)
+    values = resolve(("resnet", head), variant, options)
+    backbone = build_resnet(
+        input_shape=input_shape,
+        weights=backbone_weights,
+        **{option: values[option] for option in options_of("resnet")},
+    )
+    preprocessing = preprocessing or preprocessing_of(values["stride_on"])
+    return assemble(head, backbone, classes, values, preprocessing, name)
+
+
+def assemble(
+    head: str,
+    backbone: keras.Model,
+    classes: int,
+    values: Mapping[str, Any],
+    preprocessing: str,
+    name: str,
+) -> SegmentationModel:
+    """Puts a head and an auxiliary head on a backbone; `values` are those of `resolve`."""
+    options = SimpleNamespace(**values)
+    images, stages = backbone.input, backbone.output
+    check_stages(stages)
+    tensors = HEADS[head](images, stages, classes, options)
+    if options.auxiliary != "none":
+        tensors |= AUXILIARY_HEADS[options.auxiliary](images, stages, classes, options)
+    return SegmentationModel(
+        images,
+        tensors,
+        name=name,
+        preprocessing=preprocessing,
+        backbone_layers=[layer.name for layer in backbone.layers],
+    )

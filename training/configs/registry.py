@@ -1,0 +1,25 @@
+"""The registry of recipes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar, dataclass_transform
+
+from training.configs.config import Config
+
+Recipe = TypeVar("Recipe", bound=Config)
+RECIPES: dict[str, type[Config]] = {}
+
+
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
+)
+def recipe(name: str) -> Callable[[type[Recipe]], type[Recipe]]:
+    """Decorator: makes a class a frozen data class and registers it as the recipe `name`."""
+
+    def register(cls: type[Recipe]) -> type[Recipe]:
+        if name in RECIPES:
+            raise ValueError(f"There already is a recipe of this name. Received: name={name!r}")
+        RECIPES[name] = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        return RECIPES[name]
+
+    return register

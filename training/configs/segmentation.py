@@ -1,0 +1,144 @@
+"""What the recipes of segmentation have."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from keras_encnet.backbones import BACKBONES
+from keras_encnet.models.segmentation import HEADS
+from keras_encnet.models.structure import (
+    OPTIONS,
+    VARIANTS,
+    Option,
+    options_of,
+    resolve,
+    without_effect,
+)
+from training.configs.config import AtLeast0, Config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Data set and splits."""
+
+    data: str = "scenes"
+    """Folder data set, or `scenes`, which is generated."""
+    train_split: str = "train"
+    """Training split; `train+val` joins two."""
+    val_split: str = "val"
+    """Validation split, which selects the best model."""
+    ignore_class: tuple[int, ...] = (255,)
+    """Labels ignored in loss and metrics."""
+    skip_bad: bool = False
+    """Skip images that fail the check of the data, instead of stopping."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """Head, backbone and initial weights."""
+
+    head: Literal[tuple(HEADS)] = "encnet"  # type: ignore[valid-type]
+    """Decode head."""
+    backbone: Literal[tuple(BACKBONES)] = "resnet50"  # type: ignore[valid-type]
+    """Backbone."""
+    blocks: tuple[int, int, int, int] | None = None
+    """Blocks per stage, by default those of the backbone."""
+    width_multiplier: float = 1.0
+    """Factor of every width of the backbone."""
+    backbone_weights: str | None = "imagenet"
+    """`imagenet` (downloads), the path of a `.weights.h5` file of Keras Applications, or None for
+    random weights."""
+    start_from: str | None = None
+    """A `.keras` file, such as the last model of another run or a converted ResNet, from which
+    weights are copied to the layers that agree in name and shape."""
+    freeze_backbone_batch_normalization: bool = False
+    """Keep the statistics and parameters of the backbone's batch normalization."""
+    variant: Literal[tuple(VARIANTS)] = "keras_encnet"  # type: ignore[valid-type]
+    """Preset for the structural options below."""
+
+
+def _field(option: Option):
+    values = [f"{variant} {value}" for variant, value in option.values.items()]
+    same = len(set(option.values.values())) == 1
+    preset = next(iter(option.values.values())) if same else "by variant: " + ", ".join(values)
+
+    def default(value: str) -> str:
+        return f"(default: {preset if value == 'None' else value})"
+
+    argument = tyro.conf.arg(help=option.help, help_behavior_hint=default)
+    return option.name, Annotated[option.annotation, argument], None
+
+
+# An option of several heads, with other choices for each, is declared for the first one.
+Structure: Any = dataclasses.make_dataclass(
+    "Structure",
+    [_field(o) for o in {option.name: option for option in reversed(OPTIONS)}.values()][::-1],
+    namespace={"__doc__": "Structural options of backbone and head."},
+    frozen=True,
+    kw_only=True,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Weights of the losses, learning rates of single layers, and diagnostics."""
+
+    se_weight: float = 0.2
+    """Weight of the SE-loss on each branch; 0 disables it."""
+    auxiliary_weight: float = 0.2
+    """Weight of the loss of the auxiliary mask on stage 3."""
+    class_weights: tuple[float, ...] | None = None
+    """Weight of each class in the loss. Equal by default."""
+    head_multiplier: Annotated[float, AtLeast0] = 1.0
+    """Factor of the learning rate of the head; 10 in the official code."""
+    presence_multiplier: Annotated[float | None, AtLeast0] = None
+    """Factor of the learning rate of the presence classifiers, by default that of the head."""
+    diagnostics: Annotated[int, AtLeast0] = 16
+    """Number of validation images for the diagnostics of codewords, gates and presence after each
+    epoch, which go to TensorBoard and to warnings; 0 disables them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random crops of the training images."""
+
+    crop_size: tuple[int, int] = (480, 480)
+    """Height and width of the crops."""
+    flip: bool = True
+    """Flip horizontally at random."""
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest random scale."""
+    base_size: int | None = None
+    """Long side that images are resized to before the random scale, by default their own."""
+    rotation: float = 10.0
+    """Largest random rotation in either direction, in degrees."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
+    """A recipe for images and masks."""
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The parts of the network that take structural options."""
+        return "resnet", self.head
+
+    def structure(self, *parts: str) -> dict[str, Any]:
+        """Returns the structural options of these parts, all by default; None: as in the variant.
+
+        Args:
+            *parts: some of `parts`.
+        """
+        return {name: getattr(self, name) for name in options_of(*(parts or self.parts))}
+
+    def idle_options(self) -> set[str]:
+        values = resolve(self.parts, self.variant, self.structure())
+        idle = super().idle_options() | without_effect(self.parts, self.variant, self.structure())
+        if values["auxiliary"] != "fcn":
+            idle.add("auxiliary_weight")
+        if self.head == "fcn":
+            idle |= {"se_weight", "presence_multiplier", "diagnostics"}  # it predicts no presence
+        if self.start_from is not None:
+            idle.add("backbone_weights")
+        return idle
