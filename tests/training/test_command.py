@@ -133,4 +133,4 @@ def test_the_help_lists_every_recipe_in_a_sentence_and_each_tells_the_rest(capsy
     assert "0.001" not in listed
     with pytest.raises(SystemExit):
         train.main(["folder_encnet50", "--help"])
-    assert "frozen, small crops" in " ".join(capsys.readouterr().out.split())
+    assert "frozen batch normalization, small crops" in " ".join(capsys.readouterr().out.split())

@@ -26,8 +26,7 @@ class Schedule:
     learning_rate: Annotated[float, AtLeast0] = 0.001
     """Initial learning rate, for the batch size of the recipe."""
     learning_rate_batch: Annotated[int | None, AtLeast1] = None
-    """Batch size that the learning rate is for, by default that of the recipe. The rate scales
-    linearly with the batch size; to use it as it is, set both to the same value."""
+    """Batch size that the rate is for; it scales linearly. By default that of the recipe."""
     schedule: Literal["poly", "cosine"] = "poly"
     """Decay of the learning rate to 0 over all steps."""
     power: float = 0.9
@@ -41,8 +40,7 @@ class Schedule:
     clip_norm: Annotated[float | None, Positive] = None
     """Maximum global norm of the gradient. Not clipped by default."""
     average_weights: Annotated[float | None, Range(0, 1, open=True)] = None
-    """Evaluate and save exponential moving averages of the weights, with this momentum, such as
-    0.999."""
+    """Momentum of moving averages of the weights to evaluate and save, such as 0.999."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,8 +64,7 @@ class Run:
     run_dir: str | None = None
     """Run folder, by default `runs/RECIPE`."""
     overwrite: bool = False
-    """Start from scratch in a run folder that is in use. By default, the same command resumes an
-    interrupted run."""
+    """Start from scratch in a used run folder. Without it, the command resumes its run."""
     checkpoint_every: int = 500
     """Steps between checkpoints; there is also one at the end of each epoch."""
     keep_checkpoints: int = 2

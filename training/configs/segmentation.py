@@ -47,26 +47,29 @@ class Network:
     width_multiplier: float = 1.0
     """Factor of every width of the backbone."""
     backbone_weights: str | None = "imagenet"
-    """`imagenet` (downloads), the path of a `.weights.h5` file of Keras Applications, or None for
-    random weights."""
+    """`imagenet` (downloads), a `.weights.h5` file of Keras Applications, or None (random)."""
     start_from: str | None = None
-    """A `.keras` file, such as the last model of another run or a converted ResNet, from which
-    weights are copied to the layers that agree in name and shape."""
+    """A `.keras` file; its weights are copied to the layers that agree in name and shape."""
     freeze_backbone_batch_normalization: bool = False
     """Keep the statistics and parameters of the backbone's batch normalization."""
     variant: Literal[tuple(VARIANTS)] = "keras_encnet"  # type: ignore[valid-type]
     """Preset for the structural options below."""
 
 
-def _field(option: Option):
-    values = [f"{variant} {value}" for variant, value in option.values.items()]
-    same = len(set(option.values.values())) == 1
-    preset = next(iter(option.values.values())) if same else "by variant: " + ", ".join(values)
+def _field(option: Option) -> tuple[str, Any, None]:
+    """Returns the name, annotated type and default value of the field for a structural option."""
+    variants: dict[Any, list[str]] = {}
+    for variant, value in option.values.items():
+        variants.setdefault(value, []).append(variant)
+    if len(variants) == 1:
+        preset = f"default: {next(iter(variants))}"
+    else:
+        preset = "; ".join(f"{', '.join(names)}: {value}" for value, names in variants.items())
 
-    def default(value: str) -> str:
-        return f"(default: {preset if value == 'None' else value})"
+    def hint(default: str) -> str:
+        return f"({preset})" if default == "None" else f"(default: {default})"
 
-    argument = tyro.conf.arg(help=option.help, help_behavior_hint=default)
+    argument = tyro.conf.arg(help=option.help, help_behavior_hint=hint)
     return option.name, Annotated[option.annotation, argument], None
 
 
@@ -95,8 +98,7 @@ class Loss:
     presence_multiplier: Annotated[float | None, AtLeast0] = None
     """Factor of the learning rate of the presence classifiers, by default that of the head."""
     diagnostics: Annotated[int, AtLeast0] = 16
-    """Number of validation images for the diagnostics of codewords, gates and presence after each
-    epoch, which go to TensorBoard and to warnings; 0 disables them."""
+    """Number of validation images for diagnostics of codewords and gates; 0 disables them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
