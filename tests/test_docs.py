@@ -1,5 +1,6 @@
 """The documentation: links, commands, code blocks and summarized numbers are valid."""
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_encnet
+from training.configs import RECIPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -59,6 +61,14 @@ def test_commands_exist(page):
     assert [name for name in scripts if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_recipes_and_options_of_training_commands_exist(page):
+    command = r"python -m training\.(?:train|research\.first_steps) ([a-z]\w+)((?:\\\n|[^`\n])*)"
+    for recipe, options in re.findall(command, text_of(page)):
+        fields = {field.name.replace("_", "-") for field in dataclasses.fields(RECIPES[recipe])}
+        assert set(re.findall(r"--([a-z][a-z0-9-]*)", options)) <= fields, options
+
+
 def test_index_lists_every_page():
     linked = set(links_of("docs/index.md"))
     for page in ROOT.glob("docs/**/*.md"):
@@ -77,14 +87,12 @@ def test_results_in_readme_agree_with_the_reports_they_link():
 
 
 def test_table_of_published_weights_is_complete():
-    rows = [
-        line for line in text_of("docs/pretrained.md").splitlines() if line.startswith("| `EncNet")
-    ]
+    rows = re.findall(r"^\| `EncNet.*$", text_of("docs/pretrained.md"), re.MULTILINE)
     published = keras_encnet.pretrained.available()
     assert len(rows) == len(published)
     for row, entry in zip(rows, published, strict=True):
         assert f'`{entry.network}(weights="{entry.weights}")` | {entry.mean_iou} |' in row
-        assert entry.address.rsplit("/", 1)[1] in row
+        assert entry.file_name in row
 
 
 def run_python_of(page):
