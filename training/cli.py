@@ -31,8 +31,9 @@ def choose(
     if arguments and arguments[0] in recipes:
         name, *rest = arguments
         return name, parse(recipes[name], rest, prog and f"{prog} {name}")
-    # Subcommands of tyro serve the list of recipes and the error for an unknown name. As the parser
-    # of all recipes they take TIME instead of TIME, since each of them is built for each call.
+    # tyro's subcommands make the list of recipes and the error for an unknown name. They do not
+    # parse the options: a subcommand has the same text in the list as in its own help, and for a
+    # misspelled option they suggest those of other recipes. Speed is no reason (0.15 s either way).
     choices = [
         Annotated[
             recipe,
