@@ -12,6 +12,7 @@ from keras_encnet.utils.checks import Range
 from training import cli
 
 Precision = Literal["float32", "bfloat16", "float16"]
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 AtLeast0, AtLeast1, Positive = Range(0), Range(1), Range(0, open=True)
 
 
@@ -47,7 +48,7 @@ class Schedule:
 class Devices:
     """Devices, precision and determinism."""
 
-    strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = "auto"
+    strategy: Literal[STRATEGIES] = "auto"  # type: ignore[valid-type]
     """Distribution strategy; auto uses all GPUs of the machine, or the machines in TF_CONFIG."""
     cpu_devices: int = 1
     """Number of logical devices the CPU is split into, to try mirrored without GPUs."""

@@ -10,9 +10,8 @@ import os
 
 import tensorflow as tf
 
+from training.configs.config import STRATEGIES
 from training.input.segmentation_batches import replicas_here
-
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
 def choose(strategy="auto", cpu_devices=1):

@@ -1,0 +1,190 @@
+"""Structural options are stated once: what reads them follows."""
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_encnet import FCN, FCN50, FCN101, EncNet, EncNet50, EncNet101
+from keras_encnet.models.segmentation import AUXILIARY_HEADS, HEADS
+from keras_encnet.models.structure import OPTIONS, VARIANTS, options_of, resolve, without_effect
+
+ROOT = Path(__file__).parents[2]
+ENCNET50 = ("resnet", "encnet")
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: f"{option.name}-{option.parts[0]}")
+def test_declaration_is_complete(option):
+    assert set(option.parts) <= {"resnet", *HEADS}
+    assert list(option.values) == list(VARIANTS)
+    for value in option.values.values():
+        option.check(value)
+    assert option.help.endswith(".")
+    if option.unless is not None:
+        assert option.unless[0] in options_of(*option.parts)
+
+
+def test_every_auxiliary_head_can_be_chosen():
+    assert set(options_of("encnet")["auxiliary"].kind) == {*AUXILIARY_HEADS, "none"}
+
+
+def test_none_means_as_in_the_variant():
+    values = resolve(ENCNET50, "official", {"gating": None, "stem": None, "auxiliary": None})
+    assert values == {name: o.values["official"] for name, o in options_of(*ENCNET50).items()}
+
+
+def test_given_options_replace_those_of_the_variant():
+    values = resolve(ENCNET50, "official", {"gating": "scale", "lateral": True, "gate_bias": 2})
+    assert (values["gating"], values["lateral"], values["gate_bias"]) == ("scale", True, 2)
+    assert values["stem"] == "deep_64"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("gating", "scal", r"one of \('scale', 'residual'\)"),
+        ("output_stride", 4, r"one of \(8, 16, 32\)"),
+        ("lateral", "yes", "True or False"),
+        ("num_codewords", -1, "an integer of at least 0"),
+        ("num_codewords", 2.5, "an integer of at least 0"),
+        ("channels", 0, "an integer of at least 1"),
+        ("dropout", 1.5, "a number from 0 to 1"),
+        ("gate_bias", "open", "a number"),
+        ("gate_bias", float("nan"), "a number"),
+    ],
+)
+def test_invalid_value_raises(name, value, message):
+    with pytest.raises(ValueError, match=f"`{name}` must be {message}. Received: {name}={value!r}"):
+        resolve(ENCNET50, "paper", {name: value})
+
+
+def test_unknown_names_raise():
+    with pytest.raises(ValueError, match="`variant` must be one of .*Received: variant='papr'"):
+        resolve(ENCNET50, "papr", {})
+    with pytest.raises(TypeError, match=r"Unknown options: gatin, stem\. Valid options: aggreg"):
+        resolve(("encnet",), "paper", {"stem": "plain", "gatin": "scale"})
+
+
+def test_options_without_effect_are_those_of_other_parts_or_disabled_by_others():
+    encnet = {"gating", "gate_bias", "channels", "lateral", "num_codewords"}
+    encnet |= {"aggregation", "codeword_pooling"}
+    assert without_effect(("resnet", "fcn"), "paper", {}) == encnet
+    assert without_effect(ENCNET50, "paper", {}) == set()
+    without_codewords = without_effect(ENCNET50, "paper", {"num_codewords": 0, "dropout": 0.0})
+    assert without_codewords == {"aggregation", "codeword_pooling", "spatial_dropout"}
+
+
+@pytest.mark.parametrize(
+    ("build", "parts"),
+    [
+        (EncNet, ("encnet",)),
+        (FCN, ("fcn",)),
+        (EncNet50, ENCNET50),
+        (EncNet101, ENCNET50),
+        (FCN50, ("resnet", "fcn")),
+        (FCN101, ("resnet", "fcn")),
+    ],
+)
+def test_signature_and_documentation_of_a_builder_name_its_options(build, parts):
+    parameters = inspect.signature(build).parameters
+    documentation = inspect.getdoc(build)
+    for name, option in options_of(*parts).items():
+        assert parameters[name].default is None
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert f"{name}: {option.help}" in documentation
+    others = {option.name for option in OPTIONS} - set(options_of(*parts))
+    assert not others & set(parameters)
+
+
+USE_OPTION = """
+import contextlib, inspect, io, json
+import keras_encnet
+from training import train
+from training.configs.scenes import ScenesEncNet
+from training.research.option_table import table
+from training.tasks.segmentation import build_model
+
+def error(build):
+    try:
+        build()
+    except ValueError as problem:
+        return str(problem)
+
+def layers(model):
+    return [layer.name for layer in model.layers]
+
+shown = io.StringIO()
+with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+    train.main(["folder_encnet50", "--help"])
+tiny = keras_encnet.backbones.ResNet((1, 1, 1, 1), False, width_multiplier=0.0625)
+recipe = ScenesEncNet(sharpness="high", width_multiplier=0.0625, channels=8)
+print(json.dumps({
+    "signatures": [
+        "sharpness" in inspect.signature(build).parameters
+        for build in (keras_encnet.EncNet, keras_encnet.EncNet50, keras_encnet.FCN)
+    ],
+    "default": layers(keras_encnet.EncNet(tiny, 3, channels=8)),
+    "encnet": layers(keras_encnet.EncNet(tiny, 3, channels=8, sharpness="high")),
+    "encnet50": layers(keras_encnet.EncNet50(3, backbone_weights=None, sharpness="high")),
+    "recipe": layers(build_model(recipe, "abc")),
+    "invalid": error(lambda: keras_encnet.EncNet50(backbone_weights=None, sharpness="highest")),
+    "without effect": error(ScenesEncNet(head="fcn", sharpness="high").check),
+    "help": shown.getvalue(),
+    "table": table(),
+}))
+"""
+
+
+def test_adding_an_option_touches_its_declaration_and_its_code_only(tmp_path):
+    for package in ("keras_encnet", "training"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    declaration = tmp_path / "keras_encnet" / "models" / "structure.py"
+    _edit(
+        declaration,
+        "OPTIONS = (\n",
+        """OPTIONS = (
+    Option(
+        "sharpness",
+        ("low", "high"),
+        "Sharpness of the head.",
+        _all("low"),
+        ("encnet",),
+    ),
+""",
+    )
+    code = tmp_path / "keras_encnet" / "models" / "heads" / "encnet.py"
+    _edit(code, 'name="head")', 'name=f"head_{options.sharpness}")')
+
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "100"}
+    run = subprocess.run(
+        [sys.executable, "-c", USE_OPTION],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["signatures"] == [True, True, False]
+    assert "head_low_conv" in found["default"]
+    for model in ("encnet", "encnet50", "recipe"):
+        assert "head_high_conv" in found[model]
+    assert found["invalid"] == (
+        "`sharpness` must be one of ('low', 'high'). Received: sharpness='highest'"
+    )
+    assert found["without effect"].startswith("`--sharpness` has no effect in this recipe.")
+    assert "--sharpness {None,low,high}" in found["help"]
+    assert "Sharpness of the head. (default: low)" in found["help"]
+    assert "| `sharpness` " in found["table"]
+
+
+def _edit(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))

@@ -1,0 +1,44 @@
+"""Updates the table of structural options in docs/recipes.md.
+
+python -m training.research.option_table
+"""
+
+from pathlib import Path
+
+import tabulate
+
+from keras_encnet.models.structure import OPTIONS, VARIANTS, Option
+from training import cli
+
+PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
+BEGIN, END = "<!-- option table: begin -->\n", "<!-- option table: end -->\n"
+
+
+def main() -> None:
+    """Updates the table of structural options in docs/recipes.md."""
+    PAGE.write_text(updated(PAGE.read_text()))
+
+
+def updated(page: str) -> str:
+    """Returns the text of the page with the current table between its markers."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table()}\n\n{END}{after}"
+
+
+def table() -> str:
+    """Returns the structural options as a Markdown table, with their values in each variant."""
+    header = ("option", "of", *(f"`{variant}`" for variant in VARIANTS), "meaning")
+    return tabulate.tabulate([_row(option) for option in OPTIONS], header, tablefmt="pipe")
+
+
+def _row(option: Option) -> tuple[str, ...]:
+    values = (str(option.values[variant]) for variant in VARIANTS)
+    meaning = option.help
+    if isinstance(option.kind, tuple):
+        meaning += f" One of {', '.join(map(str, option.kind))}."
+    return f"`{option.name}`", ", ".join(option.parts), *values, meaning
+
+
+if __name__ == "__main__":
+    cli.run(main)
