@@ -1,33 +1,37 @@
-"""The results of an ablation as a table, and as a plot in the shape of the paper's Figure 6.
+"""Table and plots of an ablation; the plots have the form of the paper's Figure 6."""
 
-`training.research.ablate` writes a file a result, named by the row and the seed.
-"""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import tabulate
-
-from keras_encnet.utils.files import atomic_file
+from training.configs import SegmentationConfig
 from training.figures.curves import save_sweeps
-from training.run import run_folder
+from training.research.experiments import SCORES, markdown_table, read_results, write_text
 
-SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
-# The options that are swept, and what the plot calls them.
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+
+# Options that are swept, and their axis labels.
 SWEPT = {
     "se_weight": "weight of the SE-loss",
     "num_codewords": "codewords (0: global average pooling)",
 }
-# The row of EncNet as the recipe has it.
+# Name of the row of EncNet with the options of the recipe.
 FULL = "se_loss"
-# The names of the table's rows, without the sweeps; `se_weight_0` is the encoding alone.
+# Names of the rows of the table, without the sweeps; `se_weight_0` is Encoding without SE-loss.
 TABLE = ("fcn", "se_weight_0", FULL, "deeper", "multi_scale")
 
 
-def write(output, config):
-    """Writes the table, a plot of its rows and one of the sweeps, of all results in a folder."""
-    results = collect(output)
-    with atomic_file(output / "table.md") as temporary:
-        temporary.write_text(table(results))
+def write(output: Path, config: SegmentationConfig) -> None:
+    """Writes the table, a plot of its rows and a plot of the sweeps from all results in a folder.
+
+    Args:
+        output: the folder.
+        config: the recipe that the rows vary.
+    """
+    results = read_results(output)
+    write_text(output / "table.md", table(results))
     rows = {results[name][0]["label"]: results[name] for name in TABLE if name in results}
-    curves = {SWEPT[field]: points for field, points in sweeps(results, config).items()}
+    curves = {SWEPT[option]: points for option, points in sweeps(results, config).items()}
     for file, plotted in (("rows.png", {"": rows}), ("sweeps.png", curves)):
         scores = {
             option: {
@@ -41,62 +45,48 @@ def write(output, config):
             save_sweeps(output / file, scores, list(SCORES.values()))
 
 
-def collect(output):
-    """Returns all results in a folder: a dict from names of rows to lists, one result a seed."""
-    results = {}
-    for path in paths(output):
-        results.setdefault(path.stem.rsplit("-seed", 1)[0], []).append(run_folder.read_json(path))
-    return results
-
-
-def paths(output):
-    """Returns the paths of all results in a folder."""
-    return sorted(output.glob("*-seed*.json"))
-
-
-def table(results):
-    """Returns the results as a Markdown table, a row a network: mean, least and most over seeds."""
-    lines = []
-    for name in sorted(results, key=_place):
+def table(results: Results) -> str:
+    """Returns a Markdown table with one row per network: mean, minimum and maximum over seeds."""
+    rows = []
+    for name in sorted(results, key=_position):
         found = results[name]
-        scores = [_spread(found, score) for score in SCORES]
+        scores = [_spread([100 * result["scores"][score] for result in found]) for score in SCORES]
         minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
-        lines.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
-    header = ("network", *SCORES.values(), "seeds", "minutes a seed")
-    return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
+        rows.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
+    return markdown_table(rows, ("network", *SCORES.values(), "seeds", "minutes per seed"))
 
 
-def _place(name):
-    """Where a row is in the table: those of the paper's first, then each sweep by its values."""
+def _position(name):
+    """Sort key of a row: the paper's rows first, then each sweep by its values."""
     if name in TABLE:
         return 0, TABLE.index(name), 0
-    field, _, value = name.rpartition("_")
-    return 1, field, float(value)
+    option, _, value = name.rpartition("_")
+    return 1, option, float(value)
 
 
-def _spread(found, score):
-    values = [100 * result["scores"][score] for result in found]
+def _spread(values):
     mean = sum(values) / len(values)
     if len(values) == 1:
         return f"{mean:.1f}"
     return f"{mean:.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def sweeps(results, config):
+def sweeps(
+    results: Results, config: SegmentationConfig
+) -> dict[str, dict[float, Sequence[Mapping[str, Any]]]]:
     """Returns the two curves of the paper's Figure 6.
 
     Args:
-        results: as `collect` returns them.
-        config: the recipe, which has the values of the row that changes none.
+        results: results by row, as `training.research.experiments.read_results` returns them.
+        config: the recipe, which has the values of the row without changes.
 
     Returns:
-        Dict from fields to the points of their sweep, a dict from the value to
-        the results at it.
+        For each swept option, the results by the value of the option, in ascending order.
     """
-    curves = {field: {} for field in SWEPT}
+    curves: dict[str, dict[float, Sequence[Mapping[str, Any]]]] = {option: {} for option in SWEPT}
     for name, found in results.items():
         changes = found[0]["changes"]
-        for field, points in curves.items():
-            if name == FULL or list(changes) == [field]:
-                points[changes.get(field, getattr(config, field))] = found
-    return {field: dict(sorted(points.items())) for field, points in curves.items()}
+        for option, points in curves.items():
+            if name == FULL or list(changes) == [option]:
+                points[changes.get(option, getattr(config, option))] = found
+    return {option: dict(sorted(points.items())) for option, points in curves.items()}

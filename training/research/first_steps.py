@@ -1,31 +1,35 @@
-"""Follows the first steps of a training: how far they move the backbone, and which loss does it.
+"""Follow the first steps of a training: how far they move the backbone, and due to which loss.
 
     python -m training.research.first_steps RECIPE [--option value ...]
 
-Takes the recipes and options of `training.train`, on one device, and takes the first `STEPS` steps
-of that very training. A short training lives on the features of its pretrained backbone; a rate
-that is too high for a head at random destroys them within ten steps, and no loss shows it.
+It takes the recipes and options of `training.train` and the first `STEPS` steps of the same
+training, on one device. A short training relies on the features of its pretrained backbone; with a
+learning rate too high for a randomly initialized head, the first ten steps destroy them, and no
+loss shows it.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import tabulate
 import tensorflow as tf
 
+import keras_encnet
 from keras_encnet.layers import FeatureMapAttention
 from training import cli
 from training.configs import RECIPES, SegmentationConfig
+from training.research.experiments import markdown_table
 from training.run import run_folder
 from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
 
 STEPS = 40
-# The steps after which features and gradients are looked at.
-LOOKS = (0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40)
-# A batch that the training comes to much later, if ever, whose features are followed.
-WATCHED_STEP = 1_000_000
+# The steps after which features and gradients are measured.
+MEASURED = (0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40)
+# The step whose batch the drift is measured on: one that a training hardly ever reaches.
+HELD_OUT_STEP = 1_000_000
 COLUMNS = {
     "step": "step",
     "loss": "loss",
@@ -37,44 +41,37 @@ COLUMNS = {
 }
 
 
-def main(arguments=None):
-    """Follows the first steps of the recipe that the command line names."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Follow the first steps of the recipe that the command line names."""
     recipes = {name: kind for name, kind in RECIPES.items() if issubclass(kind, SegmentationConfig)}
     name, config = cli.choose(recipes, arguments, prog="python -m training.research.first_steps")
     output = Path(config.run_dir or f"runs/{name}-first-steps")
     with cli.plain_errors():
-        looks = follow(config)
-        record = {"config": run_folder.describe(config), "looks": looks}
+        measurements = follow(config, STEPS)
+        record = {"config": run_folder.describe(config), "measurements": measurements}
         record["environment"] = run_folder.environment()
         run_folder.write_json(output / "first_steps.json", record)
-        print(f"{table(looks)}written to {output}")
+        print(f"{table(measurements)}Results written to {output}")
 
 
-def follow(config, steps=STEPS):
-    """Takes the first steps of a training and looks at its features and gradients.
+def follow(config: SegmentationConfig, steps: int) -> list[dict[str, float]]:
+    """Takes the first steps of a training and measures features and gradients.
 
     Args:
-        config: a `SegmentationConfig`.
-        steps: how many.
+        config: the recipe.
+        steps: number of steps.
 
     Returns:
-        A list of dicts, one a look: `step`, the number of steps taken; `loss` and
-        `pixel_accuracy` of the batch that comes next; `drift`, the distance of the backbone's
-        features from what they were, over their norm; and the norms of the gradient that reaches
-        these features from the loss of the segmentation by way of the `classifier`, by way of the
-        `gates`, and from the SE-loss on the `presence` branch. FCN has the first alone.
+        One dict per measurement: `step`, the number of steps taken; `loss` and `pixel_accuracy` of
+        the next batch; `drift`, the distance of the backbone's features from the initial ones,
+        divided by their norm; and the norms of the gradient at these features: of the segmentation
+        loss through the `classifier` and through the `gates`, and of the SE-loss through the
+        `presence` branch. An FCN has the first of these only.
 
     Raises:
-        ValueError: for a network whose head joins several stages, or an option of no use.
+        ValueError: if the head uses several stages, or if an option has no effect.
     """
-    config.check()
-    devices = config.changed(("strategy", "cpu_devices"))
-    cli.refuse(devices, "on one device")
-    if config.lateral:
-        raise ValueError(
-            "The gradient is followed to the backbone's last stage, and with `lateral` the head "
-            f"begins at three: give `--lateral False`. Received: lateral={config.lateral}"
-        )
+    _check(config)
     set_up(config)
     task = Segmentation(config)
     model = task.build_model()
@@ -83,80 +80,119 @@ def follow(config, steps=STEPS):
         optimizer(config, task.steps_per_epoch * config.epochs, task.multipliers(model)),
         **objectives,
     )
-    features = keras.Model(model.input, _features(model))
-    watched, _ = next(iter(task.train_batches(model, WATCHED_STEP)))
-    of_watched = tf.function(lambda: tf.cast(features(watched, training=False), tf.float32))
-    start, gradients = of_watched(), _gradients(model, features, objectives)
-    looks = []
+    held_out, _ = next(iter(task.train_batches(model, HELD_OUT_STEP)))
+    probe = Probe(model, objectives, held_out)
+    measurements = []
     for step, batch in zip(range(steps + 1), task.train_batches(model), strict=False):
-        if step in LOOKS:
-            drift = tf.norm(of_watched() - start) / tf.norm(start)
-            # Statistics and seeds of dropout move by that; the training is to go on as if alone.
-            kept = [(v, v.numpy()) for v in model.variables if not v.trainable]
-            norms = {name: float(norm) for name, norm in gradients(*batch).items()}
-            for variable, value in kept:
-                variable.assign(value)
+        measured = probe.measure(*batch) if step in MEASURED else None
         model.reset_metrics()
         logs = model.train_on_batch(*batch, return_dict=True)
-        if step in LOOKS:
+        if measured:
             scores = {name: float(logs[name]) for name in ("loss", "pixel_accuracy")}
-            looks.append({"step": step, **scores, "drift": float(drift), **norms})
-    return looks
+            measurements.append({"step": step, **scores, **measured})
+    return measurements
 
 
-def _features(model):
-    """The backbone's last tensor, which the head begins at."""
-    return model.get_layer(model.backbone_layers[-1]).output
+def _check(config):
+    config.check()
+    cli.refuse(config.changed(("strategy", "cpu_devices")), "on one device")
+    if config.lateral:
+        raise ValueError(
+            "Gradients are measured at the last stage of the backbone, but with `lateral` the head "
+            f"uses three stages: add `--lateral False`. Received: lateral={config.lateral}"
+        )
 
 
-def _gradients(model, features, objectives):
-    """Returns a function from a batch to the norms of the gradients that reach the features."""
-    outputs = {
-        name: model.output[name] for name in {"segmentation", "presence"} & set(model.output)
-    }
-    attention = [layer for layer in model.layers if isinstance(layer, FeatureMapAttention)]
-    if attention:
-        x, code = attention[0].input
-        to_x = keras.Model(features.output, x)
-        to_code = keras.Model(x, code)
-        to_outputs = keras.Model([x, code, model.input], outputs)
-    else:
-        to_outputs = keras.Model([features.output, model.input], outputs)
+class Probe:
+    """Measures the drift of a backbone's features and the gradients that reach them.
+
+    Args:
+        model: the model in training.
+        objectives: its losses and their weights, as `keras_encnet.objectives` returns them.
+        held_out: a batch of images to measure the drift on.
+    """
+
+    def __init__(
+        self,
+        model: keras_encnet.SegmentationModel,
+        objectives: Mapping[str, Any],
+        held_out: tf.Tensor,
+    ):
+        self.model = model
+        features = keras.Model(model.input, model.get_layer(model.backbone_layers[-1]).output)
+        losses = _losses(model, features.output, objectives)
+
+        @tf.function
+        def held_out_features():
+            return tf.cast(features(held_out, training=False), tf.float32)
+
+        @tf.function
+        def norms(images, masks):
+            x = features(images, training=False)
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                values = losses(x, images, masks)
+            gradients = {name: tape.gradient(value, x) for name, value in values.items()}
+            return {name: tf.norm(tf.cast(value, tf.float32)) for name, value in gradients.items()}
+
+        self._held_out_features, self._norms = held_out_features, norms
+        self._start = held_out_features()
+
+    def measure(self, images: tf.Tensor, masks: tf.Tensor) -> dict[str, float]:
+        """Returns the drift since the probe was made, and the norms of the gradients."""
+        drift = tf.norm(self._held_out_features() - self._start) / tf.norm(self._start)
+        # Measuring changes moving statistics and seeds of dropout; training must not notice.
+        state = [(v, v.numpy()) for v in self.model.variables if not v.trainable]
+        norms = {name: float(norm) for name, norm in self._norms(images, masks).items()}
+        for variable, value in state:
+            variable.assign(value)
+        return {"drift": float(drift), **norms}
+
+
+def _losses(
+    model: keras_encnet.SegmentationModel, features: Any, objectives: Mapping[str, Any]
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Returns a function from features, images and masks to losses by the way they take."""
+    names = {"segmentation", "presence"} & set(model.output)
+    outputs = {name: model.output[name] for name in names}
 
     def loss(name, masks, logits):
-        return objectives["loss_weights"][name] * objectives["loss"][name](masks, logits)
+        return objectives["loss_weights"][name] * objectives["loss"][name](masks, logits[name])
 
-    @tf.function
-    def norms(images, masks):
-        watched = features(images, training=False)
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(watched)
-            if attention:
-                x = to_x(watched, training=True)
-                code = to_code(x, training=True)
-                direct = to_outputs([x, tf.stop_gradient(code), images], training=True)
-                gated = to_outputs([tf.stop_gradient(x), code, images], training=True)
-                losses = {
-                    "classifier": loss("segmentation", masks, direct["segmentation"]),
-                    "gates": loss("segmentation", masks, gated["segmentation"]),
-                }
-                losses["presence"] = loss("presence", masks, gated["presence"])
-            else:
-                answer = to_outputs([watched, images], training=True)
-                losses = {"classifier": loss("segmentation", masks, answer["segmentation"])}
-        found = {name: tape.gradient(value, watched) for name, value in losses.items()}
-        return {name: tf.norm(tf.cast(value, tf.float32)) for name, value in found.items()}
+    attention = [layer for layer in model.layers if isinstance(layer, FeatureMapAttention)]
+    if not attention:
+        to_outputs = keras.Model([features, model.input], outputs)
 
-    return norms
+        def fcn_losses(x, images, masks):
+            return {
+                "classifier": loss("segmentation", masks, to_outputs([x, images], training=True))
+            }
+
+        return fcn_losses
+
+    reduced, code = attention[0].input
+    to_reduced, to_code = keras.Model(features, reduced), keras.Model(reduced, code)
+    to_outputs = keras.Model([reduced, code, model.input], outputs)
+
+    def encnet_losses(x, images, masks):
+        x = to_reduced(x, training=True)
+        code = to_code(x, training=True)
+        direct = to_outputs([x, tf.stop_gradient(code), images], training=True)
+        gated = to_outputs([tf.stop_gradient(x), code, images], training=True)
+        return {
+            "classifier": loss("segmentation", masks, direct),
+            "gates": loss("segmentation", masks, gated),
+            "presence": loss("presence", masks, gated),
+        }
+
+    return encnet_losses
 
 
-def table(looks):
-    """Returns the looks as a Markdown table."""
-    columns = {key: title for key, title in COLUMNS.items() if key in looks[0]}
-    rows = [[_text(key, look[key]) for key in columns] for look in looks]
-    return (
-        tabulate.tabulate(rows, columns.values(), tablefmt="github", disable_numparse=True) + "\n"
-    )
+def table(measurements: Sequence[Mapping[str, float]]) -> str:
+    """Returns the measurements as a Markdown table."""
+    columns = {key: title for key, title in COLUMNS.items() if key in measurements[0]}
+    rows = [[_text(key, values[key]) for key in columns] for values in measurements]
+    return markdown_table(rows, list(columns.values()))
 
 
 def _text(key, value):

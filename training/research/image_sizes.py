@@ -1,22 +1,25 @@
-"""Scores one model on images that are smaller or larger than those it learned from.
+"""Score one model on images that are smaller or larger than those it was trained on.
 
     python -m training.research.image_sizes RUN --data FOLDER --multi-scale
 
-The images are resized before the model sees them and its answer is resized back, so that the
-pixels of the masks as they are count, once each, at every size.
+Images are resized before the model sees them and its logits are resized back, so that at every size
+each pixel of the original mask counts once.
 """
 
 import dataclasses
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import tabulate
 from tyro.conf import OmitArgPrefixes
 
+import keras_encnet
 from keras_encnet.layers import Encoding
-from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.datasets.segmentation_data import open_split
+from training.input.folder import Split
+from training.research.experiments import markdown_table, write_text
 from training.run import run_folder, trained_models
 from training.tasks.multi_scale import MultiScaleOptions
 from training.tasks.segmentation_scores import (
@@ -37,65 +40,81 @@ def main(
     sums: int | None = None,
     multi_scale: OmitArgPrefixes[MultiScaleOptions] = MultiScaleOptions(),
     output: Path | None = None,
-):
-    """Scores one model on images of several sizes.
+) -> None:
+    """Score one model on images of several sizes.
 
     Args:
-        model: a run folder, whose best model is meant, or a `.keras` file.
-        data: a folder data set, or `scenes`; by default what the run was trained on.
-        split: such as `test` or `train+val`.
-        sizes: factors of height and width.
-        every: score every n-th image, from the first.
-        ignore_class: the labels that count nowhere; those of the run, or 255, by default.
-        sums: also score the model as if its codes were sums over pixels, learned on feature maps of
-            so many pixels: 576 for crops of 192 at output stride 8.
-        multi_scale: Evaluation at several scales, as published scores were measured.
-        output: folder of the results; `image-sizes-<split>` in the run folder, or beside the model,
-            by default.
+        model: Run folder, for its best model, or `.keras` file.
+        data: Folder data set or `scenes`. By default the data that the model was trained on.
+        split: Split to score, such as `test` or `train+val`.
+        sizes: Factors of height and width.
+        every: Score every n-th image, starting with the first.
+        ignore_class: Labels ignored in all scores. By default as in training.
+        sums: Also score the model as if its codes were sums over pixels, trained on feature maps of
+            this many pixels: 576 for crops of 192 at output stride 8.
+        multi_scale: Evaluation at several scales, in addition.
+        output: Folder of the results. By default `image-sizes-SPLIT` next to the model.
     """
     if not all(size > 0 for size in sizes):
-        raise ValueError(f"`sizes` must be above 0. Received: sizes={sizes}")
+        raise ValueError(f"`sizes` must be greater than 0. Received: sizes={sizes}")
     path = trained_models.find_model(model)
     data = data or trained_models.data_of_run(path)
-    ignore_class = (
-        ignore_class_of(trained_models.run_of(path)) if ignore_class is None else ignore_class
-    )
     images = open_split(data, split)
     network = trained_models.load_model(path)
     trained_models.check_classes(network, images, path, data)
     images = every_nth(images, every)
-    networks = {"as it is": network}
+    networks = {"unchanged": network}
     if sums is not None:
         networks["sums"] = with_sums(network, sums)
+    if ignore_class is None:
+        ignore_class = ignore_class_of(trained_models.run_of(path))
     segmenter = multi_scale.segmenter(network)
-    results = []
-    for size in sizes:
-        for name, scored in networks.items():
-            begun = time.monotonic()
-            metric, presence = evaluate(scored, images, ignore_class, size=size)
-            results.append(_result(size, name, begun, report(metric, images.class_names, presence)))
-        if segmenter is not None:
-            begun = time.monotonic()
-            metric = evaluate_multi_scale(segmenter, images, ignore_class, size=size)
-            results.append(_result(size, "multi-scale", begun, report(metric, images.class_names)))
+    results = list(score(networks, segmenter, images, sizes, ignore_class))
     output = output or path.parent / f"image-sizes-{split}"
-    record = {"data": Path(data).name, "split": split, "images": len(images), "sums": sums}
-    record |= {
-        "multi_scale": multi_scale.settings(),
-        "results": results,
-        "environment": run_folder.environment(),
+    record: dict[str, Any] = {
+        "data": Path(data).name,
+        "split": split,
+        "images": len(images),
+        "sums": sums,
     }
+    record |= {"multi_scale": multi_scale.settings(), "results": results}
+    record["environment"] = run_folder.environment()
     run_folder.write_json(output / "scores.json", record)
-    with atomic_file(output / "table.md") as temporary:
-        temporary.write_text(table(results))
-    print(f"{table(results)}written to {output}")
+    write_text(output / "table.md", table(results))
+    print(f"{table(results)}Results written to {output}")
 
 
-def every_nth(split, n):
-    """Returns every n-th image of a `Split`, from the first.
+def score(
+    networks: Mapping[str, keras_encnet.SegmentationModel],
+    segmenter: keras_encnet.MultiScaleSegmenter | None,
+    images: Split,
+    sizes: Sequence[float],
+    ignore_class: Sequence[int],
+) -> Iterator[dict[str, Any]]:
+    """Yields the result of each network, and of the segmenter if there is one, at each size.
+
+    A result has the `size`, the name of the `model`, the `seconds` it took and the `scores`.
+    """
+    for size in sizes:
+        for name, network in networks.items():
+            start = time.monotonic()
+            metric, presence = evaluate(network, images, ignore_class, size=size)
+            scores = report(metric, images.class_names, presence)
+            seconds = time.monotonic() - start
+            yield {"size": size, "model": name, "seconds": seconds, "scores": scores}
+        if segmenter is not None:
+            start = time.monotonic()
+            metric = evaluate_multi_scale(segmenter, images, ignore_class, size=size)
+            scores = report(metric, images.class_names)
+            seconds = time.monotonic() - start
+            yield {"size": size, "model": "multi-scale", "seconds": seconds, "scores": scores}
+
+
+def every_nth(split: Split, n: int) -> Split:
+    """Returns every n-th image of a split, starting with the first.
 
     Raises:
-        ValueError: unless `n` is at least 1.
+        ValueError: if `n` is less than 1.
     """
     if n < 1:
         raise ValueError(f"`every` must be at least 1. Received: every={n}")
@@ -103,24 +122,24 @@ def every_nth(split, n):
     return dataclasses.replace(split, **{field: getattr(split, field)[::n] for field in fields})
 
 
-def with_sums(model, pixels):
-    """Returns the model whose codes are sums over pixels, and else what `model` is.
+def with_sums(model: keras_encnet.SegmentationModel, pixels: int) -> keras_encnet.SegmentationModel:
+    """Returns a copy of a model whose codes are sums over pixels instead of means.
 
-    Batch normalization takes the factor between sum and mean out again, as it would have learned
-    to. So the two agree where a feature map has `pixels` pixels, and differ elsewhere.
+    Batch normalization divides by the factor between sum and mean, as it would have learned to. So
+    the two models agree where a feature map has `pixels` pixels, and differ elsewhere.
 
     Args:
         model: an EncNet with `aggregation="mean"`.
-        pixels: of the feature maps of its crops.
+        pixels: number of pixels of a feature map in training.
 
     Raises:
-        ValueError: for a model without codewords, or whose codes are sums already, and for
-            `pixels` below 1.
+        ValueError: if the model has no codewords or its codes are sums already, or if `pixels` is
+            less than 1.
     """
     encodings = [layer for layer in model.layers if isinstance(layer, Encoding)]
     if not encodings or not all(layer.aggregation == "mean" for layer in encodings) or pixels < 1:
         raise ValueError(
-            "Expected an EncNet whose codes are means, and at least one pixel. "
+            "Sums require an EncNet whose codes are means, and at least one pixel. "
             f"Received: model={model.name!r}, pixels={pixels}"
         )
     config = model.get_config()
@@ -131,7 +150,7 @@ def with_sums(model, pixels):
     summed = type(model).from_config(config)
     summed.set_weights(model.get_weights())
     for layer in encodings:
-        # Distances were means over channels, and the factors take that in.
+        # Distances were means over channels; the smoothing factors absorb that.
         scale = summed.get_layer(layer.name).scale
         scale.assign(layer.scale / layer.codewords.shape[1])
         norm = summed.get_layer(layer.name.replace("_encoding", "_bn"))
@@ -141,33 +160,23 @@ def with_sums(model, pixels):
     return summed
 
 
-def _result(size, name, begun, scores):
-    return {
-        "size": size,
-        "answer": name,
-        "seconds": time.monotonic() - begun,
-        "scores": scores,
-    }
-
-
-def table(results):
+def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Returns the results as a Markdown table."""
-    lines = []
+    rows = []
     for result in results:
         scores = result["scores"]
         presence = scores.get("presence")
-        lines.append(
+        rows.append(
             (
                 f"{result['size']:g}",
-                result["answer"],
+                result["model"],
                 f"{100 * scores['pixel_accuracy']:.1f}",
                 f"{100 * scores['mean_iou']:.1f}",
                 f"{100 * presence['average_precision']:.1f}" if presence else "",
                 f"{presence['se_loss']:.3f}" if presence else "",
             )
         )
-    header = ("size", "answer", "pixAcc %", "mIoU %", "presence AP %", "SE-loss")
-    return tabulate.tabulate(lines, header, tablefmt="github", disable_numparse=True) + "\n"
+    return markdown_table(rows, ("size", "model", "pixAcc %", "mIoU %", "presence AP %", "SE-loss"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`training.research.image_sizes` scores one model at several sizes, each pixel of a mask once."""
+"""Tests of `training.research.image_sizes`."""
 
 import numpy as np
 import pytest
@@ -25,18 +25,18 @@ def model(tiny_backbone, randomize):
     )
 
 
-def test_sums_answer_as_means_do_on_maps_of_their_own_size_alone(model):
+def test_sums_equal_means_only_on_feature_maps_of_the_given_size(model):
     summed = image_sizes.with_sums(model, pixels=8 * 8)  # output stride 8
     images = np.random.default_rng(0).normal(size=(1, 128, 128, 3)).astype("float32")
     crop = images[:, :64, :64]
-    expected, answer = model(crop), summed(crop)
+    expected, found = model(crop), summed(crop)
     for name, logits in expected.items():
-        np.testing.assert_allclose(answer[name], logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[name], logits, rtol=1e-4, atol=1e-4)
     larger = np.abs(summed(images)["presence"] - model(images)["presence"])
     assert larger.max() > 0.01
 
 
-def test_sums_are_refused_where_codes_are_no_means(tiny_backbone):
+def test_sums_require_codes_that_are_means(tiny_backbone):
     paper = keras_encnet.EncNet(tiny_backbone(), 3, channels=8, variant="paper")
     for network in (paper, keras_encnet.FCN(tiny_backbone(), 3)):
         with pytest.raises(ValueError, match="codes are means"):
@@ -57,7 +57,7 @@ def test_each_labeled_pixel_counts_once_at_every_size(model, data):
             np.testing.assert_array_equal(counted, expected)
 
 
-def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatch, capsys):
+def test_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatch, capsys):
     model.save(tmp_path / "best.keras")
     options = ["--data", str(data), "--sizes", "0.5", "1", "--every", "2", "--sums", "64"]
     options += ["--multi-scale", "--base-size", "52", "--crop-size", "48"]
@@ -65,8 +65,8 @@ def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatc
     cli.run(image_sizes.main)
     found = run_folder.read_json(tmp_path / "image-sizes-test" / "scores.json")
     assert found["images"] == 2
-    answers = [(result["size"], result["answer"]) for result in found["results"]]
-    assert answers == [(s, a) for s in (0.5, 1) for a in ("as it is", "sums", "multi-scale")]
+    models = [(result["size"], result["model"]) for result in found["results"]]
+    assert models == [(s, a) for s in (0.5, 1) for a in ("unchanged", "sums", "multi-scale")]
     at_own_size = segmentation_scores.evaluate(
         model, image_sizes.every_nth(folder.read_split(data, "test"), 2)
     )[0].result()
@@ -79,7 +79,7 @@ def test_the_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0)])
-def test_bad_options_are_named(option, value, model, data, tmp_path):
+def test_invalid_options_raise(option, value, model, data, tmp_path):
     model.save(tmp_path / "best.keras")
     with pytest.raises(ValueError, match=str(np.ravel(value)[0])):
         image_sizes.main(tmp_path, str(data), **{option: value})

@@ -1,4 +1,4 @@
-"""The proxy trains each head once, on the features of the recipe's own crops."""
+"""Tests of `training.research.rank_heads`."""
 
 import dataclasses
 
@@ -7,16 +7,16 @@ import pytest
 
 from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
-from training.research import ablate, rank_heads
+from training.research import backbone_features, experiments, rank_heads
 from training.run import run_folder
 from training.tasks.segmentation import Segmentation
 
-CHOICES = ("FCN", "released code", "the recipe")
+HEADS = ("FCN", "official code", "the recipe")
 
 
 @dataclasses.dataclass(frozen=True)
 class Small(ScenesEncNet):
-    """Scenes in the smallest form."""
+    """A recipe that trains within seconds."""
 
     width_multiplier: float = 0.125
     channels: int = 8
@@ -33,12 +33,10 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ranked(data, tmp_path_factory):
-    output = tmp_path_factory.mktemp("proxy")
+    output = tmp_path_factory.mktemp("rank_heads")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(ablate.RECIPES, "scenes_encnet", Small)
-        monkeypatch.setattr(
-            rank_heads, "CHOICES", {name: rank_heads.CHOICES[name] for name in CHOICES}
-        )
+        monkeypatch.setitem(experiments.RECIPES, "scenes_encnet", Small)
+        monkeypatch.setattr(rank_heads, "HEADS", {name: rank_heads.HEADS[name] for name in HEADS})
         rank_heads.main(str(data), "scenes_encnet", output)
         files = {path: path.read_bytes() for path in output.glob("*.json")}
         rank_heads.main(str(data), "scenes_encnet", output)
@@ -46,27 +44,27 @@ def ranked(data, tmp_path_factory):
     return output
 
 
-def test_each_choice_has_its_scores_and_diagnostics(ranked):
+def test_each_head_has_scores_and_diagnostics(ranked):
     results = {r["choice"]: r for r in map(run_folder.read_json, ranked.glob("*-seed0.json"))}
-    assert set(results) == set(CHOICES)
+    assert set(results) == set(HEADS)
     for name, result in results.items():
         assert 0 <= result["scores"]["mean_iou"] <= 1
         assert len(result["val_mean_iou"]) == 2
         assert ("presence" in result["scores"]) == (name != "FCN")
-        steps = [look["step"] for look in result["diagnostics"]]
+        steps = [values["step"] for values in result["diagnostics"]]
         assert steps == ([] if name == "FCN" else [2, 4])
     lines = (ranked / "table.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == list(CHOICES)
+    assert [line.split("|")[1].strip() for line in lines[2:]] == list(HEADS)
     assert (ranked / "diagnostics.png").stat().st_size > 10_000
 
 
-def test_features_are_those_of_the_recipes_own_crops_and_of_the_whole_images(data, ranked):
+def test_features_cover_the_training_crops_and_full_images(data, ranked):
     config = dataclasses.replace(Small(data=str(data)), val_split="test", output_stride=16)
-    (xs, ys), images, classes = rank_heads.features(config, ranked / "features.npz")
+    (xs, ys), images, classes = backbone_features.features(config, ranked / "features.npz")
     assert (xs.shape, ys.shape) == ((4, 2, 4, 14, 64), (4, 2, 4, 14))
     assert (classes, len(images)) == (len(scenes.CLASSES), 2)
     _, masks = next(iter(Segmentation(config).train_batches(fake_model(), 2)))
-    # The pixel in the middle of each place of the features, or next to it.
+    # The pixel in the center of each feature cell, or one of its neighbors.
     near = [masks[:, 7 + i :: 16, 7 + j :: 16].numpy() for i in (0, 1) for j in (0, 1)]
     assert np.mean(np.any([ys[2] == found for found in near], 0)) == 1
 
@@ -75,14 +73,14 @@ def fake_model():
     return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
 
 
-def test_an_unknown_recipe_and_a_folder_of_other_features_are_refused(data, ranked, tmp_path):
+def test_unknown_recipe_and_features_of_another_experiment_raise(data, ranked, tmp_path):
     with pytest.raises(ValueError, match="`recipe` must be one of.*Received: recipe='scenes_fcn'"):
         rank_heads.main(str(data), "scenes_fcn", tmp_path)
     with pytest.raises(FileExistsError, match="another experiment, with .*Received: "):
-        rank_heads.main(str(data), "scenes_encnet", ranked)  # the recipe in its own size
+        rank_heads.main(str(data), "scenes_encnet", ranked)  # the recipe at its full size
 
 
-def test_data_that_is_not_there_leaves_nothing_behind(tmp_path):
+def test_missing_data_leaves_no_files(tmp_path):
     with pytest.raises(OSError, match="Received: root='nowhere'"):
         rank_heads.main("nowhere", "scenes_encnet", tmp_path)
     assert not list(tmp_path.iterdir())
