@@ -221,7 +221,7 @@ def rows_of(
 
 def _row(config, option, value):
     """Returns the row that sets one option; for the recipe's own value, the row of EncNet."""
-    if value == getattr(config, option):
+    if value == experiments.option_value(config, option):
         return FULL
     label = f"SE-loss times {value:g}" if option == "se_weight" else f"{value} codewords"
     if option == "se_weight" and value == 0:
@@ -272,7 +272,7 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
 
 
 def score_multi_scale(
-    run_dir: Path, split: Split, ignore_class: tuple[int, ...], sizes: dict[str, int]
+    run_dir: Path, split: Split, ignore_class: tuple[int, ...], sizes: dict[str, Any]
 ) -> dict[str, Any]:
     """Scores the last model of a run at several scales; returns `scores` and `seconds`."""
     start = time.monotonic()

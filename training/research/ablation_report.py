@@ -6,7 +6,13 @@ from typing import Any
 
 from training.configs import SegmentationConfig
 from training.figures.curves import save_sweeps
-from training.research.experiments import SCORES, markdown_table, read_results, write_text
+from training.research.experiments import (
+    SCORES,
+    markdown_table,
+    option_value,
+    read_results,
+    write_text,
+)
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -88,5 +94,5 @@ def sweeps(
         changes = found[0]["changes"]
         for option, points in curves.items():
             if name == FULL or list(changes) == [option]:
-                points[changes.get(option, getattr(config, option))] = found
+                points[changes.get(option, option_value(config, option))] = found
     return {option: dict(sorted(points.items())) for option, points in curves.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import tabulate
 
+from keras_encnet.models.structure import resolve
 from keras_encnet.utils.files import atomic_file
 from training.configs import RECIPES, Config, SegmentationConfig
 from training.run import run_folder
@@ -31,11 +32,11 @@ def encnet_recipe(name: str, data: str | None = None, **options: Any) -> Segment
     names = [name for name, recipe in RECIPES.items() if _can_be_varied(recipe)]
     if name not in names:
         raise ValueError(f"`recipe` must be one of {names}. Received: recipe={name!r}")
-    recipe = RECIPES[name]
+    recipe: Any = RECIPES[name]
     if data is None and "data" in _required(recipe):
         raise ValueError(f"This recipe requires data: add `--data`. Received: recipe={name!r}")
-    options = {"data": data, **options}
-    return recipe(**{key: value for key, value in options.items() if value is not None})
+    given = {"data": data, **options}
+    return recipe(**{key: value for key, value in given.items() if value is not None})
 
 
 def _can_be_varied(recipe: type[Config]) -> bool:
@@ -46,6 +47,12 @@ def _can_be_varied(recipe: type[Config]) -> bool:
 def _required(recipe: type[Config]) -> set[str]:
     fields = dataclasses.fields(recipe)
     return {field.name for field in fields if field.default is dataclasses.MISSING}
+
+
+def option_value(config: SegmentationConfig, name: str) -> Any:
+    """Returns the value of an option, that of the variant where the recipe does not set it."""
+    structure = resolve(config.parts, config.variant, config.structure())
+    return structure.get(name, getattr(config, name))
 
 
 def result_path(output: Path, name: str, seed: int) -> Path:

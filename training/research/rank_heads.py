@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ from training.research.experiments import SCORES
 from training.run import run_folder
 from training.run.fit import optimizer, set_up
 
-OUTPUT_STRIDE: Final = 16
+OUTPUT_STRIDE = 16
 # Steps between two measurements of the diagnostics, and the number of images that they use.
 EVERY, DIAGNOSED = 10, 32
 OFFICIAL = {
@@ -80,8 +80,10 @@ def main(
         backbone_weights: Weights of the backbone. By default those of the recipe.
         seeds: Seeds to train each head with; the crops are always those of the recipe's seed.
     """
-    config = dataclasses.replace(
-        experiments.encnet_recipe(recipe, data, backbone_weights=backbone_weights),
+    config = experiments.encnet_recipe(
+        recipe,
+        data,
+        backbone_weights=backbone_weights,
         val_split=split,
         output_stride=OUTPUT_STRIDE,
         auxiliary="none",
