@@ -1,7 +1,6 @@
-"""Weights and images drawn from their names: those of the reference outputs in `golden/`.
+"""Random weights and images of the reference outputs in `golden/`, computed from their names.
 
-Every array comes from a generator whose seed is the CRC-32 of its name, so a name and a shape are
-all that is stored of a weight.
+The seed of each array is the CRC-32 of its name, so only names and shapes are stored.
 """
 
 import json
@@ -13,7 +12,7 @@ import numpy as np
 GOLDEN = Path(__file__).parent / "golden"
 PATCH = 16
 
-# By the last part of a PyTorch name; what isn't here is a `weight`.
+# By the last part of a PyTorch name, except for `weight`.
 DRAWS = {
     "running_mean": lambda draw, shape: draw.normal(0.0, 0.1, shape),
     "running_var": lambda draw, shape: draw.uniform(0.5, 1.5, shape),
@@ -24,12 +23,12 @@ DRAWS = {
 
 
 def weights(shapes):
-    """Draws float32 arrays for a mapping of PyTorch names to shapes."""
+    """Returns random float32 arrays for a dict from PyTorch names to shapes."""
     return {name: _weight(name, tuple(shape)) for name, shape in shapes.items()}
 
 
 def image(name, height, width):
-    """Draws a normalized float32 image, `(height, width, 3)`: patches of 16 pixels, and noise."""
+    """Returns a normalized float32 image `(height, width, 3)` of 16-pixel patches and noise."""
     draw = _generator(name)
     patches = draw.normal(0.0, 1.0, (-(-height // PATCH), -(-width // PATCH), 3))
     patches = patches.repeat(PATCH, axis=0).repeat(PATCH, axis=1)[:height, :width]
@@ -37,7 +36,7 @@ def image(name, height, width):
 
 
 def golden(name):
-    """Reads the description of a reference, with `shapes`, and its arrays by name."""
+    """Returns the description of a reference, with its `shapes`, and its arrays by name."""
     description = json.loads((GOLDEN / f"{name}.json").read_text())
     with np.load(GOLDEN / f"{name}.npz") as arrays:
         return description, dict(arrays)

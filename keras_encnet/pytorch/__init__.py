@@ -1,4 +1,4 @@
-"""Published PyTorch checkpoints become Keras models."""
+"""Conversion of published PyTorch checkpoints to Keras models."""
 
 from keras_encnet.pytorch.conversion import from_pytorch
 

@@ -1,19 +1,21 @@
-"""From a PyTorch checkpoint to the Keras model that computes the same."""
+"""Conversion of a PyTorch checkpoint to the Keras model that computes the same."""
 
+import dataclasses
 import os
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
-from keras_encnet.pytorch.families import recognize
+from keras_encnet.pytorch.families import Family, recognize
 from keras_encnet.pytorch.reading import read_tensors, to_numpy
 
-# Layer: its weights, each with PyTorch's name and the order of PyTorch's axes in Keras's.
+# Per layer type, its weights: PyTorch's name, and PyTorch's axes in the order of Keras's.
 VECTOR, LINEAR, CONVOLUTION = (0,), (1, 0), (2, 3, 1, 0)
-WEIGHTS = {
+WEIGHTS: dict[type, dict[str, tuple[str, tuple[int, ...]]]] = {
     keras.layers.Conv2D: {"kernel": ("weight", CONVOLUTION), "bias": ("bias", VECTOR)},
     keras.layers.Dense: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
     BatchNormalization: {
@@ -25,80 +27,110 @@ WEIGHTS = {
     Encoding: {"codewords": ("codewords", (0, 1)), "scale": ("scale", VECTOR)},
     FeatureMapAttention: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
 }
-# A step counter that inference doesn't know.
+# A step counter of batch normalization, which inference does not use.
 COUNTER = "num_batches_tracked"
-# An error names so many tensors of each kind.
+# An error names this many tensors of each kind at most.
 MOST_NAMED = 20
 
 
 class Target(NamedTuple):
-    """Where a tensor goes: the layer's name, its variable, the order of axes."""
+    """The Keras variable that a tensor is assigned to.
+
+    Attributes:
+        layer: name of the layer.
+        variable: the variable.
+        axes: PyTorch's axes in the order of Keras's.
+    """
 
     layer: str
     variable: keras.Variable
-    axes: tuple
+    axes: tuple[int, ...]
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """The shape in PyTorch's order of axes."""
         return tuple(self.variable.shape[self.axes.index(i)] for i in range(len(self.axes)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The model built for a checkpoint.
+
+    Attributes:
+        model: the Keras model, with random weights.
+        targets: a `Target` per tensor, by PyTorch's name.
+        classes: number of classes of the checkpoint, None for a bare backbone.
+        new_layers: layers that keep random weights because the model has another number of
+            classes.
+    """
+
+    model: keras.Model
+    targets: dict[str, Target]
+    classes: int | None
+    new_layers: tuple[str, ...]
+
+    def expected_shapes(self) -> dict[str, tuple[Any, ...]]:
+        """Returns the shape that each tensor of the checkpoint must have."""
+        return {
+            name: (self.classes, *target.shape[1:])
+            if target.layer in self.new_layers
+            else target.shape
+            for name, target in self.targets.items()
+        }
+
+
 def from_pytorch(
-    checkpoint,
-    classes=None,
-    align_corners=None,
-    output_stride=None,
-    input_shape=None,
-    stochastic_scale=False,
-):
+    checkpoint: str | os.PathLike | Mapping[str, Any],
+    classes: int | None = None,
+    align_corners: bool | None = None,
+    output_stride: int | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    stochastic_scale: bool = False,
+) -> keras.Model:
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
-    It recognizes by the names in it what the checkpoint holds: EncNet and FCN
-    of PyTorch-Encoding, EncNet of mmsegmentation, the CIFAR networks of
-    PyTorch-Encoding, and ResNets with torchvision's names, those of timm with a
-    deep stem included. Depth, width, stem, lateral connections, auxiliary head
-    and numbers of classes and codewords are read from names and shapes. A
-    tensor that is missing, left over or of another shape is an error, so that
-    what is returned computes what was published.
+    The network is recognized by the names of the tensors: EncNet and FCN of the official code
+    (PyTorch-Encoding), EncNet of mmsegmentation, the CIFAR networks of the official code, and
+    ResNets with torchvision's names, including timm's with a deep stem. Depth, width, stem,
+    lateral connections, auxiliary head, and numbers of classes and codewords are read from names
+    and shapes. A missing, unexpected or misshapen tensor is an error, so the model computes what
+    was published.
 
-    Example (a checkpoint on disk needs torch, `keras-encnet[convert]`):
+    Example (a file requires torch, `keras-encnet[convert]`):
 
         model = keras_encnet.from_pytorch("encnet_resnet50s_ade-07ac287c.zip")
         classes = model.segment(images)
 
     Args:
-        checkpoint: a path (`.pth`, `.pth.tar`, `.zip`; PyTorch's old or new
-            serialization, or an archive of one such file), or a mapping of
-            names to arrays, such as a state dict. It may be wrapped in
-            `state_dict`, and names may start with `module.`. Files are read
-            without running anything in them.
-        classes: for another number of classes than the checkpoint's: layers
-            that depend on it get new random weights, and a warning names them.
-        align_corners: how logits are upsampled, by default as in the family:
-            true in PyTorch-Encoding, false in mmsegmentation. mmsegmentation's
-            769 x 769 configurations want True, which their files don't say.
-        output_stride: 8 (default), 16 or 32, of the dilated ResNet.
-        input_shape: `(height, width, channels)`, any size by default.
-        stochastic_scale: whether the Encoding layers of a CIFAR EncNet are
-            those of `encnetdrop`, which answers with -0.5 for the stored
-            smoothing factors and draws them in training. The names don't tell.
+        checkpoint: a file (`.pth`, `.pth.tar` or `.zip`, in PyTorch's old or new serialization or
+            an archive of one such file), or a mapping of names to arrays, such as a state dict.
+            The mapping may be nested in `state_dict`, and names may start with `module.`. No code
+            in a file is run.
+        classes: number of classes, by default that of the checkpoint. For another number, layers
+            that depend on it keep random weights, and a warning names them.
+        align_corners: how logits are upsampled. Defaults to True for the official code and to
+            False for mmsegmentation. mmsegmentation's 769x769 checkpoints require True, which
+            cannot be read from the file.
+        output_stride: output stride of the dilated ResNet, 8 (default), 16 or 32.
+        input_shape: `(height, width, channels)`. Any size by default.
+        stochastic_scale: whether the Encoding layers of a CIFAR EncNet are those of `encnetdrop`,
+            which uses random smoothing factors in training and -0.5 at inference instead of the
+            stored ones. This cannot be read from the file.
 
     Returns:
-        A `SegmentationModel` to `segmentation`, `presence` and, where the
-        checkpoint has the auxiliary head, `segmentation_stage3`; a
-        `ClassificationModel` to logits for a CIFAR network; or a `keras.Model`
-        to the dict `stage1` to `stage4` for a bare ResNet, whose classifier is
-        left out. Images are normalized by `preprocess_input(images, "torch")`,
-        those of the CIFAR networks with `"cifar10"`.
+        A `SegmentationModel` with the outputs `segmentation`, `presence` and, if the checkpoint
+        has the auxiliary head, `segmentation_stage3`; for a CIFAR network a `ClassificationModel`
+        with logits; for a bare ResNet a `keras.Model` with the outputs `stage1` to `stage4`,
+        without the classifier. Images must be normalized by `preprocess_input(images, "torch")`,
+        for CIFAR networks with `"cifar10"`.
 
     Raises:
-        ValueError: for a file that can't be read or holds more than tensors,
-            an unknown network, tensors that don't fit (all are named), or an
-            option that the network doesn't have.
-        ImportError: for a path, without torch.
-        OSError: for a file that can't be opened.
-        TypeError: for anything else than a path or a mapping.
+        ValueError: for a file that cannot be read or contains more than tensors; for an unknown
+            network; for tensors that do not fit, with their names; for an option that the network
+            does not have.
+        ImportError: for a file, if torch is not installed.
+        OSError: if a file cannot be opened.
+        TypeError: if `checkpoint` is neither a path nor a mapping.
 
     References:
         - https://github.com/zhanghang1989/PyTorch-Encoding
@@ -113,47 +145,41 @@ def from_pytorch(
     }
     options = {name: value for name, value in options.items() if value is not None}
     tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTER)}
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    family = recognize(shapes)
-    _check_options(options, family)
-    shapes = {n: shape for n, shape in shapes.items() if not n.startswith(family.ignored)}
-    stored = family.classes(shapes) if family.class_layers else None
-    if stored:
-        options.setdefault("classes", stored)
-    model, modules = family.build(shapes, family.parts, **options)
-
-    targets = _targets(model, modules)
-    renewed = () if options.get("classes") == stored else family.class_layers
-    expected = {
-        name: (stored, *target.shape[1:]) if target.layer in renewed else target.shape
-        for name, target in targets.items()
-    }
-    _check_fit(shapes, expected, family, model, checkpoint)
-    for name, target in targets.items():
-        if target.layer not in renewed:
-            # Each is dropped when it is copied: memory stays near the size of the weights.
-            target.variable.assign(np.transpose(to_numpy(tensors.pop(name)), target.axes))
-    if renewed:
-        layers = dict.fromkeys(target.layer for target in targets.values())
+    family = recognize(tensors)
+    tensors = {n: t for n, t in tensors.items() if not n.startswith(family.ignored)}
+    network = _build(family, tensors, options)
+    _check_fit(tensors, network, family, checkpoint)
+    _assign(tensors, network)
+    if network.new_layers:
+        weighted = dict.fromkeys(target.layer for target in network.targets.values())
+        names = [name for name in weighted if name in network.new_layers]
         warnings.warn(
-            f"The checkpoint has {stored} classes, not {classes}: these layers have new random "
-            f"weights and want training: {', '.join(name for name in layers if name in renewed)}",
+            f"The checkpoint has {network.classes} classes, not {classes}. These layers keep "
+            f"random weights and must be trained: {', '.join(names)}",
             stacklevel=2,
         )
-    return model
+    return network.model
 
 
-def _check_options(options, family):
+def _build(family: Family, tensors: Mapping[str, Any], options: dict[str, Any]) -> Network:
+    """Builds the Keras model that a checkpoint is for."""
     unknown = {name: value for name, value in options.items() if name not in family.options}
     if unknown:
         raise ValueError(
-            f"The checkpoint is {family.title}, which takes the options {family.options} alone. "
+            f"Unknown options for {family.title}. Valid options: {', '.join(family.options)}. "
             f"Received: {', '.join(f'{name}={value!r}' for name, value in unknown.items())}"
         )
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    stored = family.classes(shapes) if family.class_layers else None
+    if stored:
+        options = {"classes": stored, **options}
+    model, modules = family.build(shapes, family.parts, **options)
+    new_layers = () if options.get("classes") == stored else family.class_layers
+    return Network(model, _targets(model, modules), stored, new_layers)
 
 
 def _targets(model, modules):
-    """Returns for each tensor that the model wants, by PyTorch's name, where it goes."""
+    """Returns the `Target` of each tensor, by PyTorch's name."""
     targets = {}
     for layer in model.layers:
         if not layer.weights:
@@ -166,8 +192,10 @@ def _targets(model, modules):
     return targets
 
 
-def _check_fit(found, expected, family, model, checkpoint):
-    """Raises ValueError with all names that don't agree, unless all names and shapes do."""
+def _check_fit(tensors, network, family, checkpoint):
+    """Raises ValueError with the names of all tensors that do not fit."""
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = network.expected_shapes()
     kinds = {
         "Missing": [f"{n} {shape}" for n, shape in expected.items() if n not in found],
         "Unexpected": [f"{n} {shape}" for n, shape in found.items() if n not in expected],
@@ -178,16 +206,28 @@ def _check_fit(found, expected, family, model, checkpoint):
         ],
     }
     problems = [
-        f"{kind} ({len(tensors)}): {'; '.join(tensors[:MOST_NAMED])}"
-        + ("; ..." if len(tensors) > MOST_NAMED else "")
-        for kind, tensors in kinds.items()
-        if tensors
+        f"{kind} ({len(names)}): {'; '.join(names[:MOST_NAMED])}"
+        + ("; ..." if len(names) > MOST_NAMED else "")
+        for kind, names in kinds.items()
+        if names
     ]
     if problems:
         is_path = isinstance(checkpoint, (str, os.PathLike))
         received = repr(os.fspath(checkpoint)) if is_path else f"a mapping of {len(found)} tensors"
         raise ValueError(
-            f"The checkpoint doesn't fit {family.title}, built for it as {model.name!r}.\n"
+            f"The checkpoint does not fit {family.title}, built for it as "
+            f"{network.model.name!r}.\n"
             + "\n".join(problems)
             + f"\nReceived: checkpoint={received}"
         )
+
+
+def _assign(tensors, network):
+    """Assigns the tensors to their variables and removes them from `tensors`.
+
+    Removing each one keeps the memory near the size of the weights.
+    """
+    for name, target in network.targets.items():
+        if target.layer not in network.new_layers:
+            value = np.transpose(to_numpy(tensors.pop(name)), target.axes)
+            target.variable.assign(value)

@@ -2,16 +2,18 @@
 
     python -m keras_encnet.pytorch.convert encnet_resnet50s_ade-07ac287c.zip encnet50_ade.keras
 
-Needs torch: `pip install 'keras-encnet[convert]'`. The same checkpoint and options give the same
-file, byte for byte, under one version of Keras.
+Requires torch: `pip install 'keras-encnet[convert]'`. With one version of Keras, the same
+checkpoint and options always give the same bytes.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -19,61 +21,65 @@ import keras
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.utils.files import atomic_file
 
-# The earliest date that a zip archive can hold, and the same as Keras writes it.
+# The earliest date of the zip format, as `zipfile` and as Keras represent it.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 KERAS_EPOCH = "1980-01-01@00:00:00"
 
 
-def main(arguments=None):
-    """The command."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_encnet.pytorch.convert",
         description="Converts a published PyTorch checkpoint to a .keras file.",
     )
     parser.add_argument("checkpoint", help=".pth, .pth.tar or .zip")
-    parser.add_argument("output", type=Path, help="a path that ends in .keras; written over")
+    parser.add_argument("output", type=Path, help=".keras, overwritten if it exists")
     parser.add_argument(
-        "--classes", type=int, help="for another number: such layers get new random weights"
+        "--classes", type=int, help="number of classes; layers of another size keep random weights"
     )
     parser.add_argument(
         "--align-corners",
         action=argparse.BooleanOptionalAction,
-        help="how logits are upsampled; mmsegmentation's 769x769 checkpoints want it",
+        help="how logits are upsampled; required for mmsegmentation's 769x769 checkpoints",
     )
-    parser.add_argument("--output-stride", type=int, choices=(8, 16, 32), help="default: 8")
+    parser.add_argument(
+        "--output-stride",
+        type=int,
+        choices=(8, 16, 32),
+        help="output stride of the backbone (default: 8)",
+    )
     parser.add_argument(
         "--stochastic-scale",
         action="store_true",
-        help="for the CIFAR networks that were trained as `encnetdrop`",
+        help="for CIFAR networks trained as `encnetdrop`",
     )
     options = vars(parser.parse_args(arguments))
     checkpoint, output = options.pop("checkpoint"), options.pop("output")
     if output.suffix != ".keras":
-        parser.error(f"OUTPUT should end in .keras. Received: {str(output)!r}")
-    # New weights, and the seeds of dropout, are the same every time.
+        parser.error(f"OUTPUT must end in .keras. Received: {str(output)!r}")
+    # The same random weights and seeds of dropout every time.
     keras.utils.set_random_seed(0)
     try:
         model = from_pytorch(checkpoint, **options)
         save_reproducibly(model, output)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    answers = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
-    print(f"{output}: {model.name}, {model.count_params():,} parameters, to {answers}")
+    outputs = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
+    print(f"{output}: {model.name}, {model.count_params():,} parameters, outputs: {outputs}")
 
 
-def save_reproducibly(model, path):
-    """Saves a model so that the same one gives the same bytes.
+def save_reproducibly(model: keras.Model, path: str | os.PathLike) -> None:
+    """Saves a model atomically, so that the same model always gives the same bytes.
 
-    Keras writes down when it saved and, for objects that layers share, where
-    in memory they were; here dates are constant and objects are numbered. The
-    file appears under its name when it is whole.
+    Keras stores the date and, for objects that layers share, their memory addresses. Here dates
+    are constant and objects are numbered.
 
     Args:
         model: a `keras.Model`.
-        path: where to; it should end in `.keras`, and is written over.
+        path: the `.keras` file, overwritten if it exists.
 
     Raises:
-        OSError: if it can't be written.
+        OSError: if the file cannot be written.
     """
     path = Path(path)
     with (
@@ -88,12 +94,12 @@ def save_reproducibly(model, path):
                 member.file_size = part.stat().st_size
                 with open(part, "rb") as reader, archive.open(member, "w") as writer:
                     if part.suffix == ".json":
-                        writer.write(_without_circumstances(reader.read()))
+                        writer.write(_reproducible(reader.read()))
                     else:
                         shutil.copyfileobj(reader, writer, 2**20)
 
 
-def _without_circumstances(text):
+def _reproducible(text):
     numbers = {}
 
     def clean(entry):

@@ -1,58 +1,66 @@
-"""Which published networks are recognized, and how the Keras model of each is built."""
+"""The published networks that are recognized, and how to build the Keras model of each."""
 
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+import keras
 
 from keras_encnet import backbones
 from keras_encnet.models import FCN, EncNet, EncNet14, ResNet14
 from keras_encnet.pytorch import names
-from keras_encnet.pytorch.names import holds, size_of
+from keras_encnet.pytorch.names import Shapes, holds, size_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Networks that share their names.
+    """Published networks whose tensors have the same names.
 
     Attributes:
-        title: what an error calls them.
-        mark: the beginning of a name that none of the families below has.
-        build: a function of the checkpoint's shapes by name, of `parts` and,
-            by name, of options, which returns the Keras model and a dict of
-            the names of its layers (more are allowed) to those of their modules.
-        parts: names of layers to names of modules, as far as all have them.
-        options: the options of `from_pytorch` that `build` takes. `classes`
-            among them is always given.
-        class_layers: the layers with one row a class, all of them in `parts`.
-        ignored: beginnings of names that the model has no use for.
+        title: name in error messages.
+        mark: prefix of tensor names by which the family is recognized. Families are tried in the
+            order of `FAMILIES`; no later family has the prefix.
+        build: function of the shapes of a checkpoint by name, of `parts`, and of options as
+            keywords. Returns the Keras model and a dict from names of layers (possibly more than
+            the model has) to names of PyTorch modules.
+        parts: dict from names of layers to names of modules, for layers whose names do not depend
+            on the checkpoint.
+        options: options of `from_pytorch` that `build` accepts. `classes`, if among them, is
+            always passed.
+        class_layers: layers with one row per class, all of them in `parts`.
+        ignored: prefixes of tensor names that the model does not use.
     """
 
     title: str
     mark: str
-    build: Callable
-    parts: Mapping = dataclasses.field(default_factory=dict)
-    options: tuple = ("input_shape", "output_stride")
-    class_layers: tuple = ()
-    ignored: tuple = ()
+    build: Callable[..., tuple[keras.Model, dict[str, str]]]
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    options: tuple[str, ...] = ("input_shape", "output_stride")
+    class_layers: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
-    def classes(self, shapes):
-        """Returns of how many classes the checkpoint is."""
+    def classes(self, shapes: Shapes) -> int:
+        """Returns the number of classes of a checkpoint."""
         return size_of(shapes, *(self.parts[layer] for layer in self.class_layers))
 
 
-def recognize(shapes):
-    """Returns the first family of which the checkpoint has the mark.
+def recognize(names: Iterable[str]) -> Family:
+    """Returns the family of a checkpoint.
+
+    Args:
+        names: the names of its tensors.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if the family is unknown.
     """
+    names = list(names)
     for family in FAMILIES:
-        if any(name.startswith(family.mark) for name in shapes):
+        if any(name.startswith(family.mark) for name in names):
             return family
     raise ValueError(
-        f"Expected the checkpoint of one of: {', '.join(family.title for family in FAMILIES)}. "
-        f"Received: names {list(shapes)[:5]}"
+        "Unknown network. Expected the checkpoint of one of: "
+        f"{', '.join(family.title for family in FAMILIES)}. Received: names {names[:5]}"
     )
 
 
@@ -89,7 +97,7 @@ def _encnet(shapes, parts, classes, variant, prefix, align_corners=None, **optio
         auxiliary="fcn" if auxiliary else "none",
         lateral=lateral,
         align_corners=align_corners,
-        # Trained without the SE-loss, a network has no such layer.
+        # A network trained without the SE-loss has no presence layer.
         outputs=None if presence else ("segmentation",) + ("segmentation_stage3",) * auxiliary,
         name=f"encnet{depth}",
     )
@@ -99,11 +107,11 @@ def _encnet(shapes, parts, classes, variant, prefix, align_corners=None, **optio
 def _official_encnet(shapes, parts, **options):
     if "pretrained.conv1.weight" in shapes:
         warnings.warn(
-            "This checkpoint has the plain stem of the releases before September 2018, which "
-            "assigned pixels to codewords by a softmax over pixels. The Keras model takes it over "
-            "codewords, as the paper and all later releases do: from weights of that age it "
-            "computes something else than they were trained for.",
-            stacklevel=3,
+            "This checkpoint has the plain stem of releases before September 2018, which assigned "
+            "pixels to codewords by a softmax over pixels. The Keras model uses a softmax over "
+            "codewords, like the paper and all later releases, so it does not compute what these "
+            "weights were trained for.",
+            stacklevel=4,  # the caller of `from_pytorch`
         )
     return _encnet(shapes, parts, variant="official", prefix="pretrained.", **options)
 
@@ -137,7 +145,7 @@ SEGMENTATION = {
 }
 FAMILIES = (
     Family(
-        "PyTorch-Encoding's EncNet",
+        "the official code's EncNet",
         mark="head.encmodule.",
         build=_official_encnet,
         parts=names.OFFICIAL_ENCNET,
@@ -145,7 +153,7 @@ FAMILIES = (
         **SEGMENTATION,
     ),
     Family(
-        "PyTorch-Encoding's FCN",
+        "the official code's FCN",
         mark="head.conv5.4.",
         build=_official_fcn,
         parts=names.OFFICIAL_FCN,
@@ -161,7 +169,7 @@ FAMILIES = (
         **SEGMENTATION,
     ),
     Family(
-        "PyTorch-Encoding's EncNet for CIFAR",
+        "the official code's EncNet for CIFAR",
         mark="model.3.0.se.fc.",
         build=_cifar_encnet,
         parts=names.cifar(names.CIFAR_ENCODING_BLOCK),
@@ -169,7 +177,7 @@ FAMILIES = (
         class_layers=("predictions",),
     ),
     Family(
-        "PyTorch-Encoding's ResNet for CIFAR",
+        "the official code's ResNet for CIFAR",
         mark="model.3.0.conv_block.",
         build=_cifar_resnet,
         parts=names.cifar(names.CIFAR_PRE_ACTIVATION_BLOCK),

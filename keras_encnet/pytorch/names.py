@@ -1,7 +1,11 @@
-"""What the published networks call their parts: names of Keras layers to names of modules."""
+"""Names in the published networks: dicts from names of Keras layers to names of modules."""
 
 import re
 import statistics
+from collections.abc import Mapping
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 OFFICIAL_AUXILIARY = {
     "segmentation_stage3_conv": "auxlayer.conv5.0",
@@ -53,7 +57,7 @@ MMSEGMENTATION_ENCNET = {
     "segmentation_stage3_logits": "auxiliary_head.conv_seg",
 }
 
-# The CIFAR networks; `stage1_block1` and the like stand before the names of a block's layers.
+# The CIFAR networks. The names of a block's layers follow a prefix such as `stage1_block1_`.
 CIFAR_ENDS = {
     "stem_conv": "model.0",
     "stem_bn": "model.1",
@@ -80,8 +84,8 @@ CIFAR_ENCODING_BLOCK = {
 }
 
 
-def cifar(block):
-    """Returns the names of all layers of a CIFAR network of such blocks to those of its modules."""
+def cifar(block: Mapping[str, str]) -> dict[str, str]:
+    """Returns the names of all layers and modules of a CIFAR network, given those of a block."""
     return CIFAR_ENDS | {
         f"stage{stage}_block{i}_{layer}": f"model.{stage + 2}.{i - 1}.{module}"
         for stage in (1, 2, 3)
@@ -90,8 +94,8 @@ def cifar(block):
     }
 
 
-# The stem's convolutions, each with its batch normalization: torchvision's, the deep one of
-# PyTorch-Encoding and timm, mmsegmentation's.
+# Convolutions and batch normalizations of the stem: torchvision's, the deep one of the official
+# code and timm, and mmsegmentation's.
 STEMS = (
     (("conv1", "bn1"),),
     (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),
@@ -99,19 +103,19 @@ STEMS = (
 )
 
 
-def holds(shapes, module):
-    """Tells whether any tensor belongs to `module`."""
+def holds(shapes: Shapes, module: str) -> bool:
+    """Returns whether any tensor belongs to `module`."""
     return any(name.startswith(f"{module}.") for name in shapes)
 
 
-def size_of(shapes, *modules):
-    """Returns the first size that most tensors directly in `modules` have.
+def size_of(shapes: Shapes, *modules: str) -> int:
+    """Returns the most common first size of the tensors directly in `modules`.
 
-    Most, and vectors before kernels, so that a single wrong tensor is found to
-    be wrong instead of giving its size to the network.
+    The most common one, and on a tie that of a vector rather than a kernel, so that a single
+    misshapen tensor is reported as such instead of determining the network.
 
     Raises:
-        ValueError: if there is no such tensor.
+        ValueError: if `modules` have no tensors.
     """
     found = [
         shape
@@ -120,28 +124,28 @@ def size_of(shapes, *modules):
     ]
     if not found:
         raise ValueError(
-            "The checkpoint lacks all of the tensors of one part. Missing: "
+            "The checkpoint has no tensors for a part of the network. Missing: "
             + ", ".join(f"{module}.*" for module in modules)
         )
     return statistics.mode(shape[0] for shape in sorted(found, key=len))
 
 
-def resnet_structure(shapes, prefix):
-    """Reads from names and shapes which ResNet this is.
+def resnet_structure(shapes: Shapes, prefix: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads the structure of a ResNet from the names and shapes of its tensors.
 
     Args:
-        shapes: name to shape.
-        prefix: before each of the backbone's names, such as `"pretrained."`.
+        shapes: shapes by name.
+        prefix: prefix of the backbone's names, such as `"pretrained."`.
 
     Returns:
-        The arguments `blocks`, `bottleneck` and `stem` of `backbones.ResNet`,
-        and the names of its layers to the names of their modules.
+        The arguments `blocks`, `bottleneck` and `stem` of `backbones.ResNet`, and a dict from
+        names of layers to names of modules.
     """
-    blocks = [[-1], [-1], [-1], [-1]]
+    indices = [[-1], [-1], [-1], [-1]]
     pattern = re.compile(re.escape(prefix) + r"layer([1-4])\.(\d+)\.")
     for match in filter(None, map(pattern.match, shapes)):
-        blocks[int(match[1]) - 1].append(int(match[2]))
-    blocks = tuple(max(1, max(numbers) + 1) for numbers in blocks)
+        indices[int(match[1]) - 1].append(int(match[2]))
+    blocks = tuple(max(1, max(stage) + 1) for stage in indices)
     bottleneck = any(
         holds(shapes, f"{prefix}layer{stage + 1}.{block}.conv3")
         for stage in range(4)
@@ -150,7 +154,7 @@ def resnet_structure(shapes, prefix):
     own = [name.removeprefix(prefix).rpartition(".")[0] for name in shapes]
     stem = max(STEMS, key=lambda stem: sum(name in pair for name in own for pair in stem))
 
-    layers = {}
+    layers: dict[str, str] = {}
     for i, pair in enumerate(stem, start=1):
         layer = "conv1" if len(stem) == 1 else f"conv1_{i}"
         layers |= _conv_norm(layer, *(prefix + module for module in pair))

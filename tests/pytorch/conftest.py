@@ -1,5 +1,3 @@
-"""A small checkpoint."""
-
 import pytest
 
 from tests import procedural
@@ -8,5 +6,5 @@ from tests.pytorch import published
 
 @pytest.fixture
 def tiny():
-    """A small official EncNet's tensors, lateral and with the auxiliary head."""
+    """The tensors of a small official EncNet with lateral connections and auxiliary head."""
     return procedural.weights(published.official(lateral=True, **published.TINY))

@@ -1,4 +1,4 @@
-"""Names and shapes of the published networks' tensors, written down from their documentation."""
+"""Names and shapes of the tensors of published networks."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def _affine(name, *shape):
 
 
 def stem(kind):
-    """A stem's shapes: `plain`, or the widths of a deep one with a name of its layout."""
+    """Returns the shapes of a stem: `"plain"`, or (layout, first width, last width)."""
     if kind == "plain":
         return _conv("conv1", 64, 3, 7, 7) | _norm("bn1", 64)
     layout, first, last = kind
@@ -100,7 +100,7 @@ def official_fcn(classes=150, blocks=R50):
     return shapes
 
 
-# Beginnings of PyTorch-Encoding's names to those of mmsegmentation's.
+# Prefixes of the official code's names and of mmsegmentation's.
 RENAMED = {
     "pretrained.": "backbone.",
     "head.conv5.0": "decode_head.bottleneck.conv",
@@ -125,7 +125,7 @@ RENAMED = {
 
 
 def mmsegmentation(stem_kind=("stem", 32, 64), **options):
-    """The shapes of `official` under mmsegmentation's names."""
+    """Returns the shapes of `official` under mmsegmentation's names."""
     return {rename(name): shape for name, shape in official(stem_kind=stem_kind, **options).items()}
 
 
@@ -137,7 +137,7 @@ def rename(name):
 
 
 def cifar(width=64, codewords=16, classes=10):
-    """The released CIFAR network; without codewords its baseline."""
+    """Returns the shapes of the official CIFAR network, or of its baseline without codewords."""
     shapes = _affine("model.0", width, 3, 3, 3) | _norm("model.1", width)
     before = width
     for stage, after in enumerate((width, 2 * width, 4 * width), start=3):
@@ -172,5 +172,5 @@ def _encoding_block(name, before, after, codewords):
 
 
 def empty(shapes):
-    """Tensors of these shapes that take no memory."""
+    """Returns tensors of these shapes that take no memory."""
     return {name: np.broadcast_to(np.float32(0.5), shape) for name, shape in shapes.items()}

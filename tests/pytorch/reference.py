@@ -1,11 +1,11 @@
-"""The published networks at inference, stated again in a few PyTorch functions."""
+"""The published networks at inference as a few PyTorch functions."""
 
 import pytest
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-# By output stride: each stage's stride, dilation of the first block, of the others.
+# Per output stride and stage: stride, dilation of the first block, dilation of the others.
 STAGES = {
     8: [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)],
     16: [(1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)],
@@ -14,7 +14,7 @@ STAGES = {
 
 
 class Reference:
-    """A state dict of arrays and the image, `(height, width, 3)`, that it is to see."""
+    """Runs the network of a state dict of arrays on an image `(height, width, 3)`."""
 
     def __init__(self, state, image, prefix="", stride=8):
         self.state = {name: torch.from_numpy(array) for name, array in state.items()}
@@ -71,7 +71,7 @@ class Reference:
         return found
 
     def code(self, x, name):
-        """Of features `(batch, channels, height, width)`: `(batch, codewords, channels)`."""
+        """Encodes features `(batch, channels, height, width)`: `(batch, codewords, channels)`."""
         residuals = x.flatten(2).mT[:, :, None] - self.state[f"{name}.codewords"]
         distances = residuals.square().sum(-1) * self.state[f"{name}.scale"]
         return (distances.softmax(-1)[..., None] * residuals).sum(1)
@@ -80,7 +80,7 @@ class Reference:
         return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
 
     def encnet(self, align_corners):
-        """Of PyTorch-Encoding's names: logits, upsampled; presence; auxiliary, upsampled."""
+        """Returns upsampled logits, presence and upsampled auxiliary logits, official names."""
         _, c2, c3, c4 = self.stages()
 
         def upsampled(x):
@@ -99,16 +99,16 @@ class Reference:
         code = self.code(projected, f"{encoding}.3")
         code = F.relu(self.norm(code, f"{encoding}.4")).mean(1)
         gates = self.linear(code, "head.encmodule.fc.0").sigmoid()[:, :, None, None]
-        answers = [upsampled(self.conv(F.relu(x + x * gates), "head.conv6.1"))]
+        outputs = [upsampled(self.conv(F.relu(x + x * gates), "head.conv6.1"))]
         if "head.encmodule.selayer.weight" in self.state:
-            answers.append(self.linear(code, "head.encmodule.selayer"))
+            outputs.append(self.linear(code, "head.encmodule.selayer"))
         if "auxlayer.conv5.0.weight" in self.state:
             x = F.relu(self.conv_norm(c3, "auxlayer.conv5.0", "auxlayer.conv5.1"))
-            answers.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
-        return [to_numpy(answer) for answer in answers]
+            outputs.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
+        return [to_numpy(output) for output in outputs]
 
     def cifar(self):
-        """Of the CIFAR networks' names: logits."""
+        """Returns the logits of a CIFAR network."""
         x = F.relu(self.conv_norm(self.image, "model.0", "model.1"))
         for stage in (3, 4, 5):
             for block in (0, 1):

@@ -1,4 +1,4 @@
-"""Converted checkpoints compute what the published networks do."""
+"""Converted checkpoints compute what the published networks compute."""
 
 import sys
 
@@ -25,7 +25,7 @@ def trainable_parameters(model):
 
 @pytest.fixture(scope="module", params=["official_encnet50s_ade20k", "mmseg_encnet_r50-d8_ade20k"])
 def encnet(request):
-    """A reference, the model converted from its weights, and what this answers."""
+    """The model converted from a reference's weights, its outputs, and the expected outputs."""
     description, expected = procedural.golden(request.param)
     model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
     inner = {
@@ -34,28 +34,28 @@ def encnet(request):
         **{name: model.get_layer(name).output for name in ENDS},
     }
     image = procedural.image(request.param, description["height"], description["width"])
-    answers = keras.Model(model.input, {**model.output, **inner})(image[None])
-    return model, {name: np.asarray(answer) for name, answer in answers.items()}, expected
+    outputs = keras.Model(model.input, {**model.output, **inner})(image[None])
+    return model, {name: np.asarray(output) for name, output in outputs.items()}, expected
 
 
-def test_encnet_answers_as_the_published_network(encnet):
-    _, answers, expected = encnet
-    answers["se_logits"] = answers["presence"]
-    answers["logits_full_every_4th"] = answers["segmentation"][:, ::4, ::4]
+def test_encnet_outputs_match_the_published_network(encnet):
+    _, outputs, expected = encnet
+    outputs["se_logits"] = outputs["presence"]
+    outputs["logits_full_every_4th"] = outputs["segmentation"][:, ::4, ::4]
     for name in ("logits", "aux_logits", "se_logits", "logits_full_every_4th"):
-        assert relative_error(answers[name], expected[name]) < 1e-5, name
-    np.testing.assert_array_equal(answers["segmentation"].argmax(-1), expected["classes_full"])
+        assert relative_error(outputs[name], expected[name]) < 1e-5, name
+    np.testing.assert_array_equal(outputs["segmentation"].argmax(-1), expected["classes_full"])
 
 
-def test_the_stages_have_the_means_of_the_published_network(encnet):
-    _, answers, expected = encnet
+def test_stage_means_match_the_published_network(encnet):
+    _, outputs, expected = encnet
     for name, means in zip(ENDS, expected["feature_means"], strict=True):
-        channels = answers[name].shape[-1]
-        assert relative_error(answers[name].mean((0, 1, 2)), means[:channels]) < 1e-5, name
+        channels = outputs[name].shape[-1]
+        assert relative_error(outputs[name].mean((0, 1, 2)), means[:channels]) < 1e-5, name
         assert not means[channels:].any()
 
 
-def test_encnet_is_whole(encnet):
+def test_encnet_has_all_outputs_and_parameters(encnet):
     model, _, _ = encnet
     assert isinstance(model, keras_encnet.SegmentationModel)
     assert (model.name, model.preprocessing, model.classes) == ("encnet50", "torch", 150)
@@ -72,11 +72,11 @@ def test_encnet_is_whole(encnet):
     ],
     ids=["official_pascal_context", "mmsegmentation_101_cityscapes"],
 )
-def test_trainable_parameters_are_as_many_as_published(shapes, parameters):
+def test_number_of_trainable_parameters_is_as_published(shapes, parameters):
     assert trainable_parameters(keras_encnet.from_pytorch(published.empty(shapes))) == parameters
 
 
-def test_a_resnet_has_the_stages_of_the_published_network():
+def test_resnet_stages_match_the_published_network():
     name = "torchvision_style_resnet50"
     description, expected = procedural.golden(name)
     model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
@@ -93,12 +93,12 @@ def test_a_resnet_has_the_stages_of_the_published_network():
         ((2, 2, 2, 2), False, "plain", 18),
         (R50, False, "plain", 34),
         ((3, 8, 36, 3), True, "plain", 152),
-        # timm's resnet50s, and the stem of its resnet50c.
+        # timm's resnet50s and the stem of its resnet50c.
         (R50, True, ("conv1", 64, 128), 50),
         ((1, 1, 1, 1), True, ("conv1", 32, 64), 14),
     ],
 )
-def test_resnets_of_every_depth_and_stem_are_known(blocks, bottleneck, stem, depth):
+def test_resnets_of_every_depth_and_stem_are_recognized(blocks, bottleneck, stem, depth):
     shapes = published.resnet(blocks, bottleneck, stem)
     shapes |= {"fc.weight": (1000, 512), "fc.bias": (1000,), "bn1.num_batches_tracked": ()}
     model = keras_encnet.from_pytorch(published.empty(shapes))
@@ -118,38 +118,38 @@ def test_resnets_of_every_depth_and_stem_are_known(blocks, bottleneck, stem, dep
         ("official", None, (40, 40), {"stem_kind": "plain", "auxiliary": False}),
         ("mmsegmentation", None, (33, 70), {"lateral": True, "auxiliary": False}),
         ("mmsegmentation", True, (57, 41), {}),
-        # That of mmsegmentation's ResNet-50s.
+        # The stem of mmsegmentation's ResNet-50s.
         ("mmsegmentation", None, (40, 48), {"stem_kind": ("stem", 64, 128)}),
     ],
 )
 @pytest.mark.filterwarnings("ignore:This checkpoint has the plain stem")
-def test_each_part_computes_what_pytorch_does(variant, align_corners, size, options):
+def test_each_part_of_encnet_computes_the_same_as_pytorch(variant, align_corners, size, options):
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
     options = {"blocks": (1, 1, 1, 1), "channels": 16, "codewords": 6, "classes": 7, **options}
     if variant == "mmsegmentation":
         options.setdefault("stem_kind", ("stem", 32, 64))
-    # Drawn, and computed with, under the official names.
+    # The reference computes under the official names.
     state = procedural.weights(published.official(**options))
     given = {published.rename(n): x for n, x in state.items()} if variant != "official" else state
     model = keras_encnet.from_pytorch(given, align_corners=align_corners)
     image = procedural.image(f"{variant} {size}", *size)
-    answers = model(image[None])
+    outputs = model(image[None])
     align_corners = variant == "official" if align_corners is None else align_corners
     expected = Reference(state, image, prefix="pretrained.").encnet(align_corners)
     names = ("segmentation", "presence", "segmentation_stage3")
     held = (True, options.get("presence", True), options.get("auxiliary", True))
     held = [name for name, holds in zip(names, held, strict=True) if holds]
-    assert set(answers) == set(held)
-    for name, answer in zip(held, expected, strict=True):
-        assert relative_error(answers[name], answer) < 1e-5, name
+    assert set(outputs) == set(held)
+    for name, reference in zip(held, expected, strict=True):
+        assert relative_error(outputs[name], reference) < 1e-5, name
 
 
 @pytest.mark.parametrize(
     ("output_stride", "bottleneck"), [(8, True), (16, True), (32, True), (32, False)]
 )
-def test_a_resnet_computes_what_pytorch_does_at_each_output_stride(output_stride, bottleneck):
+def test_resnet_computes_the_same_as_pytorch_at_each_output_stride(output_stride, bottleneck):
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference, to_numpy
 
@@ -157,11 +157,11 @@ def test_a_resnet_computes_what_pytorch_does_at_each_output_stride(output_stride
     image = procedural.image("portrait", 71, 50)
     stages = keras_encnet.from_pytorch(state, output_stride=output_stride)(image[None])
     expected = Reference(state, image, stride=output_stride).stages()
-    for (name, features), answer in zip(stages.items(), expected, strict=True):
-        assert relative_error(features, to_numpy(answer)) < 1e-5, name
+    for (name, features), reference in zip(stages.items(), expected, strict=True):
+        assert relative_error(features, to_numpy(reference)) < 1e-5, name
 
 
-def test_the_official_fcn_computes_what_pytorch_does():
+def test_official_fcn_computes_the_same_as_pytorch():
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
@@ -183,7 +183,7 @@ def test_the_official_fcn_computes_what_pytorch_does():
 
 
 @pytest.mark.parametrize("name", ["cifar_encnet14_16k64d", "cifar_resnet14_64d"])
-def test_the_cifar_networks_answer_as_the_published_ones(name):
+def test_cifar_networks_match_the_published_networks(name):
     description, expected = procedural.golden(name)
     model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
     assert isinstance(model, keras_encnet.ClassificationModel)
@@ -197,7 +197,7 @@ def test_the_cifar_networks_answer_as_the_published_ones(name):
     ("width", "codewords", "classes", "size"),
     [(8, 5, 10, (32, 32)), (16, 0, 100, (32, 32)), (4, 0, 3, (17, 40)), (12, 32, 4, (33, 20))],
 )
-def test_cifar_networks_of_every_width_compute_what_pytorch_does(width, codewords, classes, size):
+def test_cifar_networks_of_every_width_compute_the_same_as_pytorch(width, codewords, classes, size):
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
@@ -207,7 +207,7 @@ def test_cifar_networks_of_every_width_compute_what_pytorch_does(width, codeword
     assert relative_error(model(image[None]), Reference(state, image).cifar()) < 1e-5
 
 
-def test_encnetdrop_is_an_option_of_the_cifar_encnet_alone():
+def test_stochastic_scale_is_an_option_of_the_cifar_encnet_only():
     shapes = published.cifar(4, 3)
     state = procedural.weights(shapes)
     image = procedural.image("drop", 32, 32)[None]
@@ -218,7 +218,7 @@ def test_encnetdrop_is_an_option_of_the_cifar_encnet_alone():
         keras_encnet.from_pytorch(published.empty(published.cifar(4, 0)), stochastic_scale=True)
 
 
-def test_a_cifar_network_keeps_its_trunk_for_other_classes():
+def test_cifar_network_with_another_number_of_classes():
     state = procedural.weights(published.cifar(4, 3))
     with pytest.warns(UserWarning, match="has 10 classes, not 5.*predictions"):
         model = keras_encnet.from_pytorch(state, classes=5)
@@ -228,24 +228,24 @@ def test_a_cifar_network_keeps_its_trunk_for_other_classes():
         keras_encnet.from_pytorch(state)
 
 
-def test_wrappers_prefixes_and_counters_change_nothing(tiny):
+def test_wrappers_prefixes_and_counters_are_removed(tiny):
     expected = keras_encnet.from_pytorch(tiny).get_weights()
     odd = {f"module.{name}": tensor for name, tensor in tiny.items()}
     odd["module.pretrained.bn1.num_batches_tracked"] = np.int64(7)
     odd |= {"module.pretrained.fc.weight": np.ones((1000, 512)), "module.pretrained.fc.bias": 0}
     model = keras_encnet.from_pytorch({"epoch": 3, "state_dict": odd, "best_pred": 0.4})
-    for actual, wanted in zip(model.get_weights(), expected, strict=True):
-        np.testing.assert_array_equal(actual, wanted)
+    for weights, expected_weights in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weights, expected_weights)
 
 
-def test_a_mapping_needs_no_torch_and_is_left_as_it_was(tiny, monkeypatch):
+def test_mapping_requires_no_torch_and_is_not_changed(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     before = dict(tiny)
     keras_encnet.from_pytorch(tiny)
     assert tiny == before
 
 
-def test_tensors_of_lower_precision_are_taken():
+def test_bfloat16_tensors_are_accepted():
     torch = pytest.importorskip("torch")
     shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
     state = {name: torch.ones(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
@@ -254,7 +254,7 @@ def test_tensors_of_lower_precision_are_taken():
     assert all(weight.dtype == "float32" and np.all(weight == 1) for weight in model.weights)
 
 
-def test_the_old_stem_is_taken_with_a_warning():
+def test_plain_stem_of_old_releases_warns():
     shapes = published.official(stem_kind="plain", **published.TINY)
     shapes |= {"pretrained.fc.weight": (1000, 512), "pretrained.fc.bias": (1000,)}
     with pytest.warns(UserWarning, match="before September 2018.*softmax over pixels") as caught:
@@ -263,7 +263,7 @@ def test_the_old_stem_is_taken_with_a_warning():
     assert model.get_layer("conv1_conv").kernel.shape == (7, 7, 3, 64)
 
 
-def test_the_input_can_have_a_fixed_size():
+def test_input_shape_can_be_fixed():
     shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
     model = keras_encnet.from_pytorch(
         published.empty(shapes), input_shape=(64, 96, 3), output_stride=32

@@ -1,4 +1,4 @@
-"""The command writes a `.keras` file, whole and always the same."""
+"""The convert command writes `.keras` files atomically and reproducibly."""
 
 import keras
 import numpy as np
@@ -30,11 +30,11 @@ def checkpoint(tmp_path, tensors):
 
 @pytest.mark.parametrize("classes", [None, 7])
 @pytest.mark.filterwarnings("ignore:The checkpoint has 5 classes")
-def test_converting_twice_gives_the_same_file(tmp_path, checkpoint, capsys, classes):
+def test_converting_twice_gives_identical_files(tmp_path, checkpoint, capsys, classes):
     options = [] if classes is None else ["--classes", str(classes)]
     first, second = tmp_path / "first.keras", tmp_path / "second.keras"
     main([str(checkpoint), str(first), *options])
-    # Counters of names and seeds have moved on; the second is written over something.
+    # Different counters of names and another seed; the second file is overwritten.
     keras.layers.Dense(3)
     keras.utils.set_random_seed(5)
     second.write_text("old")
@@ -46,18 +46,18 @@ def test_converting_twice_gives_the_same_file(tmp_path, checkpoint, capsys, clas
     ]
 
 
-def test_the_file_loads_and_answers_as_what_was_converted(tmp_path, checkpoint, tensors):
+def test_converted_file_has_the_same_outputs(tmp_path, checkpoint, tensors):
     main([str(checkpoint), str(tmp_path / "model.keras"), "--no-align-corners"])
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, keras_encnet.SegmentationModel)
     image = procedural.image("converted", 40, 56)[None]
     expected = keras_encnet.from_pytorch(tensors, align_corners=False)(image)
-    for name, answer in loaded(image).items():
-        np.testing.assert_array_equal(answer, expected[name])
+    for name, output in loaded(image).items():
+        np.testing.assert_array_equal(output, expected[name])
 
 
 @pytest.mark.parametrize("options", [[], ["--stochastic-scale"]])
-def test_a_cifar_checkpoint_is_converted(tmp_path, capsys, options):
+def test_cifar_checkpoint_is_converted(tmp_path, capsys, options):
     torch = pytest.importorskip("torch")
     state = procedural.weights(published.cifar(4, 3))
     saved = {name: torch.from_numpy(array) for name, array in state.items()}
@@ -75,19 +75,19 @@ def test_a_cifar_checkpoint_is_converted(tmp_path, capsys, options):
     np.testing.assert_array_equal(loaded(image), expected)
 
 
-def test_a_folder_that_is_not_there_is_made(tmp_path):
+def test_missing_folder_is_created(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     save_reproducibly(model, tmp_path / "new" / "folder" / "model.keras")
     assert keras.models.load_model(tmp_path / "new" / "folder" / "model.keras").count_params() == 3
 
 
-def test_a_model_is_saved_without_the_circumstances(tmp_path):
+def test_saved_model_has_no_dates_or_addresses(tmp_path):
     paths = [tmp_path / "0.keras", tmp_path / "1.keras"]
-    policies = []  # Both are kept, so that their addresses differ.
+    policies = []  # kept alive so that their addresses differ
     for path in paths:
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(0)
-        # Layers share such an object; its address is in what Keras writes.
+        # Keras stores the address of an object that layers share.
         policy = keras.DTypePolicy("mixed_bfloat16")
         policies.append(policy)
         inputs = x = keras.Input((4,), name="x")
@@ -102,7 +102,7 @@ def test_a_model_is_saved_without_the_circumstances(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"), [("none.pth", "none.pth"), ("text.pth", "Could not read.*text.pth")]
 )
-def test_an_error_is_one_line_and_leaves_no_file(tmp_path, name, message):
+def test_error_is_one_line_and_leaves_no_file(tmp_path, name, message):
     pytest.importorskip("torch")
     (tmp_path / "text.pth").write_text("no checkpoint")
     with pytest.raises(SystemExit, match=f"error: .*{message}"):
@@ -110,7 +110,7 @@ def test_an_error_is_one_line_and_leaves_no_file(tmp_path, name, message):
     assert [path.name for path in tmp_path.iterdir()] == ["text.pth"]
 
 
-def test_another_suffix_is_refused_before_anything_is_read(tmp_path, capsys):
+def test_wrong_suffix_is_reported_before_reading(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path / "none.pth"), str(tmp_path / "model.h5")])
-    assert "should end in .keras" in capsys.readouterr().err
+    assert "must end in .keras" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Checkpoint files are read in every published form, and nothing in them is run."""
+"""Checkpoint files of every published form are read without running code in them."""
 
 import os
 import sys
@@ -40,7 +40,7 @@ def assert_holds(path, tensors):
 
 @pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".zip"])
-def test_both_serializations_are_read_under_every_name(tmp_path, tensors, serialization, suffix):
+def test_both_serializations_are_read_with_every_suffix(tmp_path, tensors, serialization, suffix):
     path = save(tmp_path / f"model{suffix}", tensors, serialization)
     assert_holds(path, tensors)
     assert_holds(str(path), tensors)
@@ -52,7 +52,7 @@ def test_both_serializations_are_read_under_every_name(tmp_path, tensors, serial
     [np.float64(0.41), np.float32(0.41), np.int64(3), np.bool_(True), 0.41, torch.tensor(0.41)],
     ids=lambda score: type(score).__name__,
 )
-def test_what_training_wrote_beside_the_tensors_is_passed_over(
+def test_other_contents_of_training_checkpoints_are_ignored(
     tmp_path, tensors, serialization, score
 ):
     def wrap(state):
@@ -63,7 +63,7 @@ def test_what_training_wrote_beside_the_tensors_is_passed_over(
     assert_holds(save(tmp_path / "model.pth.tar", tensors, serialization, wrap), tensors)
 
 
-def test_scalars_that_numpy_1_wrote_are_read(tmp_path, tensors):
+def test_scalars_written_by_numpy_1_are_read(tmp_path, tensors):
     path = save(
         tmp_path / "model.pth",
         tensors,
@@ -78,7 +78,7 @@ def test_scalars_that_numpy_1_wrote_are_read(tmp_path, tensors):
 
 @pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("member", ["folder/model.pth", "../../model.pth.tar", "/model.pth"])
-def test_an_archive_of_one_checkpoint_is_read_and_leaves_nothing(
+def test_archive_of_one_checkpoint_is_read_without_leftovers(
     tmp_path, tensors, serialization, member, monkeypatch
 ):
     scratch = tmp_path / "a" / "b" / "scratch"
@@ -103,12 +103,12 @@ def test_an_archive_of_one_checkpoint_is_read_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("members", [[], ["a.pth", "b.pth"], ["a.txt"]])
-def test_an_archive_of_none_or_several_is_refused(tmp_path, members):
+def test_archive_without_exactly_one_checkpoint_raises(tmp_path, members):
     path = tmp_path / "model.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for member in members:
             archive.writestr(member, "x")
-    with pytest.raises(ValueError, match=r"not of one checkpoint.*model\.zip"):
+    with pytest.raises(ValueError, match=r"not an archive of exactly one checkpoint.*model\.zip"):
         read_tensors(path)
 
 
@@ -121,12 +121,12 @@ class Hostile:
 
 
 @pytest.mark.parametrize("serialization", [OLD, NEW])
-def test_a_hostile_file_is_refused_and_not_run(tmp_path, tensors, serialization):
+def test_malicious_file_raises_and_is_not_run(tmp_path, tensors, serialization):
     def wrap(state):
         return {"state_dict": state, "best_pred": Hostile(tmp_path / "run")}
 
     path = save(tmp_path / "hostile.pth", tensors, serialization, wrap)
-    with pytest.raises(ValueError, match=r"harmful, and was not run: \w+\.mkdir.*hostile\.pth"):
+    with pytest.raises(ValueError, match=r"harmful and was not run: \w+\.mkdir.*hostile\.pth"):
         keras_encnet.from_pytorch(path)
     assert not (tmp_path / "run").exists()
     with zipfile.ZipFile(tmp_path / "hostile.zip", "w") as archive:
@@ -136,19 +136,19 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path, tensors, serialization)
     assert not (tmp_path / "run").exists()
 
 
-def test_only_scalars_of_numpy_are_let_in(tmp_path, tensors):
+def test_only_numpy_scalars_are_allowed(tmp_path, tensors):
     path = save(tmp_path / "array.pth", tensors, wrap=lambda s: {"state_dict": s, "x": np.ones(3)})
     before = torch.serialization.get_safe_globals()
     with pytest.raises(ValueError, match="was not run: numpy"):
         read_tensors(path)
-    # What reading allows is forgotten afterwards.
+    # The allowed globals are restored.
     assert torch.serialization.get_safe_globals() == before
 
 
 @pytest.mark.parametrize("serialization", [OLD, NEW])
 @pytest.mark.parametrize("kept", [0, 10, 0.5, -3])
-def test_a_truncated_file_is_an_error_that_names_it(tmp_path, tensors, serialization, kept):
-    path = save(tmp_path / "whole.pth", tensors, serialization)
+def test_truncated_file_raises_with_its_path(tmp_path, tensors, serialization, kept):
+    path = save(tmp_path / "complete.pth", tensors, serialization)
     content = path.read_bytes()
     cut = tmp_path / "cut.pth"
     cut.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else kept])
@@ -159,25 +159,25 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, tensors, serializa
 @pytest.mark.parametrize(
     "content", [torch.zeros(3), [1, 2], "text"], ids=["tensor", "list", "text"]
 )
-def test_a_file_of_something_else_is_refused(tmp_path, content):
+def test_file_without_a_state_dict_raises(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"not a state dict.*other\.pth"):
         read_tensors(tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize(("name", "error"), [("none.pth", FileNotFoundError), ("", OSError)])
-def test_a_path_without_a_file_is_an_error_that_names_it(tmp_path, name, error):
+def test_missing_file_raises_with_its_path(tmp_path, name, error):
     with pytest.raises(error, match=str(tmp_path)):
         read_tensors(tmp_path / name)
 
 
-def test_a_file_without_torch_names_the_extra(tmp_path, monkeypatch):
+def test_file_without_torch_raises_with_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"keras-encnet\[convert\].*model\.pth"):
         read_tensors(tmp_path / "model.pth")
 
 
-def test_a_file_becomes_the_model_that_its_mapping_becomes(tmp_path):
+def test_file_and_mapping_give_the_same_model(tmp_path):
     tensors = procedural.weights(published.resnet((1, 1, 1, 1), bottleneck=False))
     path = save(tmp_path / "resnet.pth", tensors)
     model, expected = keras_encnet.from_pytorch(path), keras_encnet.from_pytorch(tensors)

@@ -1,4 +1,4 @@
-"""Checkpoints that do not fit are refused by name, and other classes renew the last layers."""
+"""Errors for checkpoints that do not fit, and other numbers of classes."""
 
 import warnings
 
@@ -28,7 +28,7 @@ from tests.pytorch import published
         ("misshapen", "pretrained.bn1.weight", (64,)),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
+def test_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
     wanted = tuple(tiny[name].shape) if name in tiny else None
     if shape is None:
         del tiny[name]
@@ -43,10 +43,10 @@ def test_a_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
     }[kind]
     assert problem in str(error.value)
     assert str(error.value).count("(1)") == 1
-    assert "PyTorch-Encoding's EncNet" in str(error.value)
+    assert "the official code's EncNet" in str(error.value)
 
 
-def test_everything_that_does_not_fit_is_named_at_once_up_to_a_point(tiny):
+def test_all_tensors_that_do_not_fit_are_named_up_to_a_limit(tiny):
     del tiny["head.conv5.0.weight"], tiny["head.fusion.1.bias"]
     tiny["head.conv6.1.weight"] = tiny["head.conv6.1.weight"][..., 0]
     tiny |= {f"more.{i}.weight": np.zeros(1) for i in range(30)}
@@ -62,7 +62,7 @@ def test_everything_that_does_not_fit_is_named_at_once_up_to_a_point(tiny):
     assert "more.20.weight" not in message
 
 
-def test_another_number_of_classes_keeps_the_trunk_and_says_so(tiny):
+def test_another_number_of_classes_keeps_other_layers_and_warns(tiny):
     layers = "segmentation_logits", "presence", "segmentation_stage3_logits"
     full = keras_encnet.from_pytorch(tiny)
     with pytest.warns(UserWarning, match="has 5 classes, not 7") as caught:
@@ -80,7 +80,7 @@ def test_another_number_of_classes_keeps_the_trunk_and_says_so(tiny):
                 np.testing.assert_array_equal(new_weight, old_weight)
 
 
-def test_the_checkpoints_own_number_of_classes_renews_nothing(tiny):
+def test_same_number_of_classes_keeps_all_layers(tiny):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = keras_encnet.from_pytorch(tiny, classes=5)
@@ -90,7 +90,7 @@ def test_the_checkpoints_own_number_of_classes_renews_nothing(tiny):
     )
 
 
-def test_layers_that_are_renewed_are_checked_like_the_others(tiny):
+def test_layers_with_new_weights_are_checked_as_well(tiny):
     del tiny["head.conv6.1.bias"]
     with pytest.raises(ValueError, match=r"Missing \(1\): head.conv6.1.bias \(5,\)"):
         keras_encnet.from_pytorch(tiny, classes=7)
@@ -99,14 +99,14 @@ def test_layers_that_are_renewed_are_checked_like_the_others(tiny):
 @pytest.mark.parametrize(
     ("checkpoint", "error", "message"),
     [
-        ({}, ValueError, "PyTorch-Encoding's EncNet.*mmsegmentation.*torchvision"),
+        ({}, ValueError, "the official code's EncNet.*mmsegmentation.*torchvision"),
         ({"features.0.weight": np.zeros(3)}, ValueError, "Received: names .*features.0.weight"),
-        ({3: np.zeros(3)}, ValueError, "names must be text. Received: .3."),
+        ({3: np.zeros(3)}, ValueError, "must be text. Received: .3."),
         (None, TypeError, "Received: <class 'NoneType'>"),
         ([np.zeros(3)], TypeError, "Received: <class 'list'>"),
     ],
 )
-def test_what_is_no_known_checkpoint_is_refused(checkpoint, error, message):
+def test_unknown_checkpoint_raises(checkpoint, error, message):
     with pytest.raises(error, match=message):
         keras_encnet.from_pytorch(checkpoint)
 
@@ -116,7 +116,7 @@ def test_what_is_no_known_checkpoint_is_refused(checkpoint, error, message):
     [{"classes": 3}, {"align_corners": False}, {"stochastic_scale": True}],
     ids=lambda option: next(iter(option)),
 )
-def test_an_option_that_means_nothing_is_refused(option):
+def test_option_the_network_does_not_have_raises(option):
     shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
     ((name, value),) = option.items()
     with pytest.raises(ValueError, match=f"torchvision.*Received: {name}={value}"):
