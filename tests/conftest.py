@@ -1,5 +1,6 @@
-"""What every test starts from: a fixed seed, the default dtype policy, no trace of other tests."""
+"""Every test starts from a fixed seed, the default dtype policy and a cleared Keras session."""
 
+import gc
 import os
 
 # TensorFlow reads it while it is imported.
@@ -11,10 +12,21 @@ import pytest
 
 from keras_encnet import backbones
 
+# TensorFlow's many objects stay: collections need not visit them.
+gc.collect()
+gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected_garbage():
+    """Models are freed after each module; otherwise a worker grows to several GiB."""
+    yield
+    gc.collect()
+
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    # Without `free_memory`, which collects garbage at 0.1 s a test.
+    # `free_memory` would collect garbage in every test, which takes 0.1 s.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
@@ -28,7 +40,7 @@ def rng():
 
 @pytest.fixture
 def tiny_backbone():
-    """Builds the smallest backbone that the heads take: one convolution a stage, stride 8."""
+    """Builds the smallest backbone that heads accept: one convolution per stage, stride 8."""
 
     def build(channels=3, widths=(4, 6, 8, 10), **unused):
         x = images = keras.Input((None, None, channels), name="images")
@@ -45,7 +57,7 @@ def tiny_backbone():
 
 @pytest.fixture
 def recorded_backbone(monkeypatch, tiny_backbone):
-    """Puts the smallest backbone in the place of the ResNets and records what they were asked."""
+    """Replaces the ResNets by the smallest backbone and records the arguments of each call."""
     calls = []
     for depth in (50, 101):
 
@@ -59,7 +71,7 @@ def recorded_backbone(monkeypatch, tiny_backbone):
 
 @pytest.fixture
 def randomize():
-    """Gives every weight of a model a random value, moving statistics and biases included."""
+    """Assigns random values to all weights of a model, including moving statistics and biases."""
 
     def assign(model, seed=0):
         draw = np.random.default_rng(seed)
@@ -67,7 +79,7 @@ def randomize():
             if weight.path.endswith(("moving_variance", "gamma")):
                 value = draw.uniform(0.5, 1.5, weight.shape)
             elif len(weight.shape) > 1:
-                # Keeps activations about as large as their inputs.
+                # Keeps the scale of activations.
                 value = draw.normal(0.0, np.prod(weight.shape[:-1]) ** -0.5, weight.shape)
             else:
                 value = draw.normal(0.0, 0.1, weight.shape)

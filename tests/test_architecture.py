@@ -16,6 +16,9 @@ DEFERRED = {
     ("saved_models/client.py", "saved_models.grpc_client"): "needs tensorflow-serving-api",
 }
 
+# Methods that TensorFlow Datasets documents for builders to override.
+TFDS_BUILDER = {"_info", "_split_generators", "_generate_examples"}
+
 
 def parse(path):
     return ast.parse(path.read_text())
@@ -26,7 +29,7 @@ def name_of(path):
 
 
 def is_private(name):
-    return name.startswith("_") and not name.startswith("__")
+    return name.startswith("_") and not name.startswith("__") and name not in TFDS_BUILDER
 
 
 def is_main_guard(node):
