@@ -1,32 +1,40 @@
-"""Every test starts from a fixed seed, the default dtype policy and a cleared Keras session."""
+"""Every test starts from a fixed seed, the default dtype policy and a cleared Keras session.
+
+Fixtures import what they need: the controller of pytest-xdist reads this file, too, and starts
+faster without TensorFlow.
+"""
 
 import gc
 import os
 
-# TensorFlow reads it while it is imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
 import pytest
 
-from keras_encnet import backbones
+# Read by TensorFlow when it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# TensorFlow's many objects stay: collections need not visit them.
-gc.collect()
-gc.freeze()
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_imports():
+    """Exempts the objects of TensorFlow from garbage collection, which then takes milliseconds."""
+    import keras_encnet.export  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def collected_garbage():
-    """Models are freed after each module; otherwise a worker grows to several GiB."""
+    """Frees models after each module; otherwise a worker grows to several GiB."""
     yield
     gc.collect()
 
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    # `free_memory` would collect garbage in every test, which takes 0.1 s.
+    import keras
+
+    # `free_memory` would collect garbage in every test.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
@@ -41,6 +49,7 @@ def rng():
 @pytest.fixture
 def tiny_backbone():
     """Builds the smallest backbone that heads accept: one convolution per stage, stride 8."""
+    import keras
 
     def build(channels=3, widths=(4, 6, 8, 10), **unused):
         x = images = keras.Input((None, None, channels), name="images")
@@ -58,6 +67,8 @@ def tiny_backbone():
 @pytest.fixture
 def recorded_backbone(monkeypatch, tiny_backbone):
     """Replaces the ResNets by the smallest backbone and records the arguments of each call."""
+    from keras_encnet import backbones
+
     calls = []
     for depth in (50, 101):
 
