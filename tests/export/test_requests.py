@@ -3,6 +3,7 @@
 import io
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,12 @@ from keras_encnet.labels import default_palette
 from tests.export import encoded
 from tests.export.exported import SIZE, logits_of, predict
 from tests.fixtures import assert_same_classes, raw_images
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_keras():
+    """Seeds once: with each new seed, TensorFlow optimizes the signatures again (0.5 s)."""
+    keras.utils.set_random_seed(0)
 
 
 def mask_of(data):
