@@ -73,38 +73,42 @@ def test_no_function_imports_another_module_of_the_project(package):
     assert not found, found
 
 
-def test_private_api_of_keras_and_tensorflow_is_used_in_compat_only():
-    found = [
-        f"{path.relative_to(ROOT)}:{line}: {name}"
-        for path in MODULES
-        if path != COMPAT
-        for line, name in foreign_private_names(parse(path))
-    ]
-    assert not found, "\n".join(found)
-
-
-def foreign_private_names(tree):
-    """Yields line and name of private attributes that a module uses without defining them."""
-    defined = set()
+def defined_names(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            defined.add(node.name)
+            yield node.name
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            defined.add(node.id if isinstance(node, ast.Name) else node.attr)
-    # A private method that its module never uses overrides one of a base class.
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def private_uses(tree):
+    """Yields line and name of private attributes, of private modules, and of overridden methods."""
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in defined:
-            yield node.lineno, node.attr
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            private = ("tensorflow.python", "keras.src")
-            yield from ((node.lineno, n) for n in imported(node) if n and n.startswith(private))
+        if isinstance(node, ast.Attribute):
+            names = [node.attr]
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
-            name = node.args[1]
-            if isinstance(name, ast.Constant) and is_private(name.value):
-                yield node.lineno, name.value
-        elif isinstance(node, ast.ClassDef):
-            methods = [member for member in node.body if isinstance(member, ast.FunctionDef)]
-            yield from (
-                (m.lineno, m.name) for m in methods if is_private(m.name) and m.name not in used
-            )
+            names = [node.args[1].value] if isinstance(node.args[1], ast.Constant) else []
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            private = ("tensorflow.python", "keras.src")
+            names = [f"_{name}" for name in imported(node) if str(name).startswith(private)]
+        else:
+            names = []
+        yield from ((node.lineno, name) for name in names if is_private(name))
+        # A private method that its module never calls overrides one of a base class.
+        if isinstance(node, ast.ClassDef):
+            methods = [m for m in node.body if isinstance(m, ast.FunctionDef)]
+            overrides = [m for m in methods if is_private(m.name) and m.name not in used]
+            yield from ((m.lineno, f"override of {m.name}") for m in overrides)
+
+
+def test_private_api_of_keras_and_tensorflow_is_used_in_compat_only():
+    trees = {path: parse(path) for path in MODULES if path != COMPAT}
+    defined = {name for tree in trees.values() for name in defined_names(tree)}
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path, tree in trees.items()
+        for line, name in private_uses(tree)
+        if name not in defined
+    ]
+    assert not found, "\n".join(found)
