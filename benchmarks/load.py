@@ -36,7 +36,7 @@ def main(model: tyro.conf.Positional[Path], seconds: float = 120, clients: int =
         clients: requests at a time.
     """
     files = [encode(size, form) for size in SIZES for form in FORMATS]
-    command = [sys.executable, "-m", "tests.serving.stand_in", str(model)]
+    command = [sys.executable, "-m", "tests.saved_models.stand_in", str(model)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as server:
         address = f"localhost:{json.loads(server.stdout.readline())['grpc']}"

@@ -1,6 +1,8 @@
-"""A model behind TensorFlow Serving's gRPC interface."""
+"""A client of TensorFlow Serving's gRPC interface."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import grpc
 import tensorflow as tf
@@ -17,17 +19,35 @@ from saved_models.rest_client import SIGNATURE, TIMEOUT, ServerError
 
 
 class GrpcClient:
-    """A model behind TensorFlow Serving's gRPC interface: arguments and methods of `RestClient`."""
+    """A model on TensorFlow Serving, through its gRPC interface; a `Client`.
 
-    def __init__(self, address, model, version=None, label=None, retries=3):
+    Args:
+        address: such as `localhost:8500`.
+        model: name of the model.
+        version: number of the version. Defaults to the version that the server selects.
+        label: label of the version, such as `canary`, instead of its number.
+        retries: number of retries while the server is busy or unreachable, at most 4.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        retries: int = 3,
+    ):
         policy = {
-            "maxAttempts": min(retries + 1, 5),  # gRPC allows no more
+            "maxAttempts": min(retries + 1, 5),  # gRPC's maximum
             "initialBackoff": "0.2s",
             "maxBackoff": "2s",
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
         }
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+        ]
         if retries:
             config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
             options.append(("grpc.service_config", json.dumps(config)))
@@ -40,33 +60,39 @@ class GrpcClient:
         elif label:
             self.spec.version_label = label
 
-    def status(self):
+    def status(self) -> dict[int, str]:
+        """Returns the states of the model's versions by number."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self.spec)
         statuses = self._call(self.models.GetModelStatus, request).model_version_status
         names = get_model_status_pb2.ModelVersionStatus.State
         return {status.version: names.Name(status.state) for status in statuses}
 
-    def signature(self):
+    def signature(self) -> tuple[set[str], set[str]]:
+        """Returns the names of the inputs and outputs of the signature for encoded images."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self.spec, metadata_field=["signature_def"]
         )
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        answer = self._call(self.predictions.GetModelMetadata, request)
-        answer.metadata["signature_def"].Unpack(signatures)
+        response = self._call(self.predictions.GetModelMetadata, request)
+        response.metadata["signature_def"].Unpack(signatures)
         signature = signatures.signature_def[SIGNATURE]
         return set(signature.inputs), set(signature.outputs)
 
-    def class_names(self):
+    def class_names(self) -> list[str]:
+        """Returns the names of the classes."""
         return [name.decode() for name in self._run("metadata", query=[b""])["class_names"][0]]
 
-    def predict(self, images):
+    def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Sends encoded images in one request and returns a dict of outputs for each."""
         outputs = self._run(SIGNATURE, image_bytes=images)
-        answers = [{name: value[i] for name, value in outputs.items()} for i in range(len(images))]
-        for answer in answers:
-            for name, value in answer.items():
+        predictions = [
+            {name: value[i] for name, value in outputs.items()} for i in range(len(images))
+        ]
+        for prediction in predictions:
+            for name, value in prediction.items():
                 if isinstance(value, bytes) and not name.endswith("_bytes"):
-                    answer[name] = value.decode()
-        return answers
+                    prediction[name] = value.decode()
+        return predictions
 
     def _run(self, signature_name, **inputs):
         request = predict_pb2.PredictRequest(model_spec=self.spec)

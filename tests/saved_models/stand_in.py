@@ -1,12 +1,12 @@
-"""A stand-in for TensorFlow Serving: its wire contract, with the SavedModel behind it.
+"""A stand-in for TensorFlow Serving that implements its protocol for one SavedModel.
 
-    python -m tests.serving.stand_in BASE_PATH [--name NAME] [--label LABEL=VERSION ...]
+    python -m tests.saved_models.stand_in BASE_PATH [--name NAME] [--label LABEL=VERSION ...]
 
-It is no TensorFlow Serving: it was written from that project's protocol buffers and documentation,
-so that clients and exports can be tested over real sockets where the server itself can't be had.
-Like it, it loads with TensorFlow's session loader and without Keras, serves the highest version,
-answers the warm-up requests before it is available, and speaks gRPC and REST. It doesn't batch.
-Prints the ports as one line of JSON when it is ready.
+It was written from TensorFlow Serving's protocol buffers and documentation, to test clients and
+exports over real sockets where the server itself is not available. Like the server, it loads with
+TensorFlow's session loader and without Keras, serves the highest version, runs the warm-up requests
+before it is available, and provides gRPC and REST. It does not batch. It prints the ports as one
+line of JSON when it is ready.
 """
 
 import sys
@@ -46,7 +46,7 @@ UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 class RefusedError(Exception):
-    """What the server answers in place of a result: a gRPC status code and a sentence."""
+    """An error response: a gRPC status code and a message."""
 
     def __init__(self, code, message):
         super().__init__(message)
@@ -73,7 +73,7 @@ class Version:
         if set(inputs) != set(signature.inputs):
             raise RefusedError(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"input keys: wanted {sorted(signature.inputs)}, got {sorted(inputs)}",
+                f"input keys: expected {sorted(signature.inputs)}, got {sorted(inputs)}",
             )
         feeds = {signature.inputs[name].name: value for name, value in inputs.items()}
         fetches = {name: info.name for name, info in signature.outputs.items()}
@@ -93,14 +93,14 @@ class Version:
 
 
 class Model:
-    """All versions of one model, the highest of which is served by default."""
+    """All versions of one model. The highest is served by default."""
 
     def __init__(self, base_path, name, labels):
         paths = [path for path in Path(base_path).iterdir() if path.name.isdecimal()]
         self.name, self.labels = name, labels
-        # One version is loaded by default; labels are for versions that are loaded.
-        wanted = set(labels.values()) | {max(int(path.name) for path in paths)}
-        loaded = [Version(path) for path in paths if int(path.name) in wanted]
+        # One version is loaded by default, plus those with labels.
+        numbers = set(labels.values()) | {max(int(path.name) for path in paths)}
+        loaded = [Version(path) for path in paths if int(path.name) in numbers]
         self.versions = {version.number: version for version in loaded}
 
     def find(self, name, version=None, label=None):
@@ -142,7 +142,7 @@ class GrpcService(
     prediction_service_pb2_grpc.PredictionServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
 ):
-    """The two gRPC services, as far as clients of exports use them."""
+    """The methods of the two gRPC services that clients of exports use."""
 
     def __init__(self, model):
         self.model = model
@@ -164,12 +164,12 @@ class GrpcService(
         return response
 
     def GetModelStatus(self, request, context):  # noqa: N802
-        return self._answer(self.model.status, request, context)
+        return self._respond(self.model.status, request, context)
 
     def GetModelMetadata(self, request, context):  # noqa: N802
-        return self._answer(self.model.metadata, request, context)
+        return self._respond(self.model.metadata, request, context)
 
-    def _answer(self, function, request, context):
+    def _respond(self, function, request, context):
         try:
             return function(*spec_arguments(request.model_spec))
         except RefusedError as error:
@@ -177,7 +177,7 @@ class GrpcService(
 
 
 class RestHandler(http.server.BaseHTTPRequestHandler):
-    """The REST interface: status, metadata, and prediction in row and in column format."""
+    """The REST interface: status, metadata, and predictions in row and in column format."""
 
     protocol_version = "HTTP/1.1"
     model = None
@@ -192,13 +192,13 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
-    def _respond(self, answer):
+    def _respond(self, make_body):
         try:
             match = PATH.fullmatch(self.path)
             if match is None:
                 raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "Malformed request")
             version = match["version"] and int(match["version"])
-            code, body = 200, answer((match["name"], version, match["label"]), match["verb"])
+            code, body = 200, make_body((match["name"], version, match["label"]), match["verb"])
         except RefusedError as error:
             code = 404 if error.code is grpc.StatusCode.NOT_FOUND else 400
             body = {"error": str(error)}
@@ -264,7 +264,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
 
 
 def columns(instances, signature):
-    """Turns rows into columns: each row a dict of inputs, or the value of the only one."""
+    """Converts rows to columns. A row is a dict of inputs, or the value of the only input."""
     if isinstance(instances[0], dict) and "b64" not in instances[0]:
         return {name: [row[name] for row in instances] for name in instances[0]}
     return {next(iter(signature.inputs)): instances}
@@ -277,7 +277,7 @@ def from_json(value):
 
 
 def to_json(name, value):
-    """Bytes of outputs whose names end in `_bytes` travel in base64, others as text."""
+    """Encodes bytes in base64 if the name ends in `_bytes`, and as text otherwise."""
     if isinstance(value, np.ndarray):
         return [to_json(name, element) for element in value]
     if isinstance(value, bytes):
@@ -304,7 +304,7 @@ def main():
     rest = http.server.ThreadingHTTPServer(("localhost", 0), RestHandler)
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     print(json.dumps({"grpc": grpc_port, "rest": rest.server_address[1]}), flush=True)
-    sys.stdin.read()  # until whoever started it closes the pipe
+    sys.stdin.read()  # until the parent process closes the pipe
 
 
 if __name__ == "__main__":

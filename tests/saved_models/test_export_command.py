@@ -1,4 +1,4 @@
-"""`python -m saved_models.export`: versions, and what it knows of a run."""
+"""`python -m saved_models.export`: versions, and the model card."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import pytest
 import tyro
 
 from saved_models import export
+from saved_models.provenance import scores_of
 from tests.fixtures import small_encnet
 from training import cli
 
@@ -32,7 +33,7 @@ def call(*arguments, monkeypatch):
         tyro.cli(export.main)
 
 
-def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch, capsys):
+def test_versions_are_numbered_and_not_overwritten(run, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "models"
     arguments = (run, "--name", "street", "--folder", folder, "--size", 16, 24)
     call(*arguments, monkeypatch=monkeypatch)
@@ -46,7 +47,7 @@ def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch
     }
     assert (folder / "street/1/assets.extra/tf_serving_warmup_requests").exists()
     assert not (folder / "street/7/assets.extra").exists()
-    assert export.next_version(folder / "street") == 8
+    assert export.checked_version(None, folder / "street") == 8
     card = (folder / "street/1/model_card.md").read_text()
     assert '"recipe": "Tiny"' in card
     assert str(tmp_path) not in card
@@ -65,7 +66,7 @@ def test_versions_count_up_and_are_never_written_over(run, tmp_path, monkeypatch
         (("--name", "a", "--warm-up", "17"), "from 1 to 16"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_is_written(
+def test_invalid_arguments_are_reported_before_writing(
     arguments, message, run, tmp_path, monkeypatch
 ):
     with pytest.raises(SystemExit, match=message):
@@ -73,17 +74,17 @@ def test_wrong_arguments_are_named_before_anything_is_written(
     assert not (tmp_path / "models").exists()
 
 
-def test_scores_may_be_a_file_of_their_own(tmp_path):
+def test_scores_from_a_json_file(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"iou": 1}))
     (tmp_path / "best.keras").touch()
-    assert export.scores_of(tmp_path / "best.keras", tmp_path / "mine.json") == {"iou": 1}
-    assert export.scores_of(tmp_path / "best.keras", None) is None
+    assert scores_of(tmp_path / "best.keras", tmp_path / "mine.json") == {"iou": 1}
+    assert scores_of(tmp_path / "best.keras", None) is None
 
 
-def test_scores_older_than_the_model_are_not_its_own(tmp_path):
+def test_scores_older_than_the_model_are_ignored(tmp_path):
     scores = tmp_path / "evaluation-test" / "scores.json"
     scores.parent.mkdir()
     scores.write_text(json.dumps({"model": "best.keras"}))
     (tmp_path / "best.keras").touch()
     os.utime(scores, (0, 0))
-    assert export.scores_of(tmp_path / "best.keras", None) is None
+    assert scores_of(tmp_path / "best.keras", None) is None

@@ -1,4 +1,4 @@
-"""Exports and the client, over real sockets, against the stand-in for TensorFlow Serving."""
+"""Exports and clients over real sockets, with a stand-in for TensorFlow Serving."""
 
 import base64
 import http.server
@@ -18,7 +18,9 @@ from PIL import Image
 
 from keras_encnet.export import Limits, export_saved_model
 from saved_models import client
+from saved_models.client import Server
 from saved_models.grpc_client import GrpcClient
+from saved_models.predictions import find_images
 from saved_models.rest_client import RestClient, ServerError
 from tests.export import encoded
 from tests.fixtures import raw_images, small_encnet
@@ -29,14 +31,14 @@ NAMES = ("sky", "tree", "road", "car", "person")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Starts the stand-in with two versions; returns its ports."""
+    """Starts the stand-in with two versions and returns its ports."""
     folder = tmp_path_factory.mktemp("models") / "street"
     model = small_encnet(gating="residual")
     model.class_names = NAMES
     for version in (1, 2):
         limits = Limits(images=version + 1)
         export_saved_model(model, folder / str(version), (32, 40), limits=limits, warm_up=(1,))
-    command = [sys.executable, "-m", "tests.serving.stand_in", str(folder), "--label", "old=1"]
+    command = [sys.executable, "-m", "tests.saved_models.stand_in", str(folder), "--label", "old=1"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
         yield json.loads(process.stdout.readline())
@@ -50,11 +52,11 @@ def connect(request, server):
             return RestClient(f"http://localhost:{server['rest']}", model, **options)
         return GrpcClient(f"localhost:{server['grpc']}", model, **options)
 
-    connect.option = f"--{request.param}"
+    connect.interface = request.param
     return connect
 
 
-def test_status_signature_and_names_are_told(connect):
+def test_status_signature_and_class_names(connect):
     assert connect().status() == {2: "AVAILABLE"}
     assert connect(label="old").status() == {1: "AVAILABLE"}
     inputs, outputs = connect().signature()
@@ -62,19 +64,19 @@ def test_status_signature_and_names_are_told(connect):
     assert connect().class_names() == list(NAMES)
 
 
-def test_images_of_one_request_are_answered_each_in_its_size(connect):
+def test_masks_have_the_sizes_of_their_images(connect):
     images = [raw_images(1, *size)[0] for size in ((30, 50), (60, 20))]
-    answers = connect().predict([*(encoded.encode(i, "PNG") for i in images), b"no image"])
-    assert [answer["status"] for answer in answers[:2]] == ["ok", "ok"]
-    assert "Not a JPEG" in answers[2]["status"]
-    assert answers[2]["mask_png_bytes"] == b""
-    for image, answer in zip(images, answers, strict=False):
-        mask = Image.open(io.BytesIO(answer["mask_png_bytes"]))
+    predictions = connect().predict([*(encoded.encode(i, "PNG") for i in images), b"no image"])
+    assert [prediction["status"] for prediction in predictions[:2]] == ["ok", "ok"]
+    assert "Not a JPEG" in predictions[2]["status"]
+    assert predictions[2]["mask_png_bytes"] == b""
+    for image, prediction in zip(images, predictions, strict=False):
+        mask = Image.open(io.BytesIO(prediction["mask_png_bytes"]))
         assert mask.size == image.shape[1::-1]
-        assert len(answer["presence"]) == len(NAMES)
+        assert len(prediction["presence"]) == len(NAMES)
 
 
-def test_versions_are_reached_by_number_and_label(connect):
+def test_versions_are_selected_by_number_and_label(connect):
     three = [encoded.encode(raw_images(1, 8, 8)[0], "PNG")] * 3
     assert len(connect(version=2).predict(three)) == 3
     for older in ({"version": 1}, {"label": "old"}):
@@ -82,34 +84,34 @@ def test_versions_are_reached_by_number_and_label(connect):
             connect(**older).predict(three)
 
 
-def test_unknown_models_and_versions_are_not_found(connect):
+def test_unknown_models_and_versions_raise(connect):
     for options in ({"model": "road"}, {"version": 7}):
         with pytest.raises(ServerError, match="not found"):
             connect(**options).status()
 
 
-def test_every_hostile_file_is_answered_with_a_sentence_and_the_server_goes_on(connect):
+def test_malformed_files_get_a_status_and_the_server_keeps_running(connect):
     one = connect()
     sound = encoded.encode(raw_images(1, 9, 9)[0], "PNG")
     for data, sentence in encoded.hostile().values():
-        [answer] = one.predict([data])
-        assert sentence in answer["status"]
+        [prediction] = one.predict([data])
+        assert sentence in prediction["status"]
     for data in encoded.broken_bodies().values():
         with pytest.raises(ServerError, match=r"(?i)jpeg|png|bmp"):
             one.predict([data])
     assert one.predict([sound])[0]["status"] == "ok"
 
 
-def test_concurrent_clients_get_their_own_answers(connect):
+def test_concurrent_requests_get_their_own_predictions(connect):
     files = [encoded.encode(raw_images(1, 10 + i, 30 - i, seed=i)[0], "PNG") for i in range(12)]
     one = connect()
     with futures.ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda file: one.predict([file])[0], files))
-    for i, answer in enumerate(answers):
-        assert Image.open(io.BytesIO(answer["mask_png_bytes"])).size == (30 - i, 10 + i)
+        predictions = list(pool.map(lambda file: one.predict([file])[0], files))
+    for i, prediction in enumerate(predictions):
+        assert Image.open(io.BytesIO(prediction["mask_png_bytes"])).size == (30 - i, 10 + i)
 
 
-def test_rows_and_columns_are_both_understood(server):
+def test_rest_row_and_column_formats(server):
     url = f"http://localhost:{server['rest']}/v1/models/street:predict"
     image = {"b64": base64.b64encode(encoded.encode(raw_images(1, 8, 8)[0], "PNG")).decode()}
     row = requests.post(url, json={"instances": [image]}, timeout=60).json()["predictions"]
@@ -122,63 +124,64 @@ def test_rows_and_columns_are_both_understood(server):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"instances": []}', b'{"instances": [{"b64": 3}]}'])
-def test_malformed_requests_are_refused(body, server):
+def test_malformed_requests_are_rejected(body, server):
     url = f"http://localhost:{server['rest']}/v1/models/street:predict"
-    answer = requests.post(url, data=body, timeout=60)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
+    response = requests.post(url, data=body, timeout=60)
+    assert response.status_code == 400
+    assert response.json()["error"]
 
 
-def test_the_command_writes_masks_and_tells_of_failures(connect, server, tmp_path, capsys):
+def test_command_writes_masks_and_reports_failures(connect, server, tmp_path, capsys):
     (tmp_path / "in/deep").mkdir(parents=True)
     (tmp_path / "in/a.jpg").write_bytes(encoded.encode(raw_images(1, 20, 30)[0], "JPEG"))
     (tmp_path / "in/deep/a.png").write_bytes(encoded.encode(raw_images(1, 30, 20)[0], "PNG"))
     (tmp_path / "in/bad.png").write_bytes(b"no image")
-    address = {"rest": f"http://localhost:{server['rest']}"}
-    if connect.option == "--grpc":
-        address = {"grpc": f"localhost:{server['grpc']}"}
+    address = Server(rest=f"http://localhost:{server['rest']}")
+    if connect.interface == "grpc":
+        address = Server(grpc=f"localhost:{server['grpc']}")
     with pytest.raises(SystemExit) as exit_:
-        client.main((tmp_path / "in",), "street", output=tmp_path / "out", **address)
+        client.main((tmp_path / "in",), "street", address, output=tmp_path / "out")
     assert exit_.value.code == 1
     printed = capsys.readouterr().out
     assert re.search(r"bad.png: Not a JPEG", printed)
-    assert re.search(r"2 of 3 images answered", printed)
+    assert re.search(r"2 of 3 images predicted", printed)
     assert re.search(r"p50 \d", printed)
     assert Image.open(tmp_path / "out/a.png").size == (30, 20)
     assert Image.open(tmp_path / "out/deep/a.png").size == (20, 30)
     assert not (tmp_path / "out/bad.png").exists()
-    answers = json.loads((tmp_path / "out/answers.json").read_text())
-    assert answers[str(tmp_path / "in/a.jpg")]["status"] == "ok"
-    assert len(answers) == 3
+    predictions = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert predictions[str(tmp_path / "in/a.jpg")]["status"] == "ok"
+    assert "Not a JPEG" in predictions[str(tmp_path / "in/bad.png")]["error"]
+    assert len(predictions) == 3
 
 
-def test_two_images_that_would_share_a_mask_are_refused(tmp_path):
+def test_images_that_would_have_the_same_mask_raise(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"share a mask.*a.png"):
-        client.find_images([tmp_path])
-    with pytest.raises(FileNotFoundError, match="absent_classes"):
-        client.find_images([tmp_path / "absent_classes"])
+    with pytest.raises(ValueError, match=r"the same mask.*a.png"):
+        find_images([tmp_path])
+    with pytest.raises(FileNotFoundError, match="missing"):
+        find_images([tmp_path / "missing"])
 
 
-def test_a_version_has_one_name(tmp_path):
+def test_version_and_label_exclude_each_other(tmp_path):
     with pytest.raises(ValueError, match="version=1, label='canary'"):
-        client.main((tmp_path,), "street", version=1, label="canary")
+        client.main((tmp_path,), "street", Server(version=1, label="canary"))
 
 
-def test_masks_are_not_written_over_images(tmp_path):
+def test_masks_do_not_overwrite_images(tmp_path):
     (tmp_path / "a.png").write_bytes(b"an image")
     with pytest.raises(ValueError, match="overwritten by masks.*a.png"):
         client.main((tmp_path,), "street", output=tmp_path)
     assert (tmp_path / "a.png").read_bytes() == b"an image"
 
 
-def test_a_busy_server_is_asked_again():
-    answers = iter([503, 429, 200])
+def test_busy_server_is_retried():
+    statuses = iter([503, 429, 200])
 
     class Busy(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(next(answers))
+            self.send_response(next(statuses))
             body = b'{"model_version_status": [{"version": "3", "state": "AVAILABLE"}]}'
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -194,7 +197,7 @@ def test_a_busy_server_is_asked_again():
         busy.shutdown()
 
 
-def test_a_server_that_is_away_is_named():
+def test_unreachable_server_raises():
     for one in (
         RestClient("http://localhost:9", "street", retries=0),
         GrpcClient("localhost:9", "street", retries=0),
