@@ -35,29 +35,25 @@ def choose(
     # parse the options: a subcommand has the same text in the list as in its own help, and for a
     # misspelled option they suggest those of other recipes. Speed is no reason (0.15 s either way).
     choices = [
-        Annotated[
-            recipe,
-            tyro.conf.subcommand(
-                name, prefix_name=False, description=inspect.getdoc(recipe).partition("\n")[0]
-            ),
-        ]
+        Annotated[recipe, tyro.conf.subcommand(name, prefix_name=False, description=_title(recipe))]
         for name, recipe in recipes.items()
     ]
-    tyro.cli(Union[tuple(choices)], prog=prog, args=arguments)  # noqa: UP007
+    subcommands: Any = Union[tuple(choices)]  # noqa: UP007
+    tyro.cli(subcommands, prog=prog, args=arguments)
     raise SystemExit(2)
 
 
-def parse(recipe: type[Recipe], arguments: Sequence[str], prog: str | None = None) -> Recipe:
+def parse(recipe: Any, arguments: Sequence[str], prog: str | None = None) -> Any:
     """Parses the options of a recipe; its help groups them by the class that declares them."""
     defaults = {field.name: field.default for field in dataclasses.fields(recipe)}
     groups = [
         (group.__name__.lower(), _with_defaults(group, names, defaults))
         for group, names in _groups(recipe).items()
     ]
-    grouped = dataclasses.make_dataclass(
+    grouped: Any = dataclasses.make_dataclass(
         recipe.__name__, groups, namespace={"__doc__": inspect.getdoc(recipe)}
     )
-    parsed = tyro.cli(tyro.conf.OmitArgPrefixes[grouped], prog=prog, args=arguments)
+    parsed = tyro.cli(grouped, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     return recipe(
         **{
             name: getattr(getattr(parsed, group.__name__.lower()), name)
@@ -65,6 +61,10 @@ def parse(recipe: type[Recipe], arguments: Sequence[str], prog: str | None = Non
             for name in names
         }
     )
+
+
+def _title(recipe: type) -> str:
+    return (recipe.__doc__ or "").partition("\n")[0]
 
 
 def declarations(recipe: type) -> dict[str, Any]:

@@ -113,13 +113,13 @@ def _encnet(
     network: str,
     build_resnet: Callable[..., keras.Model],
     *,
-    classes,
-    weights,
-    backbone_weights,
-    variant,
-    outputs,
-    **arguments,
-):
+    classes: int | None,
+    weights: str | os.PathLike | None,
+    backbone_weights: str | os.PathLike | None,
+    variant: str | None,
+    outputs: str | Sequence[str] | None,
+    **arguments: Any,
+) -> SegmentationModel:
     build = functools.partial(on_resnet, "encnet", build_resnet)
     published = pretrained.find(network, weights)
     if published is not None:

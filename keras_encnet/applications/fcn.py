@@ -81,7 +81,12 @@ def FCN101(
     )
 
 
-def _fcn(build_resnet: Callable[..., keras.Model], weights, backbone_weights, **arguments):
+def _fcn(
+    build_resnet: Callable[..., keras.Model],
+    weights: str | os.PathLike | None,
+    backbone_weights: str | os.PathLike | None,
+    **arguments: Any,
+) -> SegmentationModel:
     check_weights(weights)
     model = on_resnet(
         "fcn",

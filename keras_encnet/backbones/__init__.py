@@ -10,7 +10,7 @@ from keras_encnet.backbones.resnet import (
     preprocessing_of,
 )
 
-# By the names that recipes use.
+# By the names that recipes use. A new backbone is a model from images to the dict of its stages.
 BACKBONES = {
     "resnet18": ResNet18,
     "resnet34": ResNet34,

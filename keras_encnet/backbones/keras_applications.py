@@ -1,10 +1,10 @@
-"""ImageNet weights of Keras Applications' ResNets, put into the dilated ones."""
+"""ImageNet weights of Keras Applications for the dilated ResNets."""
 
 import os
 
 import keras
 
-# Blocks per stage: the network of Keras Applications that has weights for them.
+# The networks of Keras Applications by their blocks per stage.
 NETWORKS = {
     (3, 4, 6, 3): keras.applications.ResNet50,
     (3, 4, 23, 3): keras.applications.ResNet101,
@@ -12,8 +12,16 @@ NETWORKS = {
 }
 
 
-def check(weights, blocks, bottleneck, input_shape, stem, stride_on, width_multiplier):
-    """Raises ValueError unless such weights exist for a ResNet of this structure."""
+def check(
+    weights: str | os.PathLike,
+    blocks: tuple[int, ...],
+    bottleneck: bool,
+    input_shape: tuple[int | None, ...],
+    stem: str,
+    stride_on: str,
+    width_multiplier: float,
+) -> None:
+    """Raises ValueError unless Keras Applications has weights for a ResNet of this structure."""
     exists = (
         bottleneck
         and blocks in NETWORKS
@@ -23,26 +31,26 @@ def check(weights, blocks, bottleneck, input_shape, stem, stride_on, width_multi
     if not exists:
         raise ValueError(
             "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
-            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`; for any other "
-            "structure pass None (random initialization). Received: "
+            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`. For any other "
+            "structure, pass None (random initialization). Received: "
             f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
             f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
             f"width_multiplier={width_multiplier}"
         )
     if weights != "imagenet" and not os.path.exists(weights):
         raise ValueError(
-            "Backbone weights should be None (random initialization), 'imagenet' (downloads), or "
-            "the path of a `.weights.h5` file saved by `keras.applications.ResNetXX("
-            f"include_top=False)`. Received: weights={weights!r}"
+            "The weights of a backbone must be None (random initialization), 'imagenet' "
+            "(downloads), or the path of a `.weights.h5` file saved by "
+            f"`keras.applications.ResNetXX(include_top=False)`. Received: weights={weights!r}"
         )
 
 
-def load_weights(model, weights, blocks):
-    """Copies Keras Applications' weights into `model`, by layer name.
+def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[int, ...]) -> None:
+    """Copies the weights of Keras Applications into `model`, by layer name.
 
-    Their convolutions have biases and their batch normalization adds 1.001e-5
-    to the variance. With moving statistics, both are the same as another mean
-    and variance: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
+    Keras Applications has biases in its convolutions and an epsilon of
+    1.001e-5 in its batch normalization. Both are equivalent to other moving
+    statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
     """
     try:
         source = NETWORKS[blocks](include_top=False, weights=weights)

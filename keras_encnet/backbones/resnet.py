@@ -1,11 +1,13 @@
-"""Dilated ResNets, from images to the features of four stages.
+"""Dilated ResNets: models from images to the features of four stages.
 
-One network serves both families of published weights. They differ in the
-stem, in where a stage's stride is (on the first 1x1 convolution in Keras
-Applications, on the 3x3 in PyTorch) and in what batch normalization can
-absorb: Keras Applications has biases before it and another epsilon, which
+The same network takes both families of published weights. They differ in the
+stem, in the convolution that has a stage's stride (the first 1x1 in Keras
+Applications, the 3x3 in PyTorch), and in biases and epsilon, which
 `keras_applications.load_weights` folds into the moving statistics.
 """
+
+import os
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import layers
@@ -18,8 +20,9 @@ from keras_encnet.utils.checks import is_count
 STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
 STRIDES_ON = ("1x1", "3x3")
 
-# Per output stride, each stage's (stride, dilation of its first block, of the others). A stage that
-# gives up its stride dilates instead; its first block still sees the grid of the stage before.
+# For each output stride, the (stride, dilation of the first block, dilation of the others) of each
+# stage. A stage without its stride dilates instead; its first block still sees the grid of the
+# previous stage, so it takes half the dilation.
 STAGES = {
     8: ((1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)),
     16: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2)),
@@ -28,19 +31,19 @@ STAGES = {
 
 
 def ResNet(
-    blocks,
-    bottleneck=True,
-    input_shape=(None, None, 3),
-    output_stride=8,
-    stem="plain",
-    stride_on="1x1",
-    width_multiplier=1.0,
-    weights=None,
-    name="resnet",
-):
-    """Builds a dilated ResNet that returns its four stages.
+    blocks: Sequence[int],
+    bottleneck: bool = True,
+    input_shape: tuple[int | None, ...] = (None, None, 3),
+    output_stride: int = 8,
+    stem: str = "plain",
+    stride_on: str = "1x1",
+    width_multiplier: float = 1.0,
+    weights: str | os.PathLike | None = None,
+    name: str = "resnet",
+) -> keras.Model:
+    """Builds a dilated ResNet that returns the features of its four stages.
 
-    Layers have the names of Keras Applications' ResNets.
+    Layers have the names of the ResNets of Keras Applications.
 
     Example:
 
@@ -50,31 +53,32 @@ def ResNet(
 
     Args:
         blocks: four positive integers, the number of blocks per stage.
-        bottleneck: 1x1-3x3-1x1 blocks if true (ResNet-50 and deeper), 3x3-3x3
-            blocks otherwise (ResNet-18 and 34).
+        bottleneck: whether blocks are 1x1-3x3-1x1 (ResNet-50 and deeper)
+            instead of 3x3-3x3 (ResNet-18 and 34).
         input_shape: `(height, width, channels)`; height and width may be None.
-        output_stride: 8, 16 or 32: input size over the size of `stage4`.
-            The strides given up become dilation, of which the first block of a
-            stage takes half, as in the released code.
-        stem: `"plain"` (7x7, 64 wide), `"deep_32"` (three 3x3, 32-32-64,
-            mmsegmentation's V1c) or `"deep_64"` (64-64-128, the released
-            code's ResNet-50s).
-        stride_on: which convolution of a bottleneck has the stride: `"1x1"`
-            (the first; Keras Applications) or `"3x3"` (PyTorch).
-        width_multiplier: scales every width, rounded to at least 1.
+        output_stride: size of the images divided by that of `stage4`: 8, 16 or
+            32. Dilation replaces the removed strides; the first block of a
+            stage takes half of it, as in the official code.
+        stem: `"plain"` (7x7, width 64), `"deep_32"` (three 3x3 of widths
+            32-32-64, mmsegmentation's V1c) or `"deep_64"` (64-64-128, the
+            ResNet-50s of the official code).
+        stride_on: the convolution of a bottleneck that has the stride:
+            `"1x1"`, the first one (Keras Applications), or `"3x3"` (PyTorch).
+        width_multiplier: factor of every width, rounded to at least 1.
         weights: None (random), `"imagenet"` (downloads those of Keras
-            Applications) or the path of a `.weights.h5` file that was saved by
+            Applications) or the path of a `.weights.h5` file saved by
             `keras.applications.ResNetXX(include_top=False)`. These exist for
-            the unchanged ResNet-50, 101 and 152 with a plain stem and the
-            stride on the 1x1, at any output stride.
+            ResNet-50, 101 and 152 with `stem="plain"` and `stride_on="1x1"`,
+            at any output stride.
         name: name of the model.
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)`, normalized, to
-        `{"stage1": ..., "stage4": ...}`, each `(batch, height, width, channels)`.
+        A `keras.Model` from normalized images, `(batch, height, width,
+        channels)`, to a dict of features, `stage1` to `stage4`, each `(batch,
+        height, width, channels)`.
 
     Raises:
-        ValueError: for an argument outside the above.
+        ValueError: for an invalid value.
 
     References:
         - [Deep Residual Learning](https://arxiv.org/abs/1512.03385)
@@ -124,8 +128,8 @@ def ResNet(
     return model
 
 
-def preprocessing_of(stride_on):
-    """Returns the mode of `preprocess_input` that weights of that family were trained with."""
+def preprocessing_of(stride_on: str) -> str:
+    """Returns the mode of `preprocess_input` that published weights with this stride expect."""
     return "caffe" if stride_on == "1x1" else "torch"
 
 
@@ -137,7 +141,7 @@ def _stem(x, widths):
         for i, width in enumerate(widths, start=1):
             x = _conv_norm(x, width, 3, stride=2 if i == 1 else 1, name=f"conv1_{i}")
             x = layers.ReLU(name=f"conv1_{i}_relu")(x)
-    # Zero padding is right for a maximum, too: the input is past a ReLU.
+    # Zeros do not change a maximum, since the input comes from a ReLU.
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
@@ -164,7 +168,7 @@ def _block(x, width, bottleneck, stride, dilation, stride_on, name):
 
 def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
     if stride > 1 and kernel_size > 1:
-        # "same" pads a strided convolution unevenly; PyTorch and Keras Applications evenly.
+        # With a stride, "same" would pad unevenly, unlike PyTorch and Keras Applications.
         x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     x = layers.Conv2D(
         width,
@@ -179,17 +183,17 @@ def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
     return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
-def _named(depth, blocks, bottleneck):
+def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[..., keras.Model]:
     def build(
-        input_shape=(None, None, 3),
-        output_stride=8,
-        stem="plain",
-        stride_on="1x1",
-        width_multiplier=1.0,
-        blocks=blocks,
-        weights=None,
-        name=f"resnet{depth}",
-    ):
+        input_shape: tuple[int | None, ...] = (None, None, 3),
+        output_stride: int = 8,
+        stem: str = "plain",
+        stride_on: str = "1x1",
+        width_multiplier: float = 1.0,
+        blocks: Sequence[int] = blocks,
+        weights: str | os.PathLike | None = None,
+        name: str = f"resnet{depth}",
+    ) -> keras.Model:
         return ResNet(
             blocks,
             bottleneck,
@@ -204,7 +208,8 @@ def _named(depth, blocks, bottleneck):
 
     build.__name__ = build.__qualname__ = f"ResNet{depth}"
     build.__doc__ = (
-        f"Builds ResNet-{depth}, dilated to `output_stride`. Arguments, returns, errors: `ResNet`."
+        f"Builds ResNet-{depth}, dilated to `output_stride`. Arguments, returned value and errors: "
+        "`ResNet`."
     )
     return build
 

@@ -1,5 +1,7 @@
 """The Encoding layer of Deep TEN and EncNet."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -11,28 +13,29 @@ AGGREGATIONS = ("sum", "mean")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class Encoding(keras.layers.Layer):
-    """Sums the residuals of all pixels to a learned codebook.
+    """Encodes an image as sums of residuals between its pixels and learned codewords.
 
     With pixels `x_i`, codewords `d_k` and smoothing factors `s_k`:
 
         a_ik = softmax over k of (scale_k * |x_i - d_k|^2)      assignment
         e_k  = sum over i of a_ik * (x_i - d_k)                 code
 
-    `scale` is stored as in the released code: it stands for `-s_k`, starts in
-    -1 to 0, and nothing keeps it negative. Distances and sums are matrix
-    products, `|x|^2 - 2 x.d + |d|^2` and `A'X - (sum_i a_ik) d_k`; the tensor
-    of all residuals, `(batch, pixels, codewords, channels)`, is never built.
+    As in the official code, the weight `scale` is `-s_k`, is initialized in
+    -1 to 0, and is not constrained to stay negative. Distances and codes are
+    computed by matrix products, `|x|^2 - 2 x.d + |d|^2` and `A'X - (sum_i a_ik)
+    d_k`; the tensor of all residuals, `(batch, pixels, codewords, channels)`,
+    is never built.
 
-    Published so, the layer depends on sizes. A squared distance grows with the
-    channels: at 512 it is near 256, and one codeword takes nearly all pixels
-    from the start. A code grows with the pixels, so that statistics learned
-    from crops do not fit larger images. With `aggregation="mean"` both are
-    means, over channels and over pixels.
+    In its published form, the layer depends on sizes. Squared distances grow
+    with the number of channels: at 512 they are near 256, and one codeword
+    takes nearly all pixels from the start. Codes grow with the number of
+    pixels, so statistics learned from crops do not fit larger images. With
+    `aggregation="mean"`, both are means, over channels and over pixels.
 
-    The layer computes in float32 (float64 under that policy) and returns it,
-    also under mixed precision: a sum over pixels passes float16's range. Nor
-    does TF32, which GPUs multiply in, cost it digits: both differences above
-    may be much smaller than their terms.
+    The layer computes and returns float32 (float64 under that policy), even
+    under mixed precision, since sums over pixels can exceed the range of
+    float16. Its matrix products do not use TF32 on GPUs: both differences above
+    can be much smaller than their terms.
 
     Example:
 
@@ -42,19 +45,19 @@ class Encoding(keras.layers.Layer):
 
     Args:
         num_codewords: number of codewords, K, at least 1.
-        stochastic_scale: if true, training draws all smoothing factors afresh
-            from U(-1, 0), one draw a batch, and inference uses -0.5, whatever
-            is stored (the CIFAR-10 experiment's regularisation,
-            `EncodingDrop` in the released code). `scale` then isn't trainable.
+        stochastic_scale: if true, training replaces `scale` by random values
+            from U(-1, 0), drawn once per batch, and inference by -0.5; the
+            stored `scale` is not trainable. This is the regularization of the
+            CIFAR-10 experiment (`EncodingDrop` in the official code).
         aggregation: `"sum"`, as published, or `"mean"`: codes are means over
             pixels, and squared distances means over channels.
-        codewords_initializer: default U(-1, 1) / sqrt(K * channels).
-        scale_initializer: default U(-1, 0).
+        codewords_initializer: by default U(-1, 1) / sqrt(K * channels).
+        scale_initializer: by default U(-1, 0).
         seed: seed of the stochastic scale.
 
     Input shape:
         `(batch, height, width, channels)` or `(batch, pixels, channels)`.
-        `channels` must be known; the other sizes need not be.
+        Only `channels` must be known.
 
     Output shape:
         `(batch, num_codewords, channels)`.
@@ -70,22 +73,22 @@ class Encoding(keras.layers.Layer):
 
     def __init__(
         self,
-        num_codewords,
-        stochastic_scale=False,
-        aggregation="sum",
-        codewords_initializer=None,
-        scale_initializer=None,
-        seed=None,
-        **kwargs,
-    ):
+        num_codewords: int,
+        stochastic_scale: bool = False,
+        aggregation: str = "sum",
+        codewords_initializer: Any = None,
+        scale_initializer: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_count("num_codewords", num_codewords)
         if aggregation not in AGGREGATIONS:
             raise ValueError(
                 f"`aggregation` must be one of {AGGREGATIONS}. "
                 f"Received: aggregation={aggregation!r}"
             )
-        # Without autocast the input arrives as it is: casting it down first
-        # would lose what the float32 arithmetic below is there to keep.
+        # No autocast: an input cast to float16 would lose the precision that the float32 arithmetic
+        # below preserves.
         super().__init__(autocast=False, **kwargs)
         self.num_codewords = int(num_codewords)
         self.stochastic_scale = stochastic_scale
@@ -129,8 +132,8 @@ class Encoding(keras.layers.Layer):
             code /= ops.cast(ops.shape(x)[1], code.dtype)
         return code
 
-    def assignment(self, x):
-        """Returns to which codeword each pixel goes: `(batch, pixels, codewords)`, sums to 1."""
+    def assignment(self, x: Any) -> Any:
+        """Returns the weights of the codewords for each pixel, `(batch, pixels, codewords)`."""
         return self._assign(*self._pixels(x, training=False))
 
     def _pixels(self, x, training):
@@ -155,7 +158,7 @@ class Encoding(keras.layers.Layer):
         )
         if self.aggregation == "mean":
             distance /= x.shape[-1]
-        # Rounding can leave a distance just below zero.
+        # Rounding can make a distance slightly negative.
         return ops.softmax(scale * ops.maximum(distance, 0), axis=-1)
 
     def compute_output_shape(self, input_shape):

@@ -1,6 +1,7 @@
 """The networks of 14 layers that the paper compares on CIFAR-10."""
 
 import functools
+import os
 
 import keras
 from keras import layers
@@ -15,35 +16,36 @@ from keras_encnet.models.gates import (
 from keras_encnet.utils.checks import check_classes, check_count, check_weights
 from keras_encnet.utils.numerics import at_least_float32
 
-# Width, as a multiple of the first stage's, and stride of each stage's first block.
+# For each stage, its width as a multiple of that of the first, and the stride of its first block.
 STAGES = ((1, 1), (2, 2), (4, 2))
 BLOCKS = 2
 
 
 def ResNet14(
-    width=64,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=(32, 32, 3),
-    pooling=None,
-    classes=10,
-    classifier_activation="softmax",
-    name="resnet14",
-):
+    width: int = 64,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] = (32, 32, 3),
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: str | None = "softmax",
+    name: str = "resnet14",
+) -> ClassificationModel | keras.Model:
     """Builds the baseline: a pre-activation ResNet of 14 layers ("ResNet 64d").
 
     Args:
         width: channels of the first stage; the others have 2 and 4 times as
             many.
-        include_top: whether to classify; otherwise the output is the features
-            before pooling, `(batch, height / 4, width / 4, 4 * width)`.
-        weights: None (random), or the path of a `.weights.h5` file that
-            `save_weights` of the same network wrote.
-        input_tensor: a Keras tensor to build upon, instead of a new input.
+        include_top: whether to include the classifier. Otherwise the output is
+            the features before pooling, `(batch, height / 4, width / 4,
+            4 * width)`.
+        weights: None (random), or the path of a `.weights.h5` file saved by
+            `save_weights` of the same network.
+        input_tensor: a Keras tensor to use as input, instead of a new one.
         input_shape: `(height, width, channels)`; height and width may be None.
-        pooling: without `include_top`, `"avg"` or `"max"` over all pixels, or
-            None.
+        pooling: if `include_top` is false: `"avg"` or `"max"` over all pixels,
+            or None.
         classes: number of classes, at least 2.
         classifier_activation: `"softmax"`, or None for logits.
         name: name of the model.
@@ -51,10 +53,10 @@ def ResNet14(
     Returns:
         A `ClassificationModel` from images, normalized by
         `preprocess_input(images, "cifar10")`, to `(batch, classes)`, float32;
-        without `include_top` a `keras.Model`.
+        if `include_top` is false, a `keras.Model`.
 
     Raises:
-        ValueError: for an argument outside the above.
+        ValueError: for an invalid value.
 
     References:
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 4.3
@@ -75,25 +77,25 @@ def ResNet14(
 
 
 def SEResNet14(
-    width=64,
-    reduction=16,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=(32, 32, 3),
-    pooling=None,
-    classes=10,
-    classifier_activation="softmax",
-    name="se_resnet14",
-):
+    width: int = 64,
+    reduction: int = 16,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] = (32, 32, 3),
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: str | None = "softmax",
+    name: str = "se_resnet14",
+) -> ClassificationModel | keras.Model:
     """Builds the ResNet of 14 layers with squeeze and excitation ("SE-ResNet 64d").
 
-    Its blocks are those of `EncNet14`, post-activation, with another gate: it
-    was never released, and this is what makes the two comparable. With
-    pre-activation blocks it would have 2,799,938 parameters for 2,800,322.
+    It was not published. Its blocks are the post-activation blocks of
+    `EncNet14` with another gate, which makes the two comparable. It has
+    2,800,322 parameters; with pre-activation blocks it would have 2,799,938.
 
     Args:
-        width: as of `ResNet14`, like all arguments not named here.
+        width: see `ResNet14`.
         reduction: see `squeeze_excitation_gate`.
         include_top: see `ResNet14`.
         weights: see `ResNet14`.
@@ -104,7 +106,7 @@ def SEResNet14(
         classifier_activation: see `ResNet14`.
         name: name of the model.
 
-    Returns, Raises: see `ResNet14`.
+    Returned value and errors: see `ResNet14`.
 
     References:
         - [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507)
@@ -125,21 +127,21 @@ def SEResNet14(
 
 
 def EncNet14(
-    width=64,
-    num_codewords=16,
-    stochastic_scale=False,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=(32, 32, 3),
-    pooling=None,
-    classes=10,
-    classifier_activation="softmax",
-    name="encnet14",
-):
+    width: int = 64,
+    num_codewords: int = 16,
+    stochastic_scale: bool = False,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] = (32, 32, 3),
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: str | None = "softmax",
+    name: str = "encnet14",
+) -> ClassificationModel | keras.Model:
     """Builds EncNet for small images ("EncNet 16k64d": 16 codewords, width 64).
 
-    A ResNet of 14 layers with a Context Encoding Module on every block.
+    A ResNet of 14 layers with a Context Encoding Module in every block.
 
     Example:
 
@@ -148,12 +150,11 @@ def EncNet14(
     (None, 10)
 
     Args:
-        width: as of `ResNet14`, like all arguments not named here.
+        width: see `ResNet14`.
         num_codewords: codewords of each gate, see `context_encoding_gate`.
-        stochastic_scale: whether training draws all smoothing factors from
-            U(-1, 0), one draw a batch, and inference uses -0.5. The published
-            error was reached with it; it helps long training. Reproducible
-            after `keras.utils.set_random_seed`.
+        stochastic_scale: whether smoothing factors are random in training, see
+            `Encoding`. The published error was reached with it; it helps in
+            long training. Reproducible after `keras.utils.set_random_seed`.
         include_top: see `ResNet14`.
         weights: see `ResNet14`.
         input_tensor: see `ResNet14`.
@@ -163,7 +164,7 @@ def EncNet14(
         classifier_activation: see `ResNet14`.
         name: name of the model.
 
-    Returns, Raises: see `ResNet14`.
+    Returned value and errors: see `ResNet14`.
     """
     gate = functools.partial(
         context_encoding_gate, num_codewords=num_codewords, stochastic_scale=stochastic_scale
@@ -203,7 +204,7 @@ def _network(
     for i, (multiple, stride) in enumerate(STAGES, start=1):
         for j in range(1, BLOCKS + 1):
             x = block(x, multiple * width, stride if j == 1 else 1, name=f"stage{i}_block{j}")
-    # Blocks that end in a ReLU already are followed by it, too, as in the released code.
+    # Also after blocks that already end in a ReLU, as in the official code.
     x = _norm_relu(x, name="final")
     if include_top:
         x = layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="pool")(x)
@@ -257,7 +258,7 @@ def _shortcut(x, channels, stride, name):
 
 def _conv(x, channels, kernel_size, name, stride=1, use_bias=False):
     if stride > 1 and kernel_size > 1:
-        # Equal on all sides, as the released code pads; "same" would pad below and right alone.
+        # Equal on all sides, as in the official code; "same" would only pad bottom and right.
         x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     return layers.Conv2D(
         channels,

@@ -1,5 +1,6 @@
-"""Gates for the feature maps of any network: by context encoding, and by squeeze and excitation."""
+"""Gates for the feature maps of any network: context encoding, and squeeze and excitation."""
 
+import keras
 from keras import initializers, layers
 
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
@@ -8,16 +9,21 @@ from keras_encnet.utils.numerics import at_least_float32
 
 
 def context_encoding_gate(
-    x, num_codewords=16, reduction=4, stochastic_scale=False, seed=None, name="gate"
-):
-    """Scales each feature map by a gate that the whole image's code predicts.
+    x: keras.KerasTensor,
+    num_codewords: int = 16,
+    reduction: int = 4,
+    stochastic_scale: bool = False,
+    seed: int | None = None,
+    name: str = "gate",
+) -> keras.KerasTensor:
+    """Scales each feature map by a gate that a code of the whole image predicts.
 
         1x1 convolution to channels / reduction, batch normalization, ReLU
         Encoding, flattened, divided by its L2 norm
         x * sigmoid(W code + b)
 
-    It is the Context Encoding Module of the CIFAR-10 experiment, and fits
-    into any functional model, as a squeeze-and-excitation block would.
+    This is the Context Encoding Module of the CIFAR-10 experiment. It can be
+    used in any functional model, like a squeeze-and-excitation block.
 
     Example:
 
@@ -29,27 +35,28 @@ def context_encoding_gate(
     (None, 32, 32, 64)
 
     Args:
-        x: tensor of shape `(batch, height, width, channels)`; the channels
-            must be known, the other sizes need not be.
+        x: tensor of shape `(batch, height, width, channels)`. Only the number
+            of channels must be known.
         num_codewords: number of codewords, at least 1.
-        reduction: the code has `channels // reduction` channels.
-        stochastic_scale: whether training draws the smoothing factors afresh,
-            see `Encoding`.
+        reduction: reduction ratio; the code has `channels // reduction`
+            channels.
+        stochastic_scale: whether smoothing factors are random in training, see
+            `Encoding`.
         seed: seed of the stochastic scale.
-        name: the names of the layers begin with it.
+        name: prefix of the names of the layers.
 
     Returns:
-        A tensor of the shape and dtype of `x`.
+        A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: for a `reduction` that isn't from 1 to `channels`, or what
-            `Encoding` refuses.
+        ValueError: for a `reduction` outside 1 to `channels`, or a
+            `num_codewords` below 1.
 
     References:
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 4.3;
-          the released CIFAR code, where the paper leaves details open.
+          details that the paper leaves open are those of the official CIFAR code.
     """
-    # Under mixed precision the code stays in float32 until it is a gate.
+    # Under mixed precision, the code stays in float32 until it becomes a gate.
     dtype = at_least_float32()
     code = layers.Conv2D(
         _reduced(x, reduction), 1, kernel_initializer=fan_in_uniform(), name=f"{name}_conv"
@@ -64,19 +71,22 @@ def context_encoding_gate(
     return FeatureMapAttention(name=f"{name}_attention")(x, code)
 
 
-def squeeze_excitation_gate(x, reduction=16, name="gate"):
-    """Scales each feature map by a gate that the means of all maps predict.
+def squeeze_excitation_gate(
+    x: keras.KerasTensor, reduction: int = 16, name: str = "gate"
+) -> keras.KerasTensor:
+    """Scales each feature map by a gate that the means of all feature maps predict.
 
     Args:
         x: tensor of shape `(batch, height, width, channels)`, channels known.
-        reduction: the hidden layer has `channels // reduction` units.
-        name: the names of the layers begin with it.
+        reduction: reduction ratio; the hidden layer has `channels // reduction`
+            units.
+        name: prefix of the names of the layers.
 
     Returns:
-        A tensor of the shape and dtype of `x`.
+        A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: for a `reduction` that isn't from 1 to `channels`.
+        ValueError: for a `reduction` outside 1 to `channels`.
 
     References:
         - [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507)
@@ -93,8 +103,8 @@ def squeeze_excitation_gate(x, reduction=16, name="gate"):
     return FeatureMapAttention(name=f"{name}_attention")(x, code)
 
 
-def fan_in_uniform():
-    """U(-1, 1) / sqrt(fan in): how the released code, by PyTorch's default, starts kernels."""
+def fan_in_uniform() -> keras.Initializer:
+    """U(-1, 1) / sqrt(fan in), the default of PyTorch, which the official code uses."""
     return initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
 
 

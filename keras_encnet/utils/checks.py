@@ -19,11 +19,12 @@ class Range:
     open: bool = False
 
     def __contains__(self, value: Any) -> bool:
-        if not isinstance(value, numbers.Real) or math.isnan(value):
+        if not isinstance(value, numbers.Real):
             return False
+        number = float(value)
         if self.open:
-            return self.minimum < value < self.maximum
-        return self.minimum <= value <= self.maximum
+            return self.minimum < number < self.maximum
+        return self.minimum <= number <= self.maximum
 
     def __str__(self) -> str:
         if self.maximum < math.inf:
@@ -36,9 +37,8 @@ class Range:
 
 def is_count(value: Any, least: int) -> bool:
     """Returns whether `value` is an integer, not a boolean, of at least `least`."""
-    return (
-        isinstance(value, numbers.Integral) and not isinstance(value, bool) and bool(value >= least)
-    )
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_integer and int(value) >= least
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:

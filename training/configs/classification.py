@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from training.configs.config import Config
+from training.configs.config import Config, Decay
 
 # The options of each network; the others have no effect.
 NETWORKS = {
@@ -60,7 +60,7 @@ class ClassificationConfig(Data, Network, Augmentation, Config):
     epochs: int = 600
     batch_size: int = 128
     learning_rate: float = 0.1
-    schedule: str = "cosine"
+    schedule: Decay = "cosine"
     l2: float = 5e-4
 
     def idle_options(self) -> set[str]:

@@ -12,6 +12,7 @@ from keras_encnet.utils.checks import Range
 from training import cli
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Decay = Literal["poly", "cosine"]
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 AtLeast0, AtLeast1, Positive = Range(0), Range(1), Range(0, open=True)
 
@@ -28,7 +29,7 @@ class Schedule:
     """Initial learning rate, for the batch size of the recipe."""
     learning_rate_batch: Annotated[int | None, AtLeast1] = None
     """Batch size that the rate is for; it scales linearly. By default that of the recipe."""
-    schedule: Literal["poly", "cosine"] = "poly"
+    schedule: Decay = "poly"
     """Decay of the learning rate to 0 over all steps."""
     power: float = 0.9
     """Exponent of the poly schedule."""

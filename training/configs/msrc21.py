@@ -1,5 +1,6 @@
 """Recipes for MSRC-21: 21 classes, 335 images for training, 256 for testing."""
 
+from training.configs.config import Precision
 from training.configs.folder import FolderEncNet50, FolderFCN50
 from training.configs.registry import recipe
 
@@ -17,7 +18,7 @@ class MSRC21EncNet50(FolderEncNet50):
 
     train_split: str = "train+val"
     gate_bias: float | None = 0.0
-    precision: str = "bfloat16"
+    precision: Precision = "bfloat16"
 
 
 @recipe("msrc21_fcn50")
@@ -29,4 +30,4 @@ class MSRC21FCN50(FolderFCN50):
     """
 
     train_split: str = "train+val"
-    precision: str = "bfloat16"
+    precision: Precision = "bfloat16"

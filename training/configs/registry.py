@@ -18,8 +18,9 @@ def recipe(name: str) -> Callable[[type[Recipe]], type[Recipe]]:
 
     def register(cls: type[Recipe]) -> type[Recipe]:
         if name in RECIPES:
-            raise ValueError(f"There already is a recipe of this name. Received: name={name!r}")
-        RECIPES[name] = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        return RECIPES[name]
+            raise ValueError(f"Another recipe has this name. Received: name={name!r}")
+        cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        RECIPES[name] = cls
+        return cls
 
     return register
