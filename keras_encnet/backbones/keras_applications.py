@@ -1,11 +1,12 @@
 """ImageNet weights of Keras Applications for the dilated ResNets."""
 
 import os
+from collections.abc import Callable
 
 import keras
 
 # The networks of Keras Applications by their blocks per stage.
-NETWORKS = {
+NETWORKS: dict[tuple[int, ...], Callable[..., keras.Model]] = {
     (3, 4, 6, 3): keras.applications.ResNet50,
     (3, 4, 23, 3): keras.applications.ResNet101,
     (3, 8, 36, 3): keras.applications.ResNet152,

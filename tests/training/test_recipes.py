@@ -1,4 +1,4 @@
-"""Every recipe, in small, all the way: train, go on, score in multi-scale, export."""
+"""The recipes: their records, their networks, and one of each kind from training to export."""
 
 import dataclasses
 import json
@@ -10,28 +10,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_encnet import labels
 from keras_encnet.export import export_saved_model
 from training import evaluate
 from training.configs import RECIPES, SegmentationConfig
-from training.datasets import scenes
+from training.configs.registry import recipe
 from training.run import fit
-from training.tasks import segmentation, segmentation_scores, task_of
+from training.tasks import segmentation, task_of
 from training.tasks.segmentation_scores import SegmentationScoring
 
-# Those of segmentation; tests/training/test_cifar_runs.py has the others.
-NAMES = [name for name, recipe in RECIPES.items() if issubclass(recipe, SegmentationConfig)]
+# Recipes of segmentation; tests/training/test_cifar_runs.py has the others.
+NAMES = [name for name, kind in RECIPES.items() if issubclass(kind, SegmentationConfig)]
 PAPER = [name for name in NAMES if name.startswith(("pascal", "ade", "voc", "city"))]
-# By how the names of recipes begin; MSRC-21 has as many as VOC.
-CLASSES = {
-    "scenes": scenes.CLASSES,
-    "folder": ("sky", "road", "car"),
-    "msrc21": labels.VOC,
-    "pascal": labels.PASCAL_CONTEXT,
-    "ade20k": labels.ADE20K,
-    "voc2012": labels.VOC,
-    "cityscapes": labels.CITYSCAPES,
-}
+CLASSES = ("sky", "road", "car")
 SMALL = {
     "blocks": (1, 1, 1, 1),
     "width_multiplier": 0.0625,
@@ -42,151 +32,127 @@ SMALL = {
     "batch_size": 2,
     "epochs": 2,
 }
+# What recipes differ in that does not change which code runs.
+NO_KIND = {"train_split": None, "learning_rate": 0.0, "head_multiplier": 1.0, "gate_bias": None}
+NO_KIND |= {"backbone": "resnet50"}  # with one block per stage
 
 
-@pytest.fixture(scope="module")
-def datasets(tmp_path_factory):
-    """Returns a function from a recipe's name to a data set with its number of classes.
-
-    It has four images, and the lists that any of the recipes asks for.
-    """
-    folder = tmp_path_factory.mktemp("data")
-
-    def write(name):
-        classes = CLASSES[name.split("_")[0]]
-        root = folder / str(len(classes))
-        if root.exists():
-            return root
-        rng = np.random.default_rng(0)
-        for part in ("images", "labels"):
-            (root / part).mkdir(parents=True)
-        for i in range(4):
-            image = rng.integers(0, 256, (40, 56, 3), "uint8")
-            mask = rng.integers(0, len(classes), (40, 56), "uint8")
-            mask[rng.random((40, 56)) < 0.1] = 255
-            Image.fromarray(image).save(root / "images" / f"{i}.jpg")
-            Image.fromarray(mask).save(root / "labels" / f"{i}.png")
-        (root / "classes.txt").write_text("\n".join(classes))
-        for split, stems in {"train": "01", "trainaug": "012", "val": "3"}.items():
-            (root / f"{split}.txt").write_text("\n".join(stems))
-        return root
-
-    return write
+def required(name):
+    return [f.name for f in dataclasses.fields(RECIPES[name]) if f.default is dataclasses.MISSING]
 
 
-@pytest.fixture(scope="module")
-def backbones(tmp_path_factory):
-    """Saves the backbones that recipes start from, one a structure."""
-    folder = tmp_path_factory.mktemp("backbones")
-
-    def save(config):
-        model = segmentation.build_model(dataclasses.replace(config, head="fcn"), labels.VOC)
-        path = folder / f"{config.variant}-{config.backbone}.keras"
-        backbone = keras.Model(
-            model.input, model.get_layer(model.backbone_layers[-1]).output, name="backbone"
-        )
-        backbone.save(path)
-        return str(path)
-
-    return save
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Stops a training before its second epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-
-def small(name, data, **changes):
-    """Returns a recipe in small; `start_from` is left out."""
-    recipe = RECIPES[name]
-    required = [f.name for f in dataclasses.fields(recipe) if f.default is dataclasses.MISSING]
-    warmup = min(recipe.warmup_steps, SMALL["epochs"] - 1)
+def small(name, data="data", **changes):
+    """Returns a small version of a recipe, without `start_from`."""
+    warmup = min(RECIPES[name].warmup_steps, SMALL["epochs"] - 1)
     given = {"data": str(data), "warmup_steps": warmup}
-    options = dict.fromkeys(required) | SMALL | given | changes
-    idle = recipe(**options).idle_options()
-    used = {option: value for option, value in options.items() if option not in idle}
-    return recipe(**used), "start_from" in required
+    options = dict.fromkeys(required(name)) | SMALL | given | changes
+    idle = RECIPES[name](**options).idle_options()
+    return RECIPES[name](**{key: value for key, value in options.items() if key not in idle})
 
 
-def kind(name):
-    """Returns all that tells small recipes apart, but for data, rate, and what they start from.
-
-    ResNet-50 and 101 are one, as all have one block a stage.
-    """
-    config, _ = small(name, "data")
-    left_out = {"train_split": None, "learning_rate": 0.0, "backbone": "resnet50"}
-    return dataclasses.astuple(dataclasses.replace(config, **left_out))
+def kind_of(name):
+    return dataclasses.astuple(dataclasses.replace(small(name), **NO_KIND))
 
 
-# One of each kind of the paper's.
-KINDS = sorted({kind(name): name for name in reversed(PAPER)}.values())
+# One recipe of each kind, and one for each size of crops.
+KINDS = sorted({kind_of(name): name for name in reversed(NAMES)}.values())
+SIZES = {(RECIPES[name].crop_size, RECIPES[name].base_size): name for name in reversed(NAMES)}
 
 
-@pytest.fixture
-def step_by_step():
-    """Runs functions without tracing them first, which takes most of the time of a short run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder data set of four images with all splits that any recipe needs."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for part in ("images", "labels"):
+        (root / part).mkdir()
+    for i in range(4):
+        mask = rng.integers(0, len(CLASSES), (40, 56), "uint8")
+        mask[rng.random((40, 56)) < 0.1] = 255
+        Image.fromarray(rng.integers(0, 256, (40, 56, 3), "uint8")).save(root / f"images/{i}.jpg")
+        Image.fromarray(mask).save(root / f"labels/{i}.png")
+    (root / "classes.txt").write_text("\n".join(CLASSES))
+    for split, stems in {"train": "01", "trainaug": "012", "val": "3"}.items():
+        (root / f"{split}.txt").write_text("\n".join(stems))
+    return root
 
 
-def run_all_the_way(name, data, backbones, folder):
-    """Trains, goes on, scores in multi-scale and exports, and checks what each of them leaves."""
-    config, starts_from = small(name, data)
-    if starts_from:
-        config = dataclasses.replace(config, start_from=backbones(config))
-    run_dir = folder / "run"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segmentation.Segmentation, "callbacks", lambda *unused: [Interrupt()])
-        with pytest.raises(KeyboardInterrupt):
-            fit.train(config, run_dir)
-    model, history = fit.train(config, run_dir)
-    assert len(history["val_mean_iou"]) == 2
-    assert np.isfinite(history["loss"]).all()
-
-    multi_scale = SegmentationScoring(multi_scale=True, base_size=48, crop_size=32)
-    evaluate.main(run_dir, data=str(data), split="val", segmentation=multi_scale)
-    scores = json.loads((run_dir / "evaluation-val-multi-scale/scores.json").read_text())
-    assert 0 <= scores["mean_iou"] <= 1
-    assert list(scores["iou"]) == list(CLASSES[name.split("_")[0]])
-
-    export_saved_model(model, folder / "export")
-    served = tf.saved_model.load(folder / "export").signatures["tensors"]
-    image = np.asarray(Image.open(data / "images/3.jpg"))
-    answer = served(images=tf.constant(image[None], tf.float32))["classes"][0]
-    # In bfloat16 the best two classes of a pixel may be all but equal.
-    least = 1.0 if config.precision == "float32" else 0.95
-    assert np.mean(answer == model.segment(image)) >= least
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_builds_its_network(name):
+    config = small(name)
+    config.check()
+    model = segmentation.build_model(config, CLASSES)
+    assert model.output["segmentation"].shape == (None, None, None, len(CLASSES))
+    assert model.class_names == CLASSES
+    assert ("presence" in model.output) == (config.head == "encnet")
+    assert model.preprocessing == ("torch" if "official" in name or "scenes" in name else "caffe")
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_recipe_of_each_kind_runs_from_end_to_end(name, datasets, backbones, tmp_path):
-    run_all_the_way(name, datasets(name), backbones, tmp_path)
+ONLY_HEAD = {"head"}
+OFFICIAL = {"variant", "backbone_weights", "start_from", "epochs", "rotation"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in KINDS])
-def test_every_other_recipe_runs_from_end_to_end(
-    name, datasets, backbones, tmp_path, step_by_step, monkeypatch
-):
-    # Takes seconds for 150 classes.
-    monkeypatch.setattr(segmentation_scores, "save_confusion_matrix", lambda *unused: None)
-    run_all_the_way(name, datasets(name), backbones, tmp_path)
+@pytest.mark.parametrize(
+    ("base", "name", "differences"),
+    [
+        ("scenes_encnet", "scenes_fcn", ONLY_HEAD),
+        ("folder_encnet50", "folder_fcn50", ONLY_HEAD),
+        ("folder_encnet50", "msrc21_encnet50", {"train_split", "gate_bias", "precision"}),
+        ("folder_fcn50", "msrc21_fcn50", {"train_split", "precision"}),
+        ("pascal_context_encnet50", "pascal_context_fcn50", ONLY_HEAD),
+        ("pascal_context_encnet50", "pascal_context_encnet101", {"backbone"}),
+        ("pascal_context_encnet50", "pascal_context_encnet50_official", OFFICIAL | {"lateral"}),
+        ("pascal_context_encnet50_official", "pascal_context_encnet101_official", {"backbone"}),
+        ("ade20k_encnet50", "ade20k_fcn50", ONLY_HEAD),
+        ("ade20k_encnet50", "ade20k_encnet101", {"backbone", "crop_size", "base_size"}),
+        ("ade20k_encnet50", "ade20k_encnet50_official", OFFICIAL | {"learning_rate"}),
+        (
+            *("ade20k_encnet50_official", "ade20k_encnet101_official"),
+            {"backbone", "crop_size", "base_size"},
+        ),
+        ("cityscapes_encnet50_official", "cityscapes_encnet101_official", {"backbone"}),
+        (
+            *("voc2012_encnet101_aug", "voc2012_encnet101_coco"),
+            {"data", "train_split", "epochs", "learning_rate"},
+        ),
+        (
+            *("voc2012_encnet101_aug", "voc2012_encnet101"),
+            {"train_split", "backbone_weights", "start_from", "learning_rate"},
+        ),
+        ("voc2012_encnet101_aug", "voc2012_encnet101_aug_official", OFFICIAL | {"lateral"}),
+        (
+            *("voc2012_encnet101_aug_official", "voc2012_encnet101_coco_official"),
+            {"data", "train_split", "epochs", "learning_rate"},
+        ),
+        (
+            *("voc2012_encnet101_aug_official", "voc2012_encnet101_official"),
+            {"train_split", "epochs", "learning_rate"},
+        ),
+    ],
+)
+def test_recipe_differs_from_its_base_as_documented(base, name, differences):
+    defaults = [{f.name: f.default for f in dataclasses.fields(RECIPES[n])} for n in (base, name)]
+    assert {field for field in defaults[0] if defaults[0][field] != defaults[1][field]} == (
+        differences
+    )
 
 
-def sizes(name):
-    return {field: getattr(RECIPES[name], field) for field in ("crop_size", "base_size")}
+def test_registered_names_are_unique():
+    with pytest.raises(ValueError, match="Received: name='scenes_fcn'"):
+        recipe("scenes_fcn")(SegmentationConfig)
 
 
-# One of each kind at each size.
-SIZES = sorted({(kind(name), *sizes(name).values()): name for name in reversed(PAPER)}.values())
+def test_documentation_lists_the_recipes_of_the_paper():
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    stages = ("_coco", "_aug")  # which are parts of a row
+    missing = [name for name in PAPER if name not in page and not any(s in name for s in stages)]
+    assert not missing
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_a_recipe_of_each_size_learns_from_crops_of_it(name, datasets):
-    config, _ = small(name, datasets(name), **sizes(name))
+@pytest.mark.parametrize("name", SIZES.values(), ids=[f"{c}-{b}" for c, b in SIZES])
+def test_network_trains_on_crops_of_every_size(name, data):
+    sizes = {size: getattr(RECIPES[name], size) for size in ("crop_size", "base_size")}
+    config = small(name, data, **sizes)
     task = task_of(config)
     model = task.build_model()
     optimizer = fit.optimizer(config, task.steps_per_epoch * config.epochs)
@@ -199,8 +165,57 @@ def test_a_recipe_of_each_size_learns_from_crops_of_it(name, datasets):
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_every_recipe_of_the_paper_is_in_the_documentation():
-    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
-    stages = ("_coco", "_aug")  # which are parts of a row
-    missing = [name for name in PAPER if name not in page and not any(s in name for s in stages)]
-    assert not missing
+class Interrupt(keras.callbacks.Callback):
+    """Interrupts training before its second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def eager():
+    """Does not trace functions, which takes most of the time of a short run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def save_backbone(config, folder):
+    """Saves the backbone of a recipe with random weights, such as the official recipes need."""
+    model = segmentation.build_model(config, CLASSES)
+    features = model.get_layer(model.backbone_layers[-1]).output
+    keras.Model(model.input, features, name="backbone").save(folder / "backbone.keras")
+    return str(folder / "backbone.keras")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_recipe_of_each_kind_trains_resumes_scores_and_exports(
+    name, data, eager, tmp_path, monkeypatch
+):
+    config = small(name, data)
+    if "start_from" in required(name):
+        config = dataclasses.replace(config, start_from=save_backbone(config, tmp_path))
+    run_dir = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(segmentation.Segmentation, "callbacks", lambda *unused: [Interrupt()])
+        with pytest.raises(KeyboardInterrupt):
+            fit.train(config, run_dir)
+    model, history = fit.train(config, run_dir)
+    assert len(history["val_mean_iou"]) == 2
+    assert np.isfinite(history["loss"]).all()
+
+    multi_scale = SegmentationScoring(multi_scale=True, base_size=48, crop_size=32)
+    evaluate.main(run_dir, data=str(data), split="val", segmentation=multi_scale)
+    scores = json.loads((run_dir / "evaluation-val-multi-scale/scores.json").read_text())
+    assert 0 <= scores["mean_iou"] <= 1
+    assert tuple(scores["iou"]) == CLASSES
+
+    export_saved_model(model, tmp_path / "export")
+    served = tf.saved_model.load(tmp_path / "export").signatures["tensors"]
+    image = np.asarray(Image.open(data / "images/3.jpg"))
+    classes = served(images=tf.constant(image[None], tf.float32))["classes"][0]
+    # In bfloat16, the best two classes of a pixel may be almost equal.
+    least = 1.0 if config.precision == "float32" else 0.95
+    assert np.mean(classes == model.segment(image)) >= least
