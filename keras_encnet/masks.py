@@ -1,24 +1,48 @@
-"""Masks: ignored labels, and the one target of all outputs."""
+"""Masks of class ids: ignored labels, checks, and the targets that outputs derive from a mask."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 
-def ignored_labels(ignore_class):
-    """Returns `ignore_class`, one label or several, as a tuple of integers."""
-    return (
-        (int(ignore_class),)
-        if np.ndim(ignore_class) == 0
-        else tuple(int(label) for label in ignore_class)
-    )
+def ignored_labels(ignore_class: int | Sequence[int]) -> tuple[int, ...]:
+    """Returns the label or labels in `ignore_class` as a tuple of integers.
+
+    Everything that takes an `ignore_class` passes it through here.
+
+    >>> ignored_labels(255), ignored_labels([254, 255])
+    ((255,), (254, 255))
+    """
+    labels = (ignore_class,) if np.ndim(ignore_class) == 0 else tuple(ignore_class)
+    if not all(isinstance(label, numbers.Integral) for label in labels):
+        raise ValueError(
+            "`ignore_class` must be an integer or a sequence of integers. "
+            f"Received: ignore_class={ignore_class!r}"
+        )
+    return tuple(int(label) for label in labels)
 
 
-def labeled_pixels(mask, classes, ignore_class):
-    """Returns a mask's labels, 0 where void, and where it isn't void.
+def labeled_pixels(
+    mask: tf.Tensor | np.ndarray, classes: int, ignore_class: int | Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Splits a mask into class ids and a map of the labeled pixels.
+
+    Args:
+        mask: Integers of any shape.
+        classes: Integer, number of classes.
+        ignore_class: Integer or sequence of integers, the ignored labels.
+
+    Returns:
+        Class ids as int32, 0 for ignored pixels, and booleans, false for ignored pixels. Both
+        have the shape of `mask`.
 
     Raises:
-        InvalidArgumentError: for an id that is neither a class nor void.
+        InvalidArgumentError: If an id is neither a class nor ignored.
     """
     labels = tf.cast(mask, tf.int32)
     labeled = tf.ones_like(labels, tf.bool)
@@ -28,7 +52,7 @@ def labeled_pixels(mask, classes, ignore_class):
     tf.debugging.Assert(
         tf.reduce_all((labels >= 0) & (labels < classes)),
         [
-            f"The mask has an id that is neither one of {classes} classes nor void "
+            f"The mask must hold class ids from 0 to {classes - 1} or ignored labels "
             f"{ignored_labels(ignore_class)}. Received: ids from",
             tf.reduce_min(labels),
             "to",
@@ -38,75 +62,95 @@ def labeled_pixels(mask, classes, ignore_class):
     return labels, labeled
 
 
-def per_output(mask, y_pred, sample_weight):
-    """Hands the mask to every output: the losses derive what they need from it."""
-    if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
-        # One compiled step that has met masks with and without the trailing 1.
-        mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
-    check_mask(mask)
-    if len(mask.shape) == 4:
-        mask = keras.ops.squeeze(mask, -1)
-    if sample_weight is not None:
-        sample_weight = _checked_weights(sample_weight)
-        sample_weight = {name: _weight_of(name, sample_weight) for name in y_pred}
-    return dict.fromkeys(y_pred, mask), sample_weight
-
-
-def check_mask(mask):
-    """Raises ValueError unless `mask` has the shape and the dtype of a batch of masks."""
+def check_mask(mask: tf.Tensor | np.ndarray | None) -> None:
+    """Raises ValueError unless `mask` has the shape and dtype of a batch of masks."""
     shape = None if mask is None else tuple(mask.shape)
     if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 1):
         raise ValueError(
-            "The target must be a mask of class ids, `(batch, height, width)`, a trailing 1 "
-            f"allowed. Received: shape={shape}"
+            "The target must be a mask of class ids, `(batch, height, width)` or "
+            f"`(batch, height, width, 1)`. Received: shape={shape}"
         )
     dtype = keras.backend.standardize_dtype(mask.dtype)
     if "int" not in dtype:
         raise ValueError(
-            "The mask must hold integers, one class id a pixel; cast it, after making sure that "
-            f"it isn't scaled or interpolated. Received: dtype={dtype}"
+            "The mask must hold integers, one class id per pixel. Make sure that it is not scaled "
+            f"or interpolated, then cast it. Received: dtype={dtype}"
         )
 
 
-def _checked_weights(sample_weight):
-    """Returns weights without a trailing 1; raises unless they are per image or per pixel."""
-    rank = tf.TensorShape(sample_weight.shape).rank
-    if rank in (2, 4) and sample_weight.shape[-1] == 1:
-        sample_weight, rank = keras.ops.squeeze(sample_weight, -1), rank - 1
-    if rank not in (1, 3):
-        raise ValueError(
-            "Weights must be per image, `(batch,)`, or per pixel, `(batch, height, width)`, a "
-            "trailing 1 allowed. To change from one to the other, compile the model again. "
-            f"Received: sample_weight.shape={sample_weight.shape}"
-        )
-    return sample_weight
-
-
-def _weight_of(output, sample_weight):
-    """Weights are per image, or per pixel; the latter mean nothing to an output per image."""
-    per_image = len(sample_weight.shape) == 1
-    if output.startswith("segmentation"):
-        return sample_weight[:, None, None] if per_image else sample_weight
-    return sample_weight if per_image else None
-
-
-def check_ids(mask, classes, ignore_class):
-    """Raises ValueError unless every id of an array is a class or void."""
+def check_ids(mask: np.ndarray, classes: int, ignore_class: int | Sequence[int]) -> None:
+    """Raises ValueError unless every id of the array is a class or ignored."""
     ids = np.unique(mask)
-    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, ignore_class)]
+    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, ignored_labels(ignore_class))]
     if len(wrong):
         raise ValueError(
-            f"The mask has ids beyond the model's {classes} classes: map them to 0 to "
-            f"{classes - 1}, or name them as void. Received: ids={wrong[:10].tolist()}, "
+            f"The mask must hold class ids from 0 to {classes - 1} or ignored labels. Map other "
+            f"ids to classes, or add them to `ignore_class`. Received: ids={wrong[:10].tolist()}, "
             f"ignore_class={ignore_class}"
         )
 
 
-def check_element(classes, ignore_class, images, mask=None, *weights):
-    """Asserts, in the data set, that a batch's masks are masks and their ids classes or void."""
+def check_element(
+    classes: int,
+    ignore_class: int | Sequence[int],
+    images: tf.Tensor,
+    mask: tf.Tensor | None = None,
+    *weights: tf.Tensor,
+) -> tuple[tf.Tensor, ...]:
+    """Checks the masks of a batch within a `tf.data.Dataset` and returns the batch."""
     if mask is None:
         return (images,)
     if mask.shape.rank is not None:
         check_mask(mask)
     labeled_pixels(mask, classes, ignore_class)
     return images, mask, *weights
+
+
+def targets_per_output(
+    mask: tf.Tensor, y_pred: Mapping[str, tf.Tensor], sample_weight: tf.Tensor | None
+) -> tuple[dict, dict | None]:
+    """Returns the target and the weights of each output.
+
+    The target of all outputs is the mask. Their losses derive what they need from it.
+
+    Args:
+        mask: Integers `(batch, height, width)` or `(batch, height, width, 1)`.
+        y_pred: Dict of outputs; its key `"segmentation"` holds `(batch, height, width, classes)`.
+        sample_weight: Weights per image or per pixel, or None.
+
+    Returns:
+        Dict of masks and dict of weights, with the keys of `y_pred`; None without weights.
+    """
+    if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
+        # One compiled step has received masks both with and without the trailing axis.
+        mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
+    check_mask(mask)
+    if len(mask.shape) == 4:
+        mask = keras.ops.squeeze(mask, -1)
+    if sample_weight is not None:
+        sample_weight = _checked_weights(sample_weight)
+        sample_weight = {name: _weights_of(name, sample_weight) for name in y_pred}
+    return dict.fromkeys(y_pred, mask), sample_weight
+
+
+def _checked_weights(sample_weight):
+    """Returns weights per image or per pixel, without the trailing axis."""
+    rank = tf.TensorShape(sample_weight.shape).rank
+    if rank in (2, 4) and sample_weight.shape[-1] == 1:
+        sample_weight, rank = keras.ops.squeeze(sample_weight, -1), rank - 1
+    if rank not in (1, 3):
+        raise ValueError(
+            "`sample_weight` must hold weights per image, `(batch,)`, or per pixel, "
+            "`(batch, height, width)`, each with or without a trailing axis of 1. To change from "
+            "one to the other, compile the model again. "
+            f"Received: sample_weight.shape={sample_weight.shape}"
+        )
+    return sample_weight
+
+
+def _weights_of(output, sample_weight):
+    """Returns the weights of one output; weights per pixel do not apply to outputs per image."""
+    per_image = len(sample_weight.shape) == 1
+    if output.startswith("segmentation"):
+        return sample_weight[:, None, None] if per_image else sample_weight
+    return sample_weight if per_image else None

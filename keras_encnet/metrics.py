@@ -1,4 +1,8 @@
-"""Pixel accuracy and mean IoU, from one confusion matrix."""
+"""Pixel accuracy, mean IoU and presence scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,10 +15,10 @@ ABSENT_CLASSES = ("exclude", "zero")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class SegmentationMetrics(keras.metrics.Metric):
-    """Pixel accuracy, mean IoU and the ADE20K score, from one confusion matrix.
+    """Pixel accuracy, mean IoU and the ADE20K score from one confusion matrix.
 
-    The matrix is summed over all batches and replicas before anything is
-    divided, so the scores are those of the whole data set.
+    The matrix is summed over all batches and replicas before the scores are computed, so they
+    are the scores of the whole dataset.
 
     Example:
 
@@ -26,21 +30,20 @@ class SegmentationMetrics(keras.metrics.Metric):
     [0.5, 0.5, nan]
 
     Args:
-        classes: number of classes.
-        ignore_class: the label, or labels, that count nowhere.
-        absent_classes: what a class scores that neither truth nor prediction has:
-            `"exclude"` leaves it out of the mean, `"zero"` counts it as 0 (the
-            released code).
-        name: name of the metric.
+        classes: Integer, number of classes.
+        ignore_class: Integer or sequence of integers, labels ignored in the metrics.
+        absent_classes: `"exclude"` leaves classes that occur neither in the masks nor in the
+            predictions out of the mean; `"zero"` counts them with an IoU of 0, as the official
+            code does.
+        name: String, name of the metric.
 
     Call arguments:
-        y_true: integers `(batch, height, width)`.
-        y_pred: logits `(batch, height, width, classes)`, or class ids of the
-            mask's shape.
-        sample_weight: None; pixels are counted, void ones are not.
+        y_true: Integers `(batch, height, width)`.
+        y_pred: Logits `(batch, height, width, classes)`, or class ids of the shape of `y_true`.
+        sample_weight: Must be None.
 
     Raises:
-        ValueError: for another `absent_classes`, or for weights.
+        ValueError: If `absent_classes` is unknown, or if called with `sample_weight`.
 
     References:
         - The ADE20K score is the mean of pixel accuracy and mean IoU
@@ -49,10 +52,10 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     def __init__(
         self,
-        classes,
-        ignore_class=255,
-        absent_classes="exclude",
-        name="segmentation_metrics",
+        classes: int,
+        ignore_class: int | Sequence[int] = 255,
+        absent_classes: str = "exclude",
+        name: str = "segmentation_metrics",
         dtype=None,
     ):
         if absent_classes not in ABSENT_CLASSES:
@@ -64,23 +67,28 @@ class SegmentationMetrics(keras.metrics.Metric):
         self.classes = classes
         self.ignore_class = ignored_labels(ignore_class)
         self.absent_classes = absent_classes
-        # Rows are the truth, columns the prediction. Integers count to 9e18 without loss.
+        # Rows are the labels, columns the predictions. int64 counts exactly up to 9e18.
         self.confusion_matrix = self.add_variable(
             (classes, classes), initializer="zeros", name="confusion_matrix", dtype="int64"
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: tf.Tensor | np.ndarray,
+        y_pred: tf.Tensor | np.ndarray,
+        sample_weight: None = None,
+    ) -> None:
         if sample_weight is not None:
             raise ValueError(
-                "`SegmentationMetrics` counts each pixel once: leave pixels out by labelling them "
-                "void, and name it among `metrics`, not `weighted_metrics`. Received: "
-                f"sample_weight of shape {tuple(np.shape(sample_weight))}"
+                "`SegmentationMetrics` does not support weights. Give pixels an ignored label to "
+                "leave them out, and pass the metric in `metrics`, not in `weighted_metrics`. "
+                f"Received: sample_weight of shape {tuple(np.shape(sample_weight))}"
             )
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if len(y_pred.shape) == len(y_true.shape) + 1:
             y_pred = tf.argmax(y_pred, -1, tf.int32)
         labels, labeled = labeled_pixels(y_true, self.classes, self.ignore_class)
-        # Predictions may be anything on void pixels; elsewhere they have no void.
+        # On ignored pixels any prediction is allowed, elsewhere only classes.
         predicted, _ = labeled_pixels(
             tf.where(labeled, tf.cast(y_pred, tf.int32), 0), self.classes, ()
         )
@@ -91,7 +99,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         )
         self.confusion_matrix.assign_add(tf.reshape(counts, (self.classes, self.classes)))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         matrix = tf.cast(self.confusion_matrix.value, self.dtype)
         correct = tf.linalg.diag_part(matrix)
         accuracy = tf.math.divide_no_nan(tf.reduce_sum(correct), tf.reduce_sum(matrix))
@@ -109,19 +117,19 @@ class SegmentationMetrics(keras.metrics.Metric):
             "ade_score": (accuracy + mean_iou) / 2,
         }
 
-    def per_class_iou(self):
-        """Returns each class's IoU as a NumPy array, NaN where truth and prediction lack it."""
+    def per_class_iou(self) -> np.ndarray:
+        """Returns the IoU per class, NaN for classes in neither masks nor predictions."""
         matrix = np.asarray(self.confusion_matrix, "float64")
         correct = np.diag(matrix)
         union = matrix.sum(0) + matrix.sum(1) - correct
         return np.divide(correct, union, out=np.full(len(union), np.nan), where=union > 0)
 
-    def mean_iou_with_background(self):
-        """Returns the mean IoU over the classes and one more that is wholly missed.
+    def mean_iou_with_background(self) -> float:
+        """Returns the mean IoU over the classes and a background class with an IoU of 0.
 
-        The published number of PASCAL-Context over 60 classes: a model of its
-        59 can't name the background, which is void in the masks, so it scores
-        0. What the model says there counts against no class, though.
+        This is the published score on PASCAL-Context with 60 classes. A model of the 59 classes
+        cannot predict the background, whose pixels are ignored, so it scores 0; predictions on
+        these pixels count against no class.
 
         >>> metric = SegmentationMetrics(classes=2)
         >>> metric.update_state([[[0, 1]]], [[[0, 1]]])
@@ -132,7 +140,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         counted = len(iou) if self.absent_classes == "zero" else np.count_nonzero(~np.isnan(iou))
         return float(np.nansum(iou) / (counted + 1))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "name": self.name,
             "dtype": self.dtype,
@@ -142,8 +150,8 @@ class SegmentationMetrics(keras.metrics.Metric):
         }
 
 
-def presence_scores(presence, logits):
-    """Scores the presence branch beside what knowing nothing of the image would score.
+def presence_scores(presence: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Scores the presence branch, compared with constant predictions.
 
     Example:
 
@@ -153,14 +161,14 @@ def presence_scores(presence, logits):
     {'se_loss': 0.345, 'base_rate_loss': 0.628, 'average_precision': 0.958}
 
     Args:
-        presence: booleans `(images, classes)`, see `keras_encnet.losses.class_presence`.
-        logits: floats `(images, classes)`.
+        presence: Booleans `(images, classes)`, see `keras_encnet.losses.class_presence`.
+        logits: Floats `(images, classes)`.
 
     Returns:
-        Dict of floats: `se_loss`, the binary cross-entropy; `base_rate_loss`,
-        that of predicting for each class the share of these images which show
-        it; `average_precision`, 0 to 1, the mean over the classes that some
-        image shows, NaN if there is none.
+        Dict of floats: `se_loss`, the binary cross-entropy; `base_rate_loss`, the binary
+        cross-entropy of predicting for each class the fraction of these images that show it;
+        `average_precision`, the mean from 0 to 1 over the classes that at least one image shows,
+        NaN if there are none.
     """
     presence, logits = np.asarray(presence, bool), np.asarray(logits, "float64")
     rates = presence.mean(0).clip(1e-12, 1 - 1e-12)
@@ -177,12 +185,12 @@ def presence_scores(presence, logits):
 
 
 def _average_precision(truth, scores):
-    """The mean, over the images that show the class, of the precision down to each.
+    """Returns the mean, over the images that show the class, of the precision at each of them.
 
-    Images of one score come in together: their order would be chance.
+    Images with equal scores are ranked together, since their order is arbitrary.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of each score
-    shown = np.cumsum(truth[order])[last]
-    precision = shown / (last + 1)
-    return np.sum(precision * np.diff(shown, prepend=0)) / shown[-1]
+    hits = np.cumsum(truth[order])[last]
+    precision = hits / (last + 1)
+    return np.sum(precision * np.diff(hits, prepend=0)) / hits[-1]

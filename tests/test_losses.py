@@ -1,4 +1,4 @@
-"""The losses are means over what is labeled, and over nothing else."""
+"""The losses are means over labeled pixels or images only."""
 
 import keras
 import numpy as np
@@ -37,20 +37,20 @@ def presence_loss(mask, logits, ignore_class, class_weights=None):
 
 
 def masks(rng, ignore_class, dtype="int32"):
-    """Three masks: one without void, one with some and few classes, one of void alone."""
-    drawn = rng.integers(0, CLASSES, (3, 5, 6))
-    drawn[1] = np.minimum(drawn[1], 1)
-    drawn[1, :3] = ignore_class[0]
-    drawn[1, 4] = ignore_class[-1]
-    drawn[2] = ignore_class[-1]
-    return drawn.astype(dtype)
+    """Three masks: fully labeled, partly ignored with fewer classes, and fully ignored."""
+    labels = rng.integers(0, CLASSES, (3, 5, 6))
+    labels[1] = np.minimum(labels[1], 1)
+    labels[1, :3] = ignore_class[0]
+    labels[1, 4] = ignore_class[-1]
+    labels[2] = ignore_class[-1]
+    return labels.astype(dtype)
 
 
 def logits_of(rng, *shape):
     return (3 * rng.normal(size=(*shape, CLASSES))).astype("float32")
 
 
-VOIDS = pytest.mark.parametrize(
+IGNORED = pytest.mark.parametrize(
     ("ignore_class", "dtype"),
     [
         ((255,), "uint8"),
@@ -65,7 +65,7 @@ VOIDS = pytest.mark.parametrize(
 CLASS_WEIGHTS = pytest.mark.parametrize("class_weights", [None, [0.5, 2.0, 1.0, 0.0]])
 
 
-@VOIDS
+@IGNORED
 @CLASS_WEIGHTS
 def test_cross_entropy_is_the_mean_over_labeled_pixels(rng, ignore_class, dtype, class_weights):
     mask, logits = masks(rng, ignore_class, dtype), logits_of(rng, 3, 5, 6)
@@ -73,26 +73,26 @@ def test_cross_entropy_is_the_mean_over_labeled_pixels(rng, ignore_class, dtype,
     assert loss == pytest.approx(cross_entropy(mask, logits, ignore_class, class_weights), rel=1e-5)
 
 
-@VOIDS
+@IGNORED
 @CLASS_WEIGHTS
-def test_the_se_loss_is_the_mean_over_labeled_images(rng, ignore_class, dtype, class_weights):
+def test_se_loss_is_the_mean_over_labeled_images(rng, ignore_class, dtype, class_weights):
     mask, logits = masks(rng, ignore_class, dtype), logits_of(rng, 3)
     loss = float(SELoss(ignore_class, class_weights)(mask, logits))
     assert loss == pytest.approx(presence_loss(mask, logits, ignore_class, class_weights), rel=1e-5)
 
 
-def test_a_single_void_label_needs_no_tuple(rng):
+def test_single_ignored_label_needs_no_tuple(rng):
     mask, logits = masks(rng, (9,)), logits_of(rng, 3, 5, 6)
     assert PixelCrossEntropy(9)(mask, logits) == PixelCrossEntropy((9,))(mask, logits)
 
 
-def test_an_image_without_labels_does_not_change_the_se_loss(rng):
+def test_unlabeled_image_does_not_change_the_se_loss(rng):
     mask, logits = masks(rng, (255,)), logits_of(rng, 3)
     with_it, without_it = SELoss()(mask, logits), SELoss()(mask[:2], logits[:2])
     assert float(with_it) == pytest.approx(float(without_it), rel=1e-6)
 
 
-def test_an_image_without_labels_says_nothing_of_the_classes_it_shows(rng):
+def test_unlabeled_image_has_no_gradient_of_the_se_loss(rng):
     mask, logits = masks(rng, (255,)), tf.constant(logits_of(rng, 3))
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -102,7 +102,7 @@ def test_an_image_without_labels_says_nothing_of_the_classes_it_shows(rng):
     assert np.all(gradient[2] == 0)
 
 
-def test_void_pixels_have_no_gradient(rng):
+def test_ignored_pixels_have_no_gradient(rng):
     mask, logits = masks(rng, (255,)), tf.constant(logits_of(rng, 3, 5, 6))
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -112,7 +112,7 @@ def test_void_pixels_have_no_gradient(rng):
 
 
 @pytest.mark.parametrize(("loss", "size"), [(PixelCrossEntropy(), (5, 6)), (SELoss(), ())])
-def test_a_batch_of_void_alone_has_no_loss_and_no_gradient(rng, loss, size):
+def test_fully_ignored_batch_has_no_loss_and_no_gradient(rng, loss, size):
     logits = tf.constant(logits_of(rng, 2, *size))
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -133,34 +133,34 @@ def test_confident_logits_have_a_finite_loss(loss, size):
 @pytest.mark.parametrize(
     ("wrong", "ignore_class"), [(CLASSES, 255), (-1, 255), (254, 255), (255, -1)]
 )
-def test_an_id_that_is_neither_class_nor_void_is_refused(rng, loss, size, wrong, ignore_class):
+def test_id_that_is_neither_class_nor_ignored_raises_an_error(rng, loss, size, wrong, ignore_class):
     mask = rng.integers(0, CLASSES, (2, 5, 6))
     mask[1, 2, 3] = wrong
-    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 4 classes nor void"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 3"):
         loss(ignore_class)(mask, logits_of(rng, 2, *size))
 
 
 @pytest.mark.parametrize(("loss", "size"), [(PixelCrossEntropy, (5, 6)), (SELoss, ())])
-def test_class_weights_must_be_as_many_as_classes(rng, loss, size):
-    with pytest.raises(ValueError, match="each of 4 classes. Received: 3 weights"):
+def test_number_of_class_weights_must_match_the_classes(rng, loss, size):
+    with pytest.raises(ValueError, match="each of the 4 classes. Received: 3 weights"):
         loss(class_weights=[1, 2, 3])(np.zeros((2, 5, 6), int), logits_of(rng, 2, *size))
 
 
-def test_a_class_is_present_with_a_single_pixel():
+def test_class_is_present_with_a_single_pixel():
     mask = np.full((3, 9, 9), 255)
     mask[0] = 2
     mask[1, 4, 4] = 3
     mask[1, 8, 8] = 0
-    presence, told = class_presence(mask, CLASSES)
+    presence, labeled = class_presence(mask, CLASSES)
     np.testing.assert_array_equal(presence, [[0, 0, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0]])
-    np.testing.assert_array_equal(told, [True, True, False])
+    np.testing.assert_array_equal(labeled, [True, True, False])
 
 
 @pytest.mark.parametrize("loss", [PixelCrossEntropy, SELoss])
 @pytest.mark.parametrize(
     "arguments", [{}, {"ignore_class": (-1, 255), "class_weights": np.arange(4), "name": "mine"}]
 )
-def test_the_configuration_makes_the_same_loss(loss, arguments):
+def test_config_round_trip(loss, arguments):
     one = loss(**arguments)
     again = keras.losses.deserialize(keras.losses.serialize(one))
     assert type(again) is loss
@@ -189,7 +189,7 @@ def model(tiny_backbone):
         ("fcn", {"segmentation": 1, "segmentation_stage3": 0.4}),
     ],
 )
-def test_objectives_give_each_output_its_loss_and_weight(rng, model, variant, weights):
+def test_objectives_assign_loss_and_weight_to_each_output(rng, model, variant, weights):
     model = model(variant)
     settings = objectives(
         model,
@@ -226,26 +226,29 @@ def test_objectives_default_to_the_paper(model):
 
 
 @pytest.mark.parametrize("argument", ["se_weight", "auxiliary_weight"])
-def test_objectives_refuse_negative_weights(model, argument):
+def test_objectives_reject_negative_weights(model, argument):
     with pytest.raises(ValueError, match=f"Received: {argument}=-0.1"):
         objectives(model("paper"), **{argument: -0.1})
 
 
 @pytest.mark.parametrize(
     ("class_weights", "message"),
-    [([1.0] * (CLASSES - 1), f"each of {CLASSES} classes"), ([1.0, -1.0], "must not be negative")],
+    [
+        ([1.0] * (CLASSES - 1), f"each of the {CLASSES} classes"),
+        ([1.0, -1.0], "must not be negative"),
+    ],
 )
-def test_objectives_refuse_wrong_class_weights(model, class_weights, message):
+def test_objectives_reject_wrong_class_weights(model, class_weights, message):
     with pytest.raises(ValueError, match=message):
         objectives(model("paper"), class_weights=class_weights)
 
 
-def test_objectives_want_the_output_segmentation(model):
+def test_objectives_require_the_output_segmentation(model):
     with pytest.raises(ValueError, match=r"Received: outputs=\['presence'\]"):
         objectives(model("paper").with_outputs("presence"))
 
 
-def test_what_a_model_was_compiled_with_is_saved(rng, model, tmp_path):
+def test_compiled_losses_and_metrics_are_saved_with_the_model(rng, model, tmp_path):
     model = model("paper")
     settings = objectives(model, (-1, 255), 0.7, class_weights=[1, 2, 3, 4], absent_classes="zero")
     model.compile("sgd", **settings)

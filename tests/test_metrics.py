@@ -1,4 +1,4 @@
-"""The scores are those of one confusion matrix over all the data."""
+"""The scores are those of one confusion matrix over the whole dataset."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def confusion(truth, predicted, ignore_class):
 
 
 def scores(matrix, absent_classes):
-    """In float64; a class that is nowhere is left out or counts as 0."""
+    """In float64; a class that does not occur is left out or counts as 0."""
     correct = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - correct
     iou = [c / u if u else np.nan for c, u in zip(correct, union, strict=True)]
@@ -33,7 +33,7 @@ def scores(matrix, absent_classes):
 
 
 def batches(rng, ignore_class, count=3):
-    """Masks and class maps that agree in part; class 3 is in neither."""
+    """Masks and class maps that agree partly; class 3 is in neither."""
     for _ in range(count):
         truth = rng.integers(0, CLASSES - 1, (2, 6, 7))
         truth[truth == 3] = 4
@@ -45,7 +45,7 @@ def batches(rng, ignore_class, count=3):
 
 @pytest.mark.parametrize("ignore_class", [(255,), (-1,), (254, 255), (3, 65535)])
 @pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
-def test_the_scores_are_those_of_all_batches_together(rng, ignore_class, absent_classes):
+def test_scores_are_those_of_all_batches_together(rng, ignore_class, absent_classes):
     metric = SegmentationMetrics(CLASSES, ignore_class, absent_classes)
     matrix = np.zeros((CLASSES, CLASSES), int)
     for truth, predicted in batches(rng, ignore_class):
@@ -59,7 +59,7 @@ def test_the_scores_are_those_of_all_batches_together(rng, ignore_class, absent_
         assert float(result[name]) == pytest.approx(value, rel=1e-6), name
 
 
-def test_absent_classes_lower_the_mean_only_as_zeros(rng):
+def test_absent_classes_lower_the_mean_only_if_counted_as_zero(rng):
     result = {}
     for absent_classes in ("exclude", "zero"):
         metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
@@ -68,7 +68,7 @@ def test_absent_classes_lower_the_mean_only_as_zeros(rng):
     assert result == pytest.approx({"exclude": 1, "zero": 2 / CLASSES})
 
 
-def test_a_class_that_is_only_predicted_counts_as_wrong():
+def test_class_that_is_only_predicted_counts_as_wrong():
     metric = SegmentationMetrics(CLASSES)
     metric.update_state([[[0, 0]]], [[[0, 4]]])
     assert float(metric.result()["mean_iou"]) == pytest.approx((1 / 2 + 0) / 2)
@@ -84,7 +84,7 @@ def test_logits_and_class_maps_score_the_same(rng):
     assert int(np.sum(from_logits.confusion_matrix)) == truth.size
 
 
-def test_predictions_on_void_pixels_may_be_anything():
+def test_predictions_on_ignored_pixels_may_be_anything():
     metric = SegmentationMetrics(CLASSES)
     metric.update_state([[[255, 255, 1]]], [[[255, -7, 1]]])
     assert int(np.sum(metric.confusion_matrix)) == 1
@@ -93,14 +93,14 @@ def test_predictions_on_void_pixels_may_be_anything():
 @pytest.mark.parametrize(
     ("truth", "predicted"), [(CLASSES, 0), (-1, 0), (254, 0), (0, CLASSES), (1, -1), (1, 255)]
 )
-def test_an_id_out_of_range_is_refused(truth, predicted):
+def test_id_out_of_range_raises_an_error(truth, predicted):
     metric = SegmentationMetrics(CLASSES)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 5 classes nor void"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 4"):
         metric.update_state([[[truth, 0]]], [[[predicted, 0]]])
     assert np.sum(metric.confusion_matrix) == 0
 
 
-def test_counts_stay_exact_beyond_what_float32_holds():
+def test_counts_are_exact_beyond_the_precision_of_float32():
     # 2 ** 24 + 1 is the first integer that float32 lacks; 2 ** 53 + 1 the first of float64.
     metric = SegmentationMetrics(CLASSES)
     matrix = np.full((CLASSES, CLASSES), 2**24)
@@ -115,7 +115,7 @@ def test_counts_stay_exact_beyond_what_float32_holds():
         assert float(metric.result()[name]) == pytest.approx(value, rel=1e-6)
 
 
-def test_reset_starts_afresh(rng):
+def test_reset_state_clears_the_counts(rng):
     metric = SegmentationMetrics(CLASSES)
     for truth, predicted in batches(rng, (255,)):
         metric.reset_state()
@@ -125,7 +125,7 @@ def test_reset_starts_afresh(rng):
 
 @pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
 @pytest.mark.parametrize("update", [False, True])
-def test_without_a_labeled_pixel_the_scores_are_zero(absent_classes, update):
+def test_scores_are_zero_without_labeled_pixels(absent_classes, update):
     metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
     if update:
         metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2), int))
@@ -136,7 +136,7 @@ def test_without_a_labeled_pixel_the_scores_are_zero(absent_classes, update):
     }
 
 
-def test_the_iou_per_class_is_nan_where_a_class_is_nowhere(rng):
+def test_iou_per_class_is_nan_for_absent_classes(rng):
     metric = SegmentationMetrics(CLASSES)
     (truth, predicted), *_ = batches(rng, (255,))
     metric.update_state(truth, predicted)
@@ -149,7 +149,7 @@ def test_the_iou_per_class_is_nan_where_a_class_is_nowhere(rng):
     assert np.nanmean(iou) == pytest.approx(float(metric.result()["mean_iou"]), rel=1e-6)
 
 
-def test_a_traced_update_counts_batches_of_any_size(rng):
+def test_traced_update_counts_batches_of_any_size(rng):
     metric = SegmentationMetrics(CLASSES)
     spec = tf.TensorSpec((None, None, None), tf.uint8)
     update = tf.function(metric.update_state, input_signature=[spec, spec])
@@ -165,7 +165,7 @@ def test_a_traced_update_counts_batches_of_any_size(rng):
     "arguments",
     [{}, {"ignore_class": (-1, 255), "absent_classes": "zero", "name": "mine", "dtype": "float64"}],
 )
-def test_the_configuration_makes_the_same_metric(arguments):
+def test_config_round_trip(arguments):
     metric = SegmentationMetrics(CLASSES, **arguments)
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert type(again) is SegmentationMetrics
@@ -177,29 +177,31 @@ def test_the_configuration_makes_the_same_metric(arguments):
     )
 
 
-def test_weights_are_refused_and_not_ignored():
+def test_weights_raise_an_error():
     metric = SegmentationMetrics(CLASSES)
-    with pytest.raises(ValueError, match=r"labelling them void.*sample_weight of shape \(1,\)"):
+    with pytest.raises(
+        ValueError, match=r"does not support weights.*sample_weight of shape \(1,\)"
+    ):
         metric.update_state([[[0]]], [[[0]]], sample_weight=np.ones(1))
     assert not np.any(metric.confusion_matrix)
 
 
-def test_an_unknown_way_with_absent_classes_is_refused():
+def test_unknown_absent_classes_raises_an_error():
     with pytest.raises(ValueError, match="Received: absent_classes='nan'"):
         SegmentationMetrics(CLASSES, absent_classes="nan")
 
 
 @pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
-def test_a_background_that_is_wholly_missed_is_one_class_more(rng, absent_classes):
+def test_missed_background_counts_as_one_more_class(rng, absent_classes):
     truth = rng.integers(0, 59, (2, 30, 40))
-    answer = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 59, truth.shape))
+    predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 59, truth.shape))
     metric = SegmentationMetrics(59, absent_classes=absent_classes)
-    metric.update_state(truth, answer)
+    metric.update_state(truth, predicted)
     expected = float(metric.result()["mean_iou"]) * 59 / 60
     assert metric.mean_iou_with_background() == pytest.approx(expected, rel=1e-6)
 
 
-def test_presence_scores_are_those_by_hand():
+def test_presence_scores_match_values_computed_by_hand():
     presence = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0]], bool)
     logits = np.array([[3.0, -2.0, 0.0], [1.0, 4.0, 0.0], [2.0, -3.0, 0.0], [-1.0, 1.0, 0.0]])
     scores = presence_scores(presence, logits)
@@ -208,11 +210,11 @@ def test_presence_scores_are_those_by_hand():
     expected = keras.losses.BinaryCrossentropy(from_logits=True)(presence.astype(float), logits)
     assert scores["se_loss"] == pytest.approx(float(expected), rel=1e-6)
     rates = np.broadcast_to([0.5, 0.75, 1e-12], presence.shape)
-    told = presence_scores(presence, np.log(rates / (1 - rates)))
-    assert scores["base_rate_loss"] == pytest.approx(told["se_loss"], rel=1e-6)
+    base = presence_scores(presence, np.log(rates / (1 - rates)))
+    assert scores["base_rate_loss"] == pytest.approx(base["se_loss"], rel=1e-6)
 
 
-def test_average_precision_of_a_constant_is_the_share_in_whatever_order(rng):
+def test_average_precision_of_a_constant_is_the_base_rate_in_any_order(rng):
     presence = rng.random((40, CLASSES)) < 0.3
     for order in (np.argsort(presence, 0), np.argsort(~presence, 0)):
         scores = presence_scores(np.take_along_axis(presence, order, 0), np.zeros(presence.shape))
@@ -226,7 +228,7 @@ def test_no_constant_prediction_beats_the_base_rates(rng):
         assert scores["se_loss"] >= scores["base_rate_loss"]
 
 
-def test_presence_far_from_even_odds_stays_finite():
+def test_presence_scores_are_finite_for_large_logits():
     scores = presence_scores([[True, False]], [[-1e4, 1e4]])
     assert scores["se_loss"] == pytest.approx(1e4)
     assert np.isnan(presence_scores([[False, False]], [[0.0, 0.0]])["average_precision"])

@@ -1,4 +1,8 @@
-"""The model class of the CIFAR networks: fits on (image, label), classifies raw images."""
+"""The model class of the CIFAR networks: trains on images and labels, classifies raw images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,30 +15,29 @@ from keras_encnet.preprocessing import preprocess_input
 class ClassificationModel(ImageModel):
     """A functional model from normalized images to logits or probabilities, `(batch, classes)`.
 
-    What it adds to `keras.Model`: it remembers which normalization its images
-    want and what its classes are called, so `classify` takes raw images. It
-    is what `ResNet14`, `SEResNet14` and `EncNet14` return; `load_model` gives
-    it back.
+    In addition to `keras.Model`, it stores the normalization of its images, so that `classify`
+    takes raw images, and the names of its classes. `ResNet14`, `SEResNet14` and `EncNet14` return
+    this class, and `keras.models.load_model` restores it.
 
     Args:
-        inputs: the input tensor, `(batch, height, width, channels)`.
-        outputs: the output tensor, `(batch, classes)`.
-        name: name of the model.
-        preprocessing: mode of `keras_encnet.preprocess_input` for the images.
-        class_names: one name per class; may be set later.
-        classifier_activation: `"softmax"` if the output holds probabilities,
-            None if it holds logits.
+        inputs: Input tensor `(batch, height, width, channels)`.
+        outputs: Output tensor `(batch, classes)`.
+        name: String, name of the model.
+        preprocessing: String, mode of `keras_encnet.preprocess_input` for the images.
+        class_names: Sequence of one string per class, or None. Can be set later.
+        classifier_activation: `"softmax"` if the output holds probabilities, None if it holds
+            logits.
     """
 
     def __init__(
         self,
         inputs,
         outputs,
-        name=None,
+        name: str | None = None,
         *,
-        preprocessing="cifar10",
-        class_names=None,
-        classifier_activation=None,
+        preprocessing: str = "cifar10",
+        class_names: Sequence[str] | None = None,
+        classifier_activation: str | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -47,27 +50,26 @@ class ClassificationModel(ImageModel):
         )
         self.classifier_activation = classifier_activation
 
-    def classify(self, images):
-        """Tells how probable each class is for raw images.
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Predicts the probability of each class for raw images.
 
         Args:
-            images: one image `(height, width, 3)` or a batch `(batch, height,
-                width, 3)`, RGB, integers or floats in 0 to 255; they are
-                normalized here.
+            images: One RGB image `(height, width, 3)` or a batch `(batch, height, width, 3)`;
+                integers or floats in 0 to 255.
 
         Returns:
-            Probabilities, float32: `(classes,)` or `(batch, classes)`.
+            Probabilities as float32, `(classes,)` or `(batch, classes)`.
 
         Raises:
-            ValueError: for other shapes or values outside 0 to 255.
+            ValueError: If shapes, dtypes or values are not those of raw images.
         """
         images = np.asarray(images)
         check_raw(images)
         batch = images[None] if images.ndim == 3 else images
-        answers = self.predict(preprocess_input(batch, self.preprocessing), verbose=0)
+        outputs = self.predict(preprocess_input(batch, self.preprocessing), verbose=0)
         if self.classifier_activation is None:
-            answers = np.asarray(keras.ops.softmax(answers))
-        return answers[0] if images.ndim == 3 else answers
+            outputs = np.asarray(keras.ops.softmax(outputs))
+        return outputs[0] if images.ndim == 3 else outputs
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "classifier_activation": self.classifier_activation}

@@ -1,62 +1,78 @@
-"""The keras.Model that fits on one device, several, or several machines."""
+"""A `keras.Model` that trains on one device, several, or several machines."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_encnet.layers import BatchNormalization
+from keras_encnet.optimizers import unwrapped
+from keras_encnet.utils import compat
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
-class ScalableModel(keras.Model):
-    """A `keras.Model` that `tf.distribute` strategies can `fit`.
+class ScalableModel(compat.Model):
+    """A functional `keras.Model` that can be trained under `tf.distribute` strategies.
 
-    It learns what one device would have learned from the same batches. Keras
-    3.15 breaks under strategies in three places, which this class mends:
+    N replicas learn what one device would learn from the same batches. This takes three changes
+    to Keras 3.15; on one device the class behaves as `keras.Model`:
 
-    - It builds the model from a batch averaged over the replicas, which makes
-      floats of integer masks and fails on several machines.
-    - On several machines it reduces scalar logs over an axis that they don't
-      have (keras-team/keras#20585).
-    - It clips the gradients of each replica, and looks in each for overflows
-      of float16, before it has summed them.
+    - The model is built from a batch of zeros, see `keras_encnet.utils.compat.Model`.
+    - On several workers, scalar logs get an axis. Keras reduces them over one that they lack
+      (keras-team/keras#20585).
+    - Gradients are summed over the replicas before they are clipped or checked for overflows,
+      see `keras_encnet.utils.compat.sum_gradients_first`.
 
-    What it can't mend it refuses. On one device it is `keras.Model`.
+    Settings for which replicas would differ from one device raise an error.
     """
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    def __init__(self, inputs, outputs, name: str | None = None, **kwargs):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs):
         self._check_batches(x, batch_size)
-        if self._replicas > 1 and self.compiled:
-            self._check_normalization()
-            # Not in `compile`: Keras doesn't compile a loaded model if that is overridden.
-            self._prepare_optimizer()
         return super().fit(x, y, batch_size, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs
+    ):
         self._check_batches(x, batch_size)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def _prepare_optimizer(self):
+    def make_train_function(self, force: bool = False):
+        # Not in `compile`: Keras does not compile loaded models whose class overrides it.
+        if self._replicas > 1:
+            self._check_steps()
+            self._check_normalization()
+            compat.sum_gradients_first(self.optimizer, unwrapped(self.optimizer))
+        return super().make_train_function(force)
+
+    def train_step(self, data):
+        return self._reducible(super().train_step(self._non_empty(data)))
+
+    def test_step(self, data):
+        return self._reducible(super().test_step(self._non_empty(data)))
+
+    def _check_steps(self):
+        """Raises ValueError for settings that Keras does not support on several replicas."""
         if self.steps_per_execution != 1:
             raise ValueError(
-                "Keras can't run several steps per execution on several replicas: leave it at 1. "
-                f"Received: steps_per_execution={self.steps_per_execution}"
+                "Keras cannot run several steps per execution on several replicas. Set "
+                f"`steps_per_execution=1`. Received: steps_per_execution={self.steps_per_execution}"
             )
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if inner.gradient_accumulation_steps:
+        steps = unwrapped(self.optimizer).gradient_accumulation_steps
+        if steps:
             raise ValueError(
-                "Keras can't accumulate gradients on several replicas: take a smaller batch, or "
-                "more replicas. Received: "
-                f"gradient_accumulation_steps={inner.gradient_accumulation_steps}"
+                "Keras cannot accumulate gradients on several replicas. Use a smaller batch or "
+                f"more replicas. Received: gradient_accumulation_steps={steps}"
             )
-        _sum_gradients_first(self.optimizer, inner)
 
     def _check_normalization(self):
-        """Refuses layers that would learn other statistics on each replica."""
-        for layer in self._flatten_layers():
+        """Raises ValueError for layers that would learn different statistics on each replica."""
+        for layer in compat.all_layers(self):
             if (
                 isinstance(layer, keras.layers.BatchNormalization)
                 and not isinstance(layer, BatchNormalization)
@@ -64,14 +80,14 @@ class ScalableModel(keras.Model):
                 and not layer.synchronized
             ):
                 raise ValueError(
-                    f"The layer {layer.name!r} would normalize each replica's share of the batch "
-                    "by itself, and keep the statistics of one: use "
+                    f"The layer {layer.name!r} would normalize the batch of each replica "
+                    "separately and keep the statistics of one. Use "
                     "`keras_encnet.layers.BatchNormalization` or `synchronized=True`, or freeze "
-                    f"it. Received: {self._replicas} replicas"
+                    f"the layer. Received: {self._replicas} replicas"
                 )
 
     def _check_batches(self, x, batch_size):
-        """Refuses batches of which a replica would get less than another, where it can tell."""
+        """Raises ValueError for batches that do not divide evenly, where the sizes are known."""
         if isinstance(x, tf.data.Dataset):
             sizes = {spec.shape[0] for spec in tf.nest.flatten(x.element_spec) if spec.shape.rank}
         elif isinstance(x, (np.ndarray, tf.Tensor)):
@@ -81,71 +97,28 @@ class ScalableModel(keras.Model):
         for size in sizes - {None}:
             if size % self._replicas:
                 raise ValueError(
-                    f"Each batch, the last one too, must be a multiple of {self._replicas}, the "
-                    "number of replicas: change the batch size, and drop the remainder or fill it "
-                    f"up. Received: a batch of {size}"
+                    "The size of each batch, including the last, must be a multiple of the "
+                    f"{self._replicas} replicas. Change the batch size, and drop or pad the "
+                    f"remainder. Received: a batch of {size}"
                 )
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if iterator is not None and self._distribute_strategy is not None:
-            spec = iterator._distributed_dataset.element_spec
-            data_batch = tf.nest.map_structure(_zeros_like_spec, spec)
-            iterator = None
-        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-
-    def train_step(self, data):
-        return self._reducible(super().train_step(self._full(data)))
-
-    def test_step(self, data):
-        return self._reducible(super().test_step(self._full(data)))
-
-    def _full(self, data):
-        """Returns `data`; fails if it is empty, on which operations return other shapes or NaN."""
+    def _non_empty(self, data):
+        """Returns `data`, with an assertion: empty batches give other shapes, or NaN."""
         if self._replicas == 1:
             return data
         size = tf.shape(tf.nest.flatten(data)[0])[0]
         message = (
-            "A batch had too few samples for all replicas: drop the remainder of the data set, or "
-            "fill it up."
+            "A batch had too few samples for all replicas. Drop or pad the remainder of the "
+            "dataset."
         )
         with tf.control_dependencies([tf.debugging.assert_positive(size, message)]):
             return tf.nest.map_structure(tf.identity, data)
 
     def _reducible(self, logs):
-        if not self._on_several_workers:
+        if not isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return logs
         return tf.nest.map_structure(lambda value: tf.reshape(value, (1,)), logs)
 
     @property
     def _replicas(self):
         return self.distribute_strategy.num_replicas_in_sync
-
-    @property
-    def _on_several_workers(self):
-        return isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def _sum_gradients_first(optimizer, inner):
-    """Makes an optimizer sum the replicas' gradients before it does anything else with them.
-
-    Args:
-        optimizer: what a model was compiled with.
-        inner: the same, or the optimizer in it if it scales the loss.
-    """
-    if "apply" in vars(optimizer):
-        return  # by an earlier `fit`
-    apply = optimizer.apply
-
-    def apply_sum(grads, trainable_variables=None):
-        there = [grad for grad in grads if grad is not None]
-        sums = iter(tf.distribute.get_replica_context().all_reduce("sum", there))
-        apply([None if grad is None else next(sums) for grad in grads], trainable_variables)
-
-    optimizer.apply = apply_sum
-    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
-
-
-def _zeros_like_spec(spec):
-    # Per-replica specs hold one spec a replica, all alike but for the batch.
-    spec = getattr(spec, "_value_specs", (spec,))[0]
-    return tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)

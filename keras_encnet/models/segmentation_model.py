@@ -1,18 +1,23 @@
-"""The model class of EncNet and FCN: fits on (image, mask), segments raw images."""
+"""The model class of EncNet and FCN: trains on images and masks, segments raw images."""
+
+from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.masks import check_element, check_ids, check_mask, per_output
+from keras_encnet.masks import check_element, check_ids, check_mask, targets_per_output
 from keras_encnet.models.image_model import ImageModel, check_raw
 from keras_encnet.preprocessing import preprocess_input
+from keras_encnet.utils import compat
 
-# How the outputs begin whose last axis is the classes.
+# Prefixes of the outputs whose last axis is the classes.
 CLASS_OUTPUTS = ("segmentation", "presence")
-# Images of one size that `segment` runs through the network at a time, which bounds its memory.
+# Number of images of one size that `segment` processes at a time, which bounds its memory.
 SEGMENT_BATCH = 8
 
 
@@ -20,31 +25,30 @@ SEGMENT_BATCH = 8
 class SegmentationModel(ImageModel):
     """A functional model from normalized images to a dict of named outputs.
 
-    What it adds to `keras.Model`: the target of `fit` and `evaluate` is the
-    bare mask, `(batch, height, width)` of integers, a trailing 1 allowed; and
-    it remembers which normalization its images want, so `segment` takes raw
-    ones. It is what the builders return; `load_model` gives it back.
+    In addition to `keras.Model`, the target of `fit` and `evaluate` is the mask: integers
+    `(batch, height, width)`, one class id per pixel, with or without a trailing axis of 1. The
+    model stores the normalization of its images, so that `segment` takes raw images. The builders
+    return this class, and `keras.models.load_model` restores it.
 
     Args:
-        inputs: the input tensor, `(batch, height, width, channels)`.
-        outputs: dict of output tensors; `segmentation` holds the logits
-            `(batch, height, width, classes)` at input size.
-        name: name of the model.
-        preprocessing: mode of `keras_encnet.preprocess_input` for the images.
-        backbone_layers: names of the layers that belong to the backbone.
-        class_names: one name per class, for whoever shows or serves the
-            answers; may be set later.
+        inputs: Input tensor `(batch, height, width, channels)`.
+        outputs: Dict of output tensors. `"segmentation"` holds the logits
+            `(batch, height, width, classes)` at the size of the input.
+        name: String, name of the model.
+        preprocessing: String, mode of `keras_encnet.preprocess_input` for the images.
+        backbone_layers: Sequence of strings, names of the layers of the backbone.
+        class_names: Sequence of one string per class, or None. Can be set later.
     """
 
     def __init__(
         self,
         inputs,
         outputs,
-        name=None,
+        name: str | None = None,
         *,
-        preprocessing="torch",
-        backbone_layers=(),
-        class_names=None,
+        preprocessing: str = "torch",
+        backbone_layers: Sequence[str] = (),
+        class_names: Sequence[str] | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -58,29 +62,29 @@ class SegmentationModel(ImageModel):
         self.backbone_layers = tuple(backbone_layers)
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """Number of classes."""
         per_class = [t for name, t in self.output.items() if name.split("_")[0] in CLASS_OUTPUTS]
         return per_class[0].shape[-1]
 
     @property
-    def head_layers(self):
-        """Names of the layers with weights that don't belong to the backbone."""
+    def head_layers(self) -> tuple[str, ...]:
+        """Names of the layers with weights that do not belong to the backbone."""
         backbone = set(self.backbone_layers)
         return tuple(
             layer.name for layer in self.layers if layer.weights and layer.name not in backbone
         )
 
-    def with_outputs(self, outputs):
-        """Returns a model with these outputs alone, which computes no more than they need.
+    def with_outputs(self, outputs: str | Sequence[str]) -> SegmentationModel:
+        """Returns a model with only these outputs, which computes only what they need.
 
-        It shares layers and weights with this one.
+        It shares layers and weights with this model.
 
         Args:
-            outputs: names, such as `("segmentation",)`.
+            outputs: Names of outputs, such as `("segmentation",)`.
 
         Raises:
-            ValueError: for a name that this model doesn't have.
+            ValueError: If the model does not have one of the outputs.
         """
         outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         unknown = [name for name in outputs if name not in self.output]
@@ -97,31 +101,32 @@ class SegmentationModel(ImageModel):
             class_names=self._class_names,
         )
 
-    def freeze_backbone_batch_normalization(self):
-        """Keeps the backbone's batch normalization at its stored statistics and parameters.
+    def freeze_backbone_batch_normalization(self) -> None:
+        """Freezes statistics and parameters of batch normalization in the backbone.
 
-        For fine-tuning on batches too small to estimate statistics. Call it
-        before `compile`. It is saved with the model.
+        For fine-tuning with batches that are too small to estimate statistics. Call it before
+        `compile`. It is saved with the model.
         """
         for name in self.backbone_layers:
             layer = self.get_layer(name)
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
 
-    def segment(self, images):
-        """Labels every pixel of raw images.
+    # Inference on raw images.
+
+    def segment(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """Predicts the class of every pixel of raw images.
 
         Args:
-            images: one image `(height, width, 3)`, a batch `(batch, height,
-                width, 3)`, or a list of images of any sizes. RGB, integers or
-                floats in 0 to 255; they are normalized here.
+            images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
+                list of images of any size; integers or floats in 0 to 255.
 
         Returns:
-            Class ids as integers: `(height, width)`, `(batch, height, width)`
-            or a list of the former. uint8 up to 256 classes, int32 above.
+            Class ids `(height, width)` or `(batch, height, width)`, or a list of the former;
+            uint8 for up to 256 classes, otherwise int32.
 
         Raises:
-            ValueError: for other shapes or values outside 0 to 255.
+            ValueError: If shapes, dtypes or values are not those of raw images.
         """
         if isinstance(images, (list, tuple)):
             return [self.segment(image) for image in images]
@@ -136,19 +141,22 @@ class SegmentationModel(ImageModel):
         masks = np.concatenate(masks).astype(dtype)
         return masks[0] if images.ndim == 3 else masks
 
-    def _class_map(self, images):
-        # Kept outside of Keras's attribute tracking, which would take it for a layer to save.
-        if "_class_map_function" not in self.__dict__:
-            model = self.with_outputs("segmentation")
+    # A cached property, since Keras would track a plain attribute and save it with the model.
+    @functools.cached_property
+    def _class_map(self):
+        """Function from a batch of normalized images to class ids, traced once for all sizes."""
 
-            @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
-            def class_map(images):
-                return tf.argmax(model(images, training=False)["segmentation"], -1, tf.int32)
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+        def class_map(images):
+            logits = self.with_outputs("segmentation")(images, training=False)["segmentation"]
+            return tf.argmax(logits, -1, tf.int32)
 
-            self.__dict__["_class_map_function"] = class_map
-        return self.__dict__["_class_map_function"](images).numpy()
+        return class_map
 
-    def fit(self, x=None, y=None, *args, **kwargs):
+    # Training on masks: ids are checked before a batch reaches the network, and every output gets
+    # the mask as its target.
+
+    def fit(self, x: Any = None, y: Any = None, *args, **kwargs):
         x = self._checked(x, y)
         validation = kwargs.get("validation_data")
         if isinstance(validation, tuple):
@@ -157,17 +165,16 @@ class SegmentationModel(ImageModel):
             kwargs["validation_data"] = self._checked(validation)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        # Set where `fit` evaluates, epoch after epoch, what it has checked.
-        if not kwargs.get("_use_cached_eval_dataset"):
+    def evaluate(self, x: Any = None, y: Any = None, *args, **kwargs):
+        if not compat.is_validation_of_fit(kwargs):  # which `fit` has checked
             x = self._checked(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
     def _checked(self, x, y=None):
-        """Returns `x`, with a check of its masks if it is a data set; checks `y` if an array.
+        """Checks the masks in `y` if it is an array. Returns `x`, with a check if it is a dataset.
 
-        The losses check ids, too, but XLA, with which Keras compiles steps on
-        a GPU, drops assertions: wrong ids would train the weights to NaN.
+        The losses check ids as well, but XLA, with which Keras compiles steps on GPUs, drops
+        assertions, and wrong ids would turn the weights into NaN.
         """
         loss = self.loss.get("segmentation") if isinstance(self.loss, dict) else None
         if not hasattr(loss, "ignore_class"):
@@ -180,14 +187,14 @@ class SegmentationModel(ImageModel):
         return x
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        targets, weights = per_output(y, y_pred, sample_weight)
+        targets, weights = targets_per_output(y, y_pred, sample_weight)
         return super().compute_loss(
             x=x, y=targets, y_pred=y_pred, sample_weight=weights, training=training
         )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        targets, weights = per_output(y, y_pred, sample_weight)
+        targets, weights = targets_per_output(y, y_pred, sample_weight)
         return super().compute_metrics(x, targets, y_pred, sample_weight=weights)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "backbone_layers": list(self.backbone_layers)}

@@ -84,23 +84,28 @@ class Optimizer(keras.optimizers.Optimizer):
         return self._model_variables_moving_average
 
 
-def sum_gradients_first(optimizer: keras.optimizers.Optimizer) -> None:
+def sum_gradients_first(
+    optimizer: keras.optimizers.Optimizer, inner: keras.optimizers.Optimizer
+) -> None:
     """Makes an optimizer sum the gradients of all replicas before it uses them.
 
     Keras's optimizers clip the gradients of each replica, and `LossScaleOptimizer` looks for
-    overflows in those of each, before they are summed. There is no public hook, and the
-    optimizer may be of any class, so methods are replaced on the instance.
+    overflows in those of each, before they are summed. There is no public hook, and users bring
+    optimizers of any class, so the methods are replaced on the instance.
     Test: `test_keras_clips_before_it_sums` in `tests/models/test_scalable_model.py`.
+
+    Args:
+        optimizer: What a model was compiled with.
+        inner: The same, or the optimizer inside of it if it scales the loss.
     """
     if "apply" in vars(optimizer):
-        return
+        return  # already replaced
     apply = optimizer.apply
 
     def apply_sums(grads, trainable_variables=None):
         apply(_sums_over_replicas(grads), trainable_variables)
 
     optimizer.apply = apply_sums
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
     inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
 
 

@@ -1,4 +1,4 @@
-"""SegmentationModel fits on images and masks, and refuses what are none."""
+"""`SegmentationModel` trains on images and masks and rejects invalid data."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_encnet import FCN, objectives
 from tests.fixtures import CLASSES, assert_unchanged, weights_of
 
 
-def test_the_form_of_the_mask_does_not_matter(fcn, data):
+def test_dtype_and_trailing_axis_of_the_mask_do_not_matter(fcn, data):
     images, masks = data
     losses = []
     for dtype in ("uint8", "int32", "int64"):
@@ -23,7 +23,7 @@ def test_the_form_of_the_mask_does_not_matter(fcn, data):
     np.testing.assert_array_equal(losses, [losses[0]] * 6)
 
 
-def test_one_compiled_step_takes_masks_with_and_without_the_trailing_one(fcn, data):
+def test_compiled_step_accepts_masks_with_and_without_trailing_axis(fcn, data):
     images, masks = data
     model = fcn(run_eagerly=False, dropout=0)
     plain = model.evaluate(images, masks, verbose=0)
@@ -40,7 +40,7 @@ def test_fit_lowers_the_loss(encnet, data):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-def test_fit_takes_a_data_set_and_validation_data(fcn, data):
+def test_fit_accepts_a_dataset_and_validation_data(fcn, data):
     model = fcn(run_eagerly=False)
     before = weights_of(model)
     dataset = tf.data.Dataset.from_tensor_slices(data)
@@ -56,7 +56,7 @@ def test_fit_takes_a_data_set_and_validation_data(fcn, data):
     assert any((a != b.numpy()).any() for a, b in zip(before, model.weights, strict=True))
 
 
-def test_evaluate_returns_the_losses_and_the_scores_of_the_data(fcn, data):
+def test_evaluate_returns_loss_and_accuracy_of_the_data(fcn, data):
     images, masks = data
     model = fcn()
     logs = model.evaluate(images, masks, batch_size=4, verbose=0, return_dict=True)
@@ -70,7 +70,7 @@ def test_evaluate_returns_the_losses_and_the_scores_of_the_data(fcn, data):
     assert logs["pixel_accuracy"] == pytest.approx(correct.mean(), rel=1e-6)
 
 
-def test_losses_of_all_outputs_add_up_by_their_weights(encnet, data):
+def test_total_loss_is_the_weighted_sum_over_outputs(encnet, data):
     model = encnet()
     model.compile("sgd", run_eagerly=True, **objectives(model, se_weight=0.7))
     logs = model.evaluate(*data, verbose=0, return_dict=True)
@@ -79,7 +79,7 @@ def test_losses_of_all_outputs_add_up_by_their_weights(encnet, data):
 
 
 def pixel_losses(model, images, masks):
-    """Cross-entropy of each pixel, 0 where void, and how many count."""
+    """Cross-entropy per pixel, 0 where ignored, and the number of labeled pixels."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
     labeled = masks != 255
     entropy = loss(np.where(labeled, masks, 0), model(images)["segmentation"])
@@ -87,7 +87,7 @@ def pixel_losses(model, images, masks):
 
 
 @pytest.mark.parametrize("per_pixel", [False, True])
-def test_a_weight_of_zero_leaves_its_pixels_out_of_the_numerator(fcn, data, rng, per_pixel):
+def test_sample_weights_multiply_the_loss_of_their_pixels(fcn, data, rng, per_pixel):
     images, masks = data
     weights = np.array([1, 0, 2, 0.5], "float32")
     if per_pixel:
@@ -101,7 +101,7 @@ def test_a_weight_of_zero_leaves_its_pixels_out_of_the_numerator(fcn, data, rng,
 
 
 @pytest.mark.parametrize("images", [1, 4])
-def test_weights_may_have_a_trailing_one(encnet, data, images):
+def test_weights_may_have_a_trailing_axis(encnet, data, images):
     x, masks = (part[:images] for part in data)
     model = encnet()
     logs = [
@@ -112,13 +112,13 @@ def test_weights_may_have_a_trailing_one(encnet, data, images):
     assert logs[0]["presence_loss"] > 0
 
 
-def test_weights_that_are_neither_per_image_nor_per_pixel_are_refused(fcn, data):
+def test_weights_neither_per_image_nor_per_pixel_raise_an_error(fcn, data):
     images, masks = data
     with pytest.raises(ValueError, match=r"per image.*Received: sample_weight.shape=\(4, 3\)"):
         fcn().evaluate(images, masks, sample_weight=np.ones((4, 3)), verbose=0)
 
 
-def test_a_compiled_step_says_that_it_takes_one_kind_of_weights(fcn, data):
+def test_changing_the_kind_of_weights_requires_compiling_again(fcn, data):
     images, masks = data
     model = fcn(run_eagerly=False)
     model.fit(images, masks, sample_weight=np.ones(4), verbose=0)
@@ -126,7 +126,7 @@ def test_a_compiled_step_says_that_it_takes_one_kind_of_weights(fcn, data):
         model.fit(images, masks, sample_weight=np.ones(masks.shape), verbose=0)
 
 
-def test_weights_per_image_weigh_presence_and_weights_per_pixel_do_not(encnet, data):
+def test_presence_loss_uses_weights_per_image_but_not_per_pixel(encnet, data):
     images, masks = data
     model = encnet()
 
@@ -140,19 +140,19 @@ def test_weights_per_image_weigh_presence_and_weights_per_pixel_do_not(encnet, d
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_ids_beyond_the_classes_are_refused_in_arrays(fcn, data, method):
+def test_invalid_ids_in_arrays_raise_an_error(fcn, data, method):
     images, masks = data
     masks[2, 7, 7], masks[3, 7, 7] = 77, 3
     model = fcn()
     before = weights_of(model)
     with pytest.raises(
-        ValueError, match=r"3 classes.*Received: ids=\[3, 77\], ignore_class=\(255,\)"
+        ValueError, match=r"from 0 to 2.*Received: ids=\[3, 77\], ignore_class=\(255,\)"
     ):
         getattr(model, method)(images, masks, verbose=0)
     assert_unchanged(model, before)
 
 
-def test_negative_ids_are_refused_unless_void(fcn, data):
+def test_negative_ids_raise_an_error_unless_ignored(fcn, data):
     images, masks = data
     masks[masks == 255] = -1
     model = fcn()
@@ -163,34 +163,34 @@ def test_negative_ids_are_refused_unless_void(fcn, data):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-# XLA, Keras's default on a GPU, drops the assertions of the losses.
+# XLA, the default of Keras on GPUs, drops the assertions of the losses.
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_ids_beyond_the_classes_are_refused_in_data_sets(tiny_backbone, data, method, jit_compile):
+def test_invalid_ids_in_datasets_raise_an_error(tiny_backbone, data, method, jit_compile):
     data[1][0, 7, 7] = 77
-    # With batch normalization, whose statistics may not change either.
+    # With batch normalization, whose statistics must not change either.
     model = FCN(tiny_backbone(), classes=CLASSES)
     model.compile("sgd", jit_compile=jit_compile, **objectives(model))
     before = weights_of(model)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 3 classes nor void"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 2"):
         getattr(model, method)(tf.data.Dataset.from_tensor_slices(data).batch(4), verbose=0)
     assert_unchanged(model, before)
 
 
-def test_ids_beyond_the_classes_are_refused_in_validation_data(fcn, data):
+def test_invalid_ids_in_validation_data_raise_an_error(fcn, data):
     images, masks = data
     wrong = np.where(masks == 0, 77, masks)
     with pytest.raises(ValueError, match=r"Received: ids=\[77\]"):
         fcn().fit(images, masks, validation_data=(images, wrong), verbose=0)
     dataset = tf.data.Dataset.from_tensor_slices((images, wrong)).batch(2)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of 3 classes nor void"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 2"):
         fcn().fit(images, masks, validation_data=dataset, verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("kind", ["array", "data set"])
+@pytest.mark.parametrize("kind", ["array", "dataset"])
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda x, y: (x, y.astype("float32")), "must hold integers.*Received: dtype=float32"),
         (lambda x, y: (x, y[:, 0]), r"must be a mask of class ids.*Received: shape=\(.*, 8\)"),
@@ -199,17 +199,17 @@ def test_ids_beyond_the_classes_are_refused_in_validation_data(fcn, data):
     ],
     ids=["float mask", "mask of rank 2", "mask of two channels", "images of four channels"],
 )
-def test_wrong_data_is_refused_before_it_trains(fcn, data, kind, spoil, message):
+def test_invalid_data_raises_an_error_before_training(fcn, data, kind, damage, message):
     model = fcn()
     before = weights_of(model)
-    spoiled = spoil(*data)
-    if kind == "data set":
-        spoiled = (tf.data.Dataset.from_tensor_slices(spoiled).batch(2),)
+    damaged = damage(*data)
+    if kind == "dataset":
+        damaged = (tf.data.Dataset.from_tensor_slices(damaged).batch(2),)
     with pytest.raises(ValueError, match=message):
-        model.fit(*spoiled, verbose=0)
+        model.fit(*damaged, verbose=0)
     assert_unchanged(model, before)
 
 
-def test_a_missing_mask_is_refused(fcn, data):
+def test_missing_mask_raises_an_error(fcn, data):
     with pytest.raises(ValueError, match="must be a mask of class ids.*Received: shape=None"):
         fcn().fit(data[0], verbose=0)

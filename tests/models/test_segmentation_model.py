@@ -1,4 +1,4 @@
-"""SegmentationModel segments raw images, is saved whole, and tells backbone from head."""
+"""`SegmentationModel` segments raw images, is saved with its attributes, and lists its layers."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tests.fixtures import CLASSES, assert_unchanged, weights_of
 
 
 def balance(model, images):
-    """Gives all classes logits of the same mean, so that none covers every pixel."""
+    """Centers the logits of all classes, so that no class covers every pixel."""
     logits = model(preprocess_input(images, model.preprocessing))["segmentation"]
     model.get_layer("segmentation_logits").bias.assign_sub(np.mean(logits, (0, 1, 2)))
 
@@ -20,7 +20,7 @@ def raw_images(*shape):
 
 
 @pytest.mark.parametrize("mode", ["torch", "caffe", "tf"])
-def test_segment_is_the_arg_max_for_normalized_images(fcn, randomize, mode):
+def test_segment_is_the_argmax_of_logits_of_normalized_images(fcn, randomize, mode):
     model = randomize(fcn(preprocessing=mode))
     images = raw_images(2, 17, 23)
     balance(model, images)
@@ -31,7 +31,7 @@ def test_segment_is_the_arg_max_for_normalized_images(fcn, randomize, mode):
     np.testing.assert_array_equal(labels, np.argmax(logits, -1))
 
 
-def test_segment_takes_an_image_a_batch_or_a_list(fcn, randomize):
+def test_segment_accepts_an_image_a_batch_or_a_list(fcn, randomize):
     model = randomize(fcn())
     images = raw_images(11, 17, 23)
     balance(model, images)
@@ -44,20 +44,20 @@ def test_segment_takes_an_image_a_batch_or_a_list(fcn, randomize):
     np.testing.assert_array_equal(listed[1], model.segment(images[1, :9, :5]))
 
 
-def test_segment_takes_a_single_pixel(fcn):
+def test_segment_accepts_a_single_pixel(fcn):
     assert fcn().segment(raw_images(1, 1)).shape == (1, 1)
 
 
-def test_segment_takes_floats_in_the_range_of_integers(fcn, randomize):
+def test_segment_accepts_floats_in_0_to_255(fcn, randomize):
     model = randomize(fcn())
     images = raw_images(17, 23)
     for dtype in ("float32", "float64", "int32"):
         np.testing.assert_array_equal(model.segment(images.astype(dtype)), model.segment(images))
-    # A black image is no sign of a wrong range.
+    # A black image does not indicate a wrong range.
     assert model.segment(np.zeros((4, 4, 3), "float32")).shape == (4, 4)
 
 
-def test_segment_uses_the_weights_of_the_moment(fcn, randomize):
+def test_segment_uses_the_current_weights(fcn, randomize):
     model = randomize(fcn(), seed=0)
     images = raw_images(17, 23)
     first = model.segment(images)
@@ -68,7 +68,7 @@ def test_segment_uses_the_weights_of_the_moment(fcn, randomize):
     np.testing.assert_array_equal(second, np.argmax(logits, -1)[0])
 
 
-def test_segment_computes_no_other_output(encnet, monkeypatch):
+def test_segment_computes_only_the_segmentation(encnet, monkeypatch):
     model = encnet()
     monkeypatch.setattr(model.get_layer("presence"), "call", lambda code, **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -76,7 +76,7 @@ def test_segment_computes_no_other_output(encnet, monkeypatch):
     assert model.segment(raw_images(8, 8)).shape == (8, 8)
 
 
-def test_more_than_256_classes_need_wider_integers(tiny_backbone):
+def test_more_than_256_classes_are_returned_as_int32(tiny_backbone):
     model = FCN(tiny_backbone(), classes=300)
     model.get_layer("segmentation_logits").bias.assign(np.eye(300)[299] * 100)
     labels = model.segment(raw_images(4, 4))
@@ -99,12 +99,12 @@ def test_more_than_256_classes_need_wider_integers(tiny_backbone):
         ([np.zeros((4, 4, 3), "uint8"), np.zeros((4, 4), "uint8")], r"Received: shape=\(4, 4\)"),
     ],
 )
-def test_segment_refuses_what_is_no_raw_image(fcn, images, message):
+def test_segment_rejects_anything_but_raw_images(fcn, images, message):
     with pytest.raises(ValueError, match=message):
         fcn().segment(images)
 
 
-def test_what_the_model_knows_of_itself_is_saved(fcn, tmp_path):
+def test_attributes_are_saved_with_the_model(fcn, tmp_path):
     model = fcn(preprocessing="caffe")
     model.class_names = ["sky", "tree", "road"]
     model.save(tmp_path / "model.keras")
@@ -125,12 +125,12 @@ def test_class_names_default_to_numbers(fcn, tmp_path):
     assert keras.models.load_model(tmp_path / "model.keras").class_names == ("0", "1", "2")
 
 
-def test_class_names_must_be_as_many_as_classes(fcn):
-    with pytest.raises(ValueError, match="each of 3 classes. Received: 2 names"):
+def test_number_of_class_names_must_match_the_classes(fcn):
+    with pytest.raises(ValueError, match="each of the 3 classes. Received: 2 names"):
         fcn().class_names = ["sky", "tree"]
 
 
-def test_a_loaded_model_trains_on_as_if_never_saved(fcn, data, tmp_path):
+def test_loaded_model_continues_training_identically(fcn, data, tmp_path):
     model = fcn(dropout=0)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), run_eagerly=True, **objectives(model))
     model.fit(*data, verbose=0)
@@ -142,7 +142,7 @@ def test_a_loaded_model_trains_on_as_if_never_saved(fcn, data, tmp_path):
     assert_unchanged(loaded, weights_of(model))
 
 
-def test_a_model_of_fewer_outputs_shares_its_weights(encnet, randomize):
+def test_model_with_fewer_outputs_shares_weights(encnet, randomize):
     model = encnet(preprocessing="tf")
     model.class_names = ["a", "b", "c"]
     part = model.with_outputs(("presence",))
@@ -160,14 +160,14 @@ def test_a_model_of_fewer_outputs_shares_its_weights(encnet, randomize):
 
 
 @pytest.mark.parametrize("outputs", [("segmentation", "depth"), "presence", ()])
-def test_outputs_that_a_model_does_not_have_are_refused(fcn, outputs):
+def test_unknown_outputs_raise_an_error(fcn, outputs):
     with pytest.raises(
         ValueError, match=r"must name some of \['segmentation'\]. Received: outputs="
     ):
         fcn().with_outputs(outputs)
 
 
-def test_every_layer_with_weights_is_of_the_backbone_or_of_the_head(encnet):
+def test_every_layer_with_weights_belongs_to_backbone_or_head(encnet):
     model = encnet()
     backbone, head = set(model.backbone_layers), set(model.head_layers)
     assert not backbone & head
@@ -175,7 +175,7 @@ def test_every_layer_with_weights_is_of_the_backbone_or_of_the_head(encnet):
     assert {"head_conv", "context_encoding", "segmentation_logits", "presence"} <= head
 
 
-def test_frozen_batch_normalization_stays_as_it_is(data, tmp_path):
+def test_frozen_batch_normalization_does_not_change(data, tmp_path):
     images, masks = data
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=1 / 16)
     model = FCN(backbone, classes=CLASSES)
@@ -192,7 +192,7 @@ def test_frozen_batch_normalization_stays_as_it_is(data, tmp_path):
         assert {"conv1_conv/kernel", "segmentation_bn/moving_mean"} <= changed
 
 
-def test_unfrozen_batch_normalization_learns(data):
+def test_unfrozen_batch_normalization_is_trained(data):
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=1 / 16)
     model = FCN(backbone, classes=CLASSES)
     before = model.get_layer("conv1_bn").moving_mean.numpy()

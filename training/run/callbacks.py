@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 
+from keras_encnet.optimizers import unwrapped
 from keras_encnet.utils.files import atomic_file
 from training.figures.curves import save_curves
 from training.run import checkpoints, run_folder
@@ -63,26 +64,17 @@ class StopAtNaN(keras.callbacks.Callback):
 
 
 class AveragesIn(keras.callbacks.Callback):
-    """Puts averaged weights in the place of the weights, for validation and what is saved then."""
+    """Replaces the weights by their averages, for validation and for the models saved after it."""
 
     def on_test_begin(self, logs=None):
-        _swap_averages(self.model)
+        unwrapped(self.model.optimizer).swap_averages(self.model.trainable_variables)
 
 
 class AveragesOut(keras.callbacks.Callback):
-    """Puts the weights back, for the checkpoint and for training."""
+    """Restores the weights, for the checkpoint and for training."""
 
     def on_epoch_end(self, epoch, logs=None):
-        _swap_averages(self.model)
-
-
-def _swap_averages(model):
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
-    for variable, average in pairs:
-        value = variable.numpy()
-        variable.assign(average.numpy())
-        average.assign(value)
+        unwrapped(self.model.optimizer).swap_averages(self.model.trainable_variables)
 
 
 class SaveModels(keras.callbacks.Callback):

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.optimizers import SGD, unwrapped
 from keras_encnet.utils.files import atomic_file
 
 _NAME = re.compile(r"step-(\d{10})\.npz")
@@ -163,28 +164,14 @@ def fit(model, batches, checkpointing, *, steps_per_epoch, epochs, callbacks=(),
             )
 
     model.stop_training = False
-    with _averages_apart(model):
+    optimizer = unwrapped(model.optimizer)
+    averaging = isinstance(optimizer, SGD)  # the optimizer of all recipes
+    with optimizer.deferred_averaging(model) if averaging else contextlib.nullcontext():
         if done:
             fit_until(min(state.epoch + 1, epochs), steps_per_epoch - done)
         if not model.stop_training:
             fit_until(epochs, steps_per_epoch)
     return state.history
-
-
-@contextlib.contextmanager
-def _averages_apart(model):
-    """Lets averaged weights, if the optimizer has any, become the model's at the end alone.
-
-    Each `fit` would end so, and the next one would train the averages.
-    """
-    optimizer = model.optimizer
-    optimizer.finalize_variable_values = lambda variables: None
-    try:
-        yield
-    finally:
-        del optimizer.finalize_variable_values
-    if model.built and optimizer.built:
-        optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def restore(model, directory):
