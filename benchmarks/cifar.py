@@ -1,18 +1,13 @@
-"""Time of a training step of the CIFAR networks, and whether their input keeps up.
+"""Time of a training step of the CIFAR networks, compared with their input pipeline.
 
     python -m benchmarks.cifar [--width 64] [--precision bfloat16]
 
-The networks take turns on one batch. SE-ResNet-14 has EncNet-14's blocks with another gate, so that
-the steps from row to row tell what costs: first the blocks, then the encoding. The input pipeline
-draws its batches from as many random images as CIFAR-10 has.
+The networks take turns on one batch. SE-ResNet-14 has the blocks of EncNet-14 with another gate, so
+the first difference between rows is the cost of the blocks, the second that of the encoding. The
+input pipeline reads random images, as many as CIFAR-10 has.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import statistics
-import time
 from typing import Literal
 
 import keras
@@ -21,8 +16,8 @@ import tabulate
 import tyro
 
 import keras_encnet
+from benchmarks.measuring import seconds_of
 from training.input import cifar_batches
-from training.input.cifar_batches import Split
 
 IMAGES = 50_000
 
@@ -33,21 +28,16 @@ def main(
     steps: int = 9,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
 ):
-    """Compares the networks, and the input pipeline with the baseline.
+    """Compares the networks, and the input pipeline with the fastest of them.
 
     Args:
-        width: channels of the first stage.
-        batch: images of a batch.
-        steps: steps of each network, of which the first two don't count.
-        precision: of the arithmetic.
+        width: Channels of the first stage.
+        batch: Images per batch.
+        steps: Steps per network; the first two are not counted.
+        precision: Precision of the computation.
     """
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (IMAGES, 32, 32, 3)).astype("uint8")
-    labels = draw.integers(0, 10, IMAGES).astype("int32")
-    split = Split("train", images, labels, tuple("abcdefghij"))
-    batches = cifar_batches.train_batches(split, batch_size=batch, mode="cifar10", seed=0)
-
+    batches = cifar_batches.train_batches(random_split(), batch_size=batch, mode="cifar10", seed=0)
     networks = {
         "ResNet-14": keras_encnet.ResNet14(width, classifier_activation=None),
         "SE-ResNet-14": keras_encnet.SEResNet14(width, classifier_activation=None),
@@ -60,26 +50,31 @@ def main(
     seconds = {name: [] for name in networks}
     for _ in range(steps):
         for name, network in networks.items():
-            start = time.perf_counter()
-            network.train_on_batch(x, y)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(seconds_of(lambda: network.train_on_batch(x, y)))  # noqa: B023
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     base = medians["ResNet-14"]
     rows = [(name, 1000 * t, batch / t, t / base) for name, t in medians.items()]
     header = (f"width {width}, {precision}", "ms per step", "images per second", "ratio")
     print(tabulate.tabulate(rows, header, tablefmt="github", floatfmt=(None, ".0f", ".0f", ".2f")))
 
-    count = 200
+    rate = batch / seconds_per_batch(batches)
+    print(
+        f"\ninput pipeline: {rate:.0f} images per second, {rate * base / batch:.0f} times the rate "
+        "of training ResNet-14"
+    )
+
+
+def random_split():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (IMAGES, 32, 32, 3)).astype("uint8")
+    labels = rng.integers(0, 10, IMAGES).astype("int32")
+    return cifar_batches.Split("train", images, labels, tuple("abcdefghij"))
+
+
+def seconds_per_batch(batches, count=200):
     iterator = iter(batches)
     next(iterator)
-    start = time.perf_counter()
-    for _ in range(count):
-        next(iterator)
-    rate = count * batch / (time.perf_counter() - start)
-    print(
-        f"\ninput pipeline: {rate:.0f} images per second, {rate * base / batch:.0f} times as many "
-        "as ResNet-14 trains on"
-    )
+    return seconds_of(lambda: [next(iterator) for _ in range(count)]) / count
 
 
 if __name__ == "__main__":

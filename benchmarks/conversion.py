@@ -1,13 +1,12 @@
-"""Time and memory of converting a checkpoint of EncNet101, against the size of its weights.
+"""Time and memory of converting a checkpoint of EncNet101, compared with the size of its weights.
 
     python -m benchmarks.conversion
 
-Writes a checkpoint of random weights as PyTorch-Encoding's for ADE20K, then converts it in a
-process of its own. What TensorFlow, Keras and torch take by themselves doesn't count.
+Writes a checkpoint of random weights in the format of the official code for ADE20K and converts it
+in a process of its own. What TensorFlow, Keras and torch use themselves is not counted.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,45 +14,45 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from benchmarks.measuring import output_of
+from tests.pytorch import published
+
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 import torch, keras_encnet
+from benchmarks.measuring import peak_mebibytes
 from keras_encnet.pytorch.convert import main
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before, start = peak(), time.perf_counter()
+before, start = peak_mebibytes(), time.perf_counter()
 main(sys.argv[1:])
-print(json.dumps({"seconds": time.perf_counter() - start, "mebibytes": peak() - before}))
+seconds = time.perf_counter() - start
+print(json.dumps({"seconds": seconds, "mebibytes": peak_mebibytes() - before}))
 """
 
 
 def main(classes: int = 150):
-    """Converts a checkpoint and tells what it took.
+    """Converts a checkpoint and reports time and memory.
 
     Args:
-        classes: of the network.
+        classes: Number of classes of the network.
     """
-    import torch
-
-    from tests.pytorch import published
+    import torch  # an optional dependency of the package
 
     shapes = published.official(classes=classes, blocks=published.R101)
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     state = {
-        name: torch.from_numpy(draw.standard_normal(shape, "float32"))
+        name: torch.from_numpy(rng.standard_normal(shape, "float32"))
         for name, shape in shapes.items()
     }
     weights = sum(tensor.nbytes for tensor in state.values()) / 2**20
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder) / name) for name in ("encnet101.pth.tar", "encnet101.keras")]
         torch.save({"state_dict": state}, paths[0])
-        printed = subprocess.run(
-            [sys.executable, "-c", MEASURE, *paths], check=True, capture_output=True, text=True
-        ).stdout
+        printed = output_of([sys.executable, "-c", MEASURE, *paths])
     print(printed.splitlines()[0].removeprefix(folder))
-    took = json.loads(printed.splitlines()[-1])
+    result = json.loads(printed.splitlines()[-1])
     print(
-        f"{took['seconds']:.1f} s, {took['mebibytes']:.0f} MiB for {weights:.0f} MiB of weights: "
-        f"{took['mebibytes'] / weights:.2f} times their size"
+        f"{result['seconds']:.1f} s, {result['mebibytes']:.0f} MiB for {weights:.0f} MiB of "
+        f"weights: {result['mebibytes'] / weights:.2f} times their size"
     )
 
 

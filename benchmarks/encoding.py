@@ -1,29 +1,24 @@
-"""Time and memory of the Encoding layer against the direct formula, forward and backward.
+"""Time and memory of the Encoding layer compared with the direct formula, forward and backward.
 
-    python benchmarks/encoding.py [--size 64] [--batch 4] [--peer "PYTHON SCRIPT"]
+    python -m benchmarks.encoding [--size 64] [--batch 4] [--peer "PYTHON SCRIPT"]
 
 The direct formula builds the residuals of all pixels to all codewords, `(batch, pixels,
-codewords, channels)`. Each contestant runs in a process of its own, which prints the median
-seconds of a call and the memory that the calls add to the peak. `--peer` is a command that times
-another implementation, to which ` encoding --size S --batch B` is added; it prints seconds behind
-the word "median".
+codewords, channels)`. Each contestant runs in a process of its own, which reports the median time
+of a call and the increase of peak memory. `--peer` is a command that times another implementation:
+it gets the arguments `encoding --size S --batch B` and must print the seconds after the word
+"median".
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import json
-import re
-import resource
 import shlex
-import statistics
-import subprocess
 import sys
-import time
 from typing import Literal
 
+import tensorflow as tf
 import tyro
+
+from benchmarks.measuring import median_seconds, number_after, output_of, peak_mebibytes
+from keras_encnet.layers import Encoding
 
 CHANNELS, CODEWORDS = 512, 32
 
@@ -38,11 +33,11 @@ def main(
     """Compares the Encoding layer with the direct formula.
 
     Args:
-        contestant: which to run in this process; `all` runs each in its own.
-        size: height and width of the features.
-        batch: images.
-        repeats: calls, of which the first doesn't count.
-        peer: command that times another implementation.
+        contestant: The contestant to run in this process; `all` runs each in its own.
+        size: Height and width of the features.
+        batch: Images per batch.
+        repeats: Number of calls; the first is not counted.
+        peer: Command that times another implementation.
     """
     if contestant != "all":
         print(json.dumps(measure(contestant, size, batch, repeats)))
@@ -50,25 +45,25 @@ def main(
     options = ["--size", str(size), "--batch", str(batch)]
     results = {}
     for name in ("layer", "direct"):
-        command = [sys.executable, __file__, "--contestant", name, "--repeats", str(repeats)]
-        results[name] = json.loads(output_of([*command, *options]).splitlines()[-1])
-        report(name, **results[name])
+        command = [sys.executable, "-m", "benchmarks.encoding", "--contestant", name, *options]
+        printed = output_of([*command, "--repeats", str(repeats)])
+        results[name] = result = json.loads(printed.splitlines()[-1])
+        print(
+            f"{name:6} median {result['seconds']:.4f} s, {result['mebibytes']:.0f} MiB above the "
+            "input"
+        )
     layer, direct = results["layer"], results["direct"]
     print(f"direct formula / layer: {direct['seconds'] / layer['seconds']:.1f} times the time")
     print(f"layer / direct formula: {layer['mebibytes'] / direct['mebibytes']:.4f} of the memory")
     if peer:
         printed = output_of([*shlex.split(peer), "encoding", *options])
         print(f"peer   {printed.strip()}")
-        seconds = float(re.search(r"median ([\d.]+)", printed)[1])
-        print(f"peer / layer: {seconds / layer['seconds']:.1f} times the time")
+        ratio = number_after("median", printed) / layer["seconds"]
+        print(f"peer / layer: {ratio:.1f} times the time")
 
 
 def measure(contestant, size, batch, repeats):
-    """Times forward and backward of `sum(encoded ** 2)` in this process."""
-    import tensorflow as tf
-
-    from keras_encnet.layers import Encoding
-
+    """Measures the forward and backward pass of `sum(encoded ** 2)` in this process."""
     layer = Encoding(CODEWORDS)
     layer.build((None, None, None, CHANNELS))
     weights = [weight.value for weight in layer.weights]
@@ -88,31 +83,12 @@ def measure(contestant, size, batch, repeats):
             loss = tf.reduce_sum(encode(x) ** 2)
         return tape.gradient(loss, [x, *weights])
 
-    # Warm up on one pixel, so that what TensorFlow itself takes isn't counted.
+    # Traced before, so that what TensorFlow itself allocates is not counted.
     call.get_concrete_function(tf.TensorSpec((batch, size, size, CHANNELS)))
     x = tf.random.normal((batch, size, size, CHANNELS))
     before = peak_mebibytes()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        [gradient.numpy() for gradient in call(x)]
-        seconds.append(time.perf_counter() - start)
-    return {
-        "seconds": statistics.median(seconds[1:]),
-        "mebibytes": peak_mebibytes() - before,
-    }
-
-
-def peak_mebibytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def output_of(command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def report(name, seconds, mebibytes):
-    print(f"{name:6} median {seconds:.4f} s, {mebibytes:.0f} MiB above the input")
+    seconds = median_seconds(lambda: [gradient.numpy() for gradient in call(x)], repeats)
+    return {"seconds": seconds, "mebibytes": peak_mebibytes() - before}
 
 
 if __name__ == "__main__":

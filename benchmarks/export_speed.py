@@ -1,34 +1,36 @@
-"""What an export costs.
+"""Speed of exports compared with the Keras model and with another implementation.
 
     python -m benchmarks.export_speed speed [--peer "PYTHON SCRIPT"]
     python -m benchmarks.export_speed shares
 
 `speed` times EncNet50 from image to class map: the Keras model, and its exports through the session
-loader that TensorFlow Serving stands on, each in a process of its own, in turn, several times over.
-`--peer` is a command that times another implementation, to which ` infer --size S --batch 1
---classes C` is added; it prints seconds behind the word "median". `shares` tells what part of an
-answer to an encoded image upsampling, arg-max and PNG take.
+loader that TensorFlow Serving uses, each in a process of its own, in turns. `--peer` is a command
+that times another implementation: it gets the arguments `infer --size S --batch 1 --classes C` and
+must print the seconds after the word "median". `shares` shows how much of the time for an encoded
+image is spent on upsampling, arg-max and PNG encoding.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import json
-import re
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Literal
 
+import keras
 import tabulate
+import tensorflow as tf
 import tyro
 
+from benchmarks.measuring import median_seconds, number_after, output_of, seconds_of
 from benchmarks.random_models import encnet50, smooth_noise
+from keras_encnet.export import export_saved_model
+from keras_encnet.export.class_maps import class_maps
+from keras_encnet.export.image_bytes import Limits, decode, inspect
+from keras_encnet.export.network import Network
+from keras_encnet.labels import default_palette
+from keras_encnet.utils.png import encode_indexed_png
 
 CONTESTANTS = ("keras", "float32", "bfloat16")
 
@@ -39,11 +41,11 @@ def speed(
     """Times EncNet50 from image to class map, batch 1.
 
     Args:
-        peer: command that times another implementation.
-        size: height and width of the image.
-        classes: number of classes.
-        rounds: how often each contestant has its turn.
-        repeats: calls in a turn, of which the first doesn't count.
+        peer: Command that times another implementation.
+        size: Height and width of the image.
+        classes: Number of classes.
+        rounds: Number of turns per contestant.
+        repeats: Calls per turn; the first is not counted.
     """
     with tempfile.TemporaryDirectory() as folder:
         flops = prepare(Path(folder), size, classes)
@@ -51,17 +53,17 @@ def speed(
         for _ in range(rounds):
             for name, turns in seconds.items():
                 if name == "peer":
-                    options = f" infer --size {size} --batch 1 --classes {classes}"
-                    printed = output_of(shlex.split(peer + options))
-                    turns.append(float(re.search(r"median ([\d.]+)", printed)[1]))
+                    options = f"infer --size {size} --batch 1 --classes {classes}"
+                    printed = output_of(shlex.split(f"{peer} {options}"))
+                    turns.append(number_after("median", printed))
                 else:
-                    turn_of = f"--folder {folder} --contestant {name} --size {size}"
+                    options = f"--folder {folder} --contestant {name} --size {size}"
                     command = [sys.executable, "-m", "benchmarks.export_speed", "turn"]
-                    command += [*turn_of.split(), "--repeats", str(repeats)]
+                    command += [*options.split(), "--repeats", str(repeats)]
                     turns.append(json.loads(output_of(command).splitlines()[-1]))
                 print(f"{name:9} {turns[-1]:.3f} s", flush=True)
         peaks = {name: peak_flops(name) for name in ("float32", "bfloat16")}
-    print(f"\n{flops / 1e9:.0f} GFLOP an image; a large matrix product reaches", end=" ")
+    print(f"\n{flops / 1e9:.0f} GFLOP per image; a large matrix product reaches", end=" ")
     print(", ".join(f"{peak / 1e9:.0f} GFLOP/s in {name}" for name, peak in peaks.items()))
     rows = []
     for name, turns in seconds.items():
@@ -72,7 +74,7 @@ def speed(
         peak = peaks["bfloat16" if name == "bfloat16" else "float32"]
         share = None if name == "peer" else 100 * flops / median / peak
         rows.append((name, median, min(turns), ratio or None, share))
-    header = ("", "median s", "least s", "of the peer's time", "% of a matrix product's FLOP/s")
+    header = ("", "median s", "minimum s", "of the peer's time", "% of a matrix product's FLOP/s")
     print(tabulate.tabulate(rows, header, tablefmt="github", floatfmt=(None, *[".3f"] * 3, ".0f")))
 
 
@@ -80,48 +82,28 @@ def turn(
     folder: Path, contestant: Literal["keras", "float32", "bfloat16"], size: int, repeats: int
 ):
     """Times one contestant in this process, which `speed` started."""
-    import tensorflow as tf
-
     image = smooth_noise(1, size, size)
     if contestant == "keras":
-        import keras
-
-        import keras_encnet  # noqa: F401
-
         model = keras.models.load_model(folder / "model.keras")
-
-        def call():
-            return model.segment(image)
-    else:
-        session = tf.compat.v1.Session(graph=tf.Graph())
-        with session.graph.as_default():
-            path = str(folder / contestant / "1")
-            meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], path)
-        signature = meta_graph.signature_def["tensors_uint8"]
-        feed, fetch = signature.inputs["images"].name, signature.outputs["classes"].name
-
-        def call():
-            return session.run(fetch, {feed: image})
-
-    print(json.dumps(median_seconds(call, repeats)))
+        print(json.dumps(median_seconds(lambda: model.segment(image), repeats)))
+        return
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        path = str(folder / contestant / "1")
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], path)
+    signature = meta_graph.signature_def["tensors_uint8"]
+    feed, fetch = signature.inputs["images"].name, signature.outputs["classes"].name
+    print(json.dumps(median_seconds(lambda: session.run(fetch, {feed: image}), repeats)))
 
 
 def shares(size: int = 512, classes: int = 150, repeats: int = 7):
-    """Times the parts of an answer to an encoded image of the export's own size.
+    """Times the steps from an encoded image to an encoded class map, at the size of the export.
 
     Args:
-        size: height and width of the image.
-        classes: number of classes.
-        repeats: calls, of which the first doesn't count.
+        size: Height and width of the image.
+        classes: Number of classes.
+        repeats: Number of calls; the first is not counted.
     """
-    import tensorflow as tf
-
-    from keras_encnet.export.class_maps import class_maps
-    from keras_encnet.export.image_bytes import Limits, decode, inspect
-    from keras_encnet.export.network import Network
-    from keras_encnet.labels import default_palette
-    from keras_encnet.utils.png import encode_indexed_png
-
     image = smooth_noise(1, size, size)
     jpeg = tf.io.encode_jpeg(image[0])
     model = encnet50("mmsegmentation", classes)
@@ -137,41 +119,38 @@ def shares(size: int = 512, classes: int = 150, repeats: int = 7):
         return tf.raw_ops.ResizeBilinear(images=logits, size=(size, size), half_pixel_centers=True)
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, classes))])
-    def draw(logits):
+    def class_map(logits):
         return class_maps(logits, tf.constant(size), tf.constant(size), False)
 
     encode = tf.function(lambda mask: encode_indexed_png(mask, palette))
     logits = Network(model)(tf.cast(image, tf.float32))["segmentation"]
-    whole = upsample(logits)
-    mask = draw(logits)[0]
-    parts = {
+    upsampled = upsample(logits)
+    mask = class_map(logits)[0]
+    steps = {
         "JPEG to pixels": lambda: read(jpeg),
-        "upsampling and arg-max, strip by strip": lambda: draw(logits),
+        "upsampling and arg-max, in strips": lambda: class_map(logits),
         "PNG": lambda: encode(mask),
     }
-    aside = {
-        "upsampling, whole": lambda: upsample(logits),
-        "arg-max, whole": lambda: tf.argmax(whole, -1, tf.int32),
+    alternatives = {
+        "upsampling, not in strips": lambda: upsample(logits),
+        "arg-max, not in strips": lambda: tf.argmax(upsampled, -1, tf.int32),
     }
-    times = {name: median_seconds(call, repeats) for name, call in {**parts, **aside}.items()}
+    times = {
+        name: median_seconds(call, repeats) for name, call in {**steps, **alternatives}.items()
+    }
     for precision in ("float32", "bfloat16"):
         network = Network(model, precision=precision)
         x = tf.cast(image, tf.float32)
         network_time = median_seconds(lambda: network(x)["segmentation"], repeats)  # noqa: B023
-        total = network_time + sum(times[name] for name in parts)
+        total = network_time + sum(times[name] for name in steps)
         rows = [("network", network_time), *times.items()]
         rows = [(name, 1000 * t, 100 * t / total) for name, t in rows]
-        header = (precision, "ms", "% of an answer")
+        header = (precision, "ms", "% of the total")
         print(tabulate.tabulate(rows, header, tablefmt="github", floatfmt=".1f"), "\n")
 
 
 def prepare(folder, size, classes):
-    """Writes the contestants of `speed`; returns the floating-point operations of an image."""
-    import tensorflow as tf
-
-    from keras_encnet.export import export_saved_model
-    from keras_encnet.export.network import Network
-
+    """Writes the contestants of `speed`; returns the floating-point operations per image."""
     model = encnet50("mmsegmentation", classes)
     model.save(folder / "model.keras")
     for precision in ("float32", "bfloat16"):
@@ -190,31 +169,9 @@ def prepare(folder, size, classes):
 
 def peak_flops(precision, side=4096):
     """Measures the FLOP/s of a large matrix product."""
-    import tensorflow as tf
-
     x = tf.cast(tf.random.normal((side, side)), precision)
     product = tf.function(lambda x: tf.reduce_sum(tf.cast(x @ x, tf.float32)[:1]))
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        product(x).numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * side**3 / min(seconds)
-
-
-def median_seconds(call, repeats):
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        answer = call()
-        if hasattr(answer, "numpy"):
-            answer.numpy()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
-
-
-def output_of(command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return 2 * side**3 / min(seconds_of(lambda: product(x)) for _ in range(5))
 
 
 if __name__ == "__main__":

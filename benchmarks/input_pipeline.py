@@ -1,24 +1,20 @@
-"""Images per second and core of the training pipeline, against the same operations with Pillow.
+"""Images per second and core of the training pipeline, compared with the same steps in Pillow.
 
     python -m benchmarks.input_pipeline [--rounds 3]
 
 Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
-cut 480x480, with black and void outside the image, and normalize. The released code does so with
-Pillow and one process a core; here each contestant has one core, in a process of its own, in
-turns. The table says what each stage adds.
+crop to 480x480, with black and ignored pixels outside the image, and normalize. The official code
+does this with Pillow and one process per core. Here each contestant has one core, in a process of
+its own, in turns. The table shows the time that each stage adds.
 """
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import functools
 import itertools
 import json
 import math
+import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +25,8 @@ import numpy as np
 import tabulate
 import tyro
 from PIL import Image
+
+from benchmarks.measuring import output_of
 
 WIDTH, HEIGHT, CROP, CLASSES, IGNORED = 500, 375, 480, 21, 255
 STAGES = ("decode image", "decode mask", "augment", "normalize and batch")
@@ -43,13 +41,13 @@ def main(
     """Compares the pipelines.
 
     Args:
-        contestant: which to run in this process; `all` runs each in its own.
-        images: files, each read once in every measurement.
-        rounds: processes of each contestant.
-        data: folder of the files; made where it isn't given.
+        contestant: The contestant to run in this process; `all` runs each in its own.
+        images: Number of files; each measurement reads all of them once.
+        rounds: Processes per contestant.
+        data: Folder of the files; created by default.
     """
     if contestant != "all":
-        # One core for all threads; set before TensorFlow counts them.
+        # One core for all threads. It must be set before TensorFlow is imported and counts cores.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         print(json.dumps({"pipeline": pipeline, "pillow": pillow}[contestant](data)))
         return
@@ -58,22 +56,14 @@ def main(
         found = {"pipeline": [], "pillow": []}
         for _ in range(rounds):
             for name, results in found.items():
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.input_pipeline",
-                    "--contestant",
-                    name,
-                    "--data",
-                    folder,
-                ]
-                printed = subprocess.run(command, check=True, capture_output=True, text=True)
-                results.append(json.loads(printed.stdout.splitlines()[-1]))
+                command = [sys.executable, "-m", "benchmarks.input_pipeline"]
+                printed = output_of([*command, "--contestant", name, "--data", folder])
+                results.append(json.loads(printed.splitlines()[-1]))
     report(found)
 
 
 def report(found):
-    """Prints rates, their ratio and what each stage adds."""
+    """Prints the rates, their ratio and the time that each stage adds."""
     seconds = {
         name: [statistics.median(stage) for stage in zip(*results, strict=True)]
         for name, results in found.items()
@@ -81,34 +71,35 @@ def report(found):
     for name, results in found.items():
         rates = sorted(1 / result[-1] for result in results)
         median, low, high = statistics.median(rates), rates[0], rates[-1]
-        print(f"{name:8} {median:.1f} images/s a core ({low:.1f} to {high:.1f})")
+        print(f"{name:8} {median:.1f} images/s per core ({low:.1f} to {high:.1f})")
     print(
         f"pipeline / pillow: {seconds['pillow'][-1] / seconds['pipeline'][-1]:.2f} times the rate"
     )
     added = {name: np.diff([0.0, *values]) * 1000 for name, values in seconds.items()}
     rows = [(stage, *(added[name][i] for name in added)) for i, stage in enumerate(STAGES)]
-    print(tabulate.tabulate(rows, ["ms an image", *added], floatfmt=".2f"))
+    print(tabulate.tabulate(rows, ["ms per image", *added], floatfmt=".2f"))
 
 
 def write(folder, images):
-    """Writes smooth images with some texture, about as large as photographs, and blocky masks."""
-    draw = np.random.default_rng(0)
+    """Writes smooth images with some texture, as large as photographs when encoded, and masks."""
+    rng = np.random.default_rng(0)
     for name in ("images", "labels"):
         (folder / name).mkdir()
     for i in range(images):
-        coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), "uint8"))
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), "uint8"))
         image = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.BICUBIC), "float32")
-        image += draw.normal(0, 8, image.shape)
+        image += rng.normal(0, 8, image.shape)
         image = Image.fromarray(image.clip(0, 255).astype("uint8"))
         image.save(folder / "images" / f"{i}.jpg", quality=90)
-        mask = Image.fromarray(draw.integers(0, CLASSES, (6, 8), "uint8"))
+        mask = Image.fromarray(rng.integers(0, CLASSES, (6, 8), "uint8"))
         mask.resize((WIDTH, HEIGHT), Image.NEAREST).save(folder / "labels" / f"{i}.png")
     (folder / "train.txt").write_text("\n".join(map(str, range(images))))
     (folder / "classes.txt").write_text("\n".join(f"class {i}" for i in range(CLASSES)))
 
 
 def pipeline(data):
-    """Seconds an image of the pipeline up to each stage."""
+    """Returns the seconds per image of the pipeline up to each stage."""
+    # Imported here, as TensorFlow counts the cores.
     import tensorflow as tf
 
     from training.input import augmentation, image_files, segmentation_batches
@@ -150,7 +141,7 @@ def pipeline(data):
 
 
 def pillow(data):
-    """Seconds an image with Pillow and NumPy up to each stage, as the released code has them."""
+    """Returns the seconds per image with Pillow and NumPy, with the stages of the official code."""
     stems = (data / "train.txt").read_text().split()
     mean, deviation = (
         np.array(v, "float32") for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -173,7 +164,7 @@ def pillow(data):
         angle = random.uniform(-10, 10)
         image = image.resize(size, Image.BILINEAR).rotate(angle, Image.BILINEAR)
         mask = mask.resize(size, Image.NEAREST).rotate(angle, Image.NEAREST, fillcolor=IGNORED)
-        # A crop that reaches beyond the image is black there; the released code pads first.
+        # Outside the image a crop is black; the official code pads first.
         left, top = (random.randint(min(s - CROP, 0), max(s - CROP, 0)) for s in size)
         right, bottom = max(left + CROP - size[0], 0), max(top + CROP - size[1], 0)
         if min(left, top) < 0 or right or bottom:
@@ -202,10 +193,7 @@ def pillow(data):
 
 
 def timed(run, images, repeats=3):
-    """The least seconds an image of some runs, after one that doesn't count.
-
-    They are those of the core, which other processes don't add to.
-    """
+    """Returns the minimum CPU time per image of several runs, after one that is not counted."""
     least = math.inf
     for i in range(repeats + 1):
         start = time.process_time()

@@ -1,45 +1,45 @@
-"""Networks and images that the benchmarks of exports draw."""
+"""Networks with random weights, and random images, for benchmarks of exports."""
 
+import keras
 import numpy as np
 
+import keras_encnet
 
-def encnet50(variant, classes):
-    import keras_encnet
 
-    return drawn(
+def encnet50(variant: str, classes: int) -> keras_encnet.SegmentationModel:
+    """Returns an EncNet50 with random weights."""
+    return randomize(
         keras_encnet.EncNet50(classes, weights=None, backbone_weights=None, variant=variant)
     )
 
 
-def drawn(model):
-    """Gives biases and statistics values as of training: at zero the optimizer drops them.
+def randomize(model: keras.Model) -> keras.Model:
+    """Randomizes biases and normalization, whose initial zeros and ones an optimizer may remove.
 
-    Statistics are those of drawn images, so that signals neither grow nor vanish with depth.
+    Moving statistics become those of random images, so that activations neither grow nor vanish
+    with depth.
     """
-    from keras import layers
-
-    from keras_encnet import preprocess_input
-
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for weight in model.weights:
         if weight.path.endswith(("beta", "bias")):
-            weight.assign(draw.normal(0.0, 0.1, weight.shape))
+            weight.assign(rng.normal(0.0, 0.1, weight.shape))
         elif weight.path.endswith("gamma"):
-            weight.assign(draw.uniform(0.5, 1.5, weight.shape))
-    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     height, width = (side or 128 for side in model.input.shape[1:3])
-    model(preprocess_input(smooth_noise(4, height, width), model.preprocessing), training=True)
+    images = keras_encnet.preprocess_input(smooth_noise(4, height, width), model.preprocessing)
+    model(images, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return model
 
 
-def smooth_noise(batch, height, width):
+def smooth_noise(batch: int, height: int, width: int) -> np.ndarray:
     """Returns raw images of patches and noise, uint8."""
-    draw = np.random.default_rng(0)
-    patches = draw.uniform(0, 255, (batch, -(-height // 16), -(-width // 16), 3))
+    rng = np.random.default_rng(0)
+    patches = rng.uniform(0, 255, (batch, -(-height // 16), -(-width // 16), 3))
     patches = patches.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
-    return np.clip(patches + draw.normal(0, 20, patches.shape), 0, 255).astype("uint8")
+    return np.clip(patches + rng.normal(0, 20, patches.shape), 0, 255).astype("uint8")
