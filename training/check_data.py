@@ -10,8 +10,7 @@ exit status is 1 if there are problems, 0 otherwise.
 import sys
 from pathlib import Path
 
-import tyro
-
+from training import cli
 from training.input.folder import read_split, split_names
 from training.input.folder_check import check_split
 
@@ -21,15 +20,14 @@ def main(
     splits: tuple[str, ...] = (),
     ignore_class: tuple[int, ...] = (255,),
     skip_bad: bool = False,
-):
+) -> None:
     """Checks every image and every mask of a folder data set.
 
     Args:
         folder: The data set: `images/`, `labels/`, `classes.txt`, and one list of stems per split.
         splits: The splits to check; all by default.
         ignore_class: The labels that are ignored in loss and metrics.
-        skip_bad: Report problems, but fail only if a split would be left without images: what
-            training with `--skip-bad` accepts.
+        skip_bad: Fail only if a split has no valid images, as training with `--skip-bad`.
     """
     failed = []
     for name in splits or split_names(folder) or ("train",):
@@ -51,4 +49,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))
+    cli.run(main)

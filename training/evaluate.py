@@ -36,7 +36,7 @@ def main(
     network = trained_models.load_model(path, trained_models.KINDS)
     data = data or trained_models.data_of_run(path)
     scorer = tasks.scorer_of(network, data, split, segmentation, trained_models.run_of(path))
-    trained_models.check_classes(network, scorer.split, path, data)
+    trained_models.check_classes(network, scorer.split.class_names, path, data)
     scores, matrix = scorer.score()
     print(scorer.table(scores))
     output = output or path.parent / scorer.name

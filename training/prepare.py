@@ -23,19 +23,18 @@ Dataset = tyro.extras.literal_type_from_choices([*SOURCES, "scenes"])
 
 
 def main(
-    dataset: Dataset,
+    dataset: Dataset,  # type: ignore[valid-type]
     output: Path,
     tfds_dir: Path = Path("~/tensorflow_datasets"),
     manual_dir: Path | None = None,
-):
+) -> None:
     """Prepares a data set as a folder for training: a published one, or the generated scenes.
 
     Args:
         dataset: The data set.
         output: The folder to write, the `--data` of the other commands.
         tfds_dir: Where TensorFlow Datasets keeps downloads and prepared data sets.
-        manual_dir: Folder of archives that are already downloaded. Cityscapes requires a login, so
-            both of its archives must be here.
+        manual_dir: Folder of archives that are already downloaded; required for Cityscapes.
     """
     if dataset == "scenes":
         print(f"written to {scenes.write(output)}")

@@ -92,9 +92,11 @@ def interrupted(config, run_dir, monkeypatch, steps):
             if self.taken == steps:
                 raise KeyboardInterrupt
 
-    of_run = callbacks.of_run
+    run_callbacks = callbacks.run_callbacks
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "of_run", lambda *a, **b: [*of_run(*a, **b), Interrupt()])
+        patch.setattr(
+            callbacks, "run_callbacks", lambda *a, **b: [*run_callbacks(*a, **b), Interrupt()]
+        )
         with pytest.raises(KeyboardInterrupt):
             fit.train(config, run_dir)
 
@@ -142,7 +144,7 @@ def test_every_recipe_runs_from_end_to_end(name, tmp_path, monkeypatch):
 
 def test_a_finished_run_and_one_of_other_options_are_refused(run):
     run_dir, *_ = run
-    with pytest.raises(FileExistsError, match=r"finished, after 2 epochs.*--overwrite"):
+    with pytest.raises(FileExistsError, match=r"finished after 2 epochs.*--overwrite"):
         fit.train(CIFAR10EncNet16k64d(**SMALL), run_dir)
     with pytest.raises(FileExistsError, match=r"epochs=2: go on with these.*--overwrite"):
         fit.train(CIFAR10EncNet16k64d(**{**SMALL, "epochs": 3}), run_dir)

@@ -51,7 +51,7 @@ def test_each_stage_starts_from_the_last_model_of_the_one_before(data, tmp_path,
     monkeypatch.setattr(finetune, "train", None)
     assert finetune.finetune(stages, tmp_path) == last
     stages["train"] = dataclasses.replace(stages["train"], seed=2)
-    with pytest.raises(FileExistsError, match="other options, which were seed=1"):
+    with pytest.raises(FileExistsError, match="other options: seed=1"):
         finetune.finetune(stages, tmp_path)
 
 

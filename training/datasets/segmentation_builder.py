@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,10 @@ class Archive:
         return self.address.rsplit("/", 1)[1]
 
 
-class SegmentationBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class SegmentationBuilder(
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # type: ignore[call-arg]
+):
     """A data set of images and masks, read from archives.
 
     Examples are dicts of `image`, uint8 `(height, width, 3)`; `mask`, uint8
@@ -55,9 +58,9 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
-    ARCHIVES = {}
-    CLASS_NAMES = ()
-    COUNTS = {}
+    ARCHIVES: Mapping[str, Archive] = {}
+    CLASS_NAMES: Sequence[str] = ()
+    COUNTS: Mapping[str, int | None] = {}
     HOMEPAGE = ""
 
     @tfds.core.utils.classproperty

@@ -169,7 +169,9 @@ def replicas_here(input_context: tf.distribute.InputContext) -> int:
     return input_context.num_replicas_in_sync // input_context.num_input_pipelines
 
 
-def step_and_replica(number, input_context: tf.distribute.InputContext):
+def step_and_replica(
+    number: tf.Tensor, input_context: tf.distribute.InputContext
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the step and the replica of the element `number` of an input pipeline."""
     here = replicas_here(input_context)
     return number // here, input_context.input_pipeline_id * here + number % here

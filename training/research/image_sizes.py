@@ -61,7 +61,7 @@ def main(
     data = data or trained_models.data_of_run(path)
     images = open_split(data, split)
     network = trained_models.load_model(path)
-    trained_models.check_classes(network, images, path, data)
+    trained_models.check_classes(network, images.class_names, path, data)
     images = every_nth(images, every)
     networks = {"unchanged": network}
     if sums is not None:

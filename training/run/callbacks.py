@@ -1,6 +1,10 @@
-"""What happens beside training: models saved, scores recorded, pictures drawn."""
+"""Callbacks of every run: checkpoints, saved models, recorded scores, averaged weights."""
 
+from __future__ import annotations
+
+import dataclasses
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,17 +13,26 @@ from keras_encnet.optimizers import unwrapped
 from keras_encnet.utils.files import atomic_file
 from training.figures.curves import save_curves
 from training.run import checkpoints, run_folder
+from training.run.strategies import is_chief
+from training.tasks.task import Task
 
 
-def of_run(run_dir, task, state, writes=True, averages=False):
-    """Returns the callbacks of a run that is recorded in `run_dir`.
+def run_callbacks(
+    run_dir: Path,
+    task: Task,
+    state: checkpoints.State,
+    records: bool = True,
+    averages_weights: bool = False,
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of a run, except for its `Checkpointing`.
 
     Args:
         run_dir: path of the run folder.
-        task: the task, see `training.tasks`.
-        state: the `checkpoints.State` that the run goes on from.
-        writes: whether this process records the run: of several machines, one does.
-        averages: whether to evaluate and save averaged weights.
+        task: the task, see `training.tasks.task`.
+        state: the `checkpoints.State` that the run resumes from.
+        records: whether this process writes to the run folder; of several
+            workers only one does.
+        averages_weights: whether to evaluate and save averaged weights.
     """
     best = max(state.history.get(task.monitor, ()), default=-np.inf)
     recording = [
@@ -28,22 +41,83 @@ def of_run(run_dir, task, state, writes=True, averages=False):
         keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
         *task.callbacks(run_dir),
     ]
-    recording = recording if writes else []
-    if averages:
-        recording = [AveragesIn(), *recording, AveragesOut()]
+    recording = recording if records else []
+    if averages_weights:
+        recording = [SwapAveragesIn(), *recording, SwapAveragesOut()]
     return [StopAtNaN(run_dir / "checkpoints", state), *task.checks(), *recording]
 
 
-class StopAtNaN(keras.callbacks.Callback):
-    """Raises FloatingPointError when a loss isn't finite any more, before anything is saved."""
+class Checkpointing(keras.callbacks.Callback):
+    """Saves checkpoints at the end of every epoch and every `every_steps` steps.
 
-    def __init__(self, directory, state):
+    It must come after all callbacks that run at the end of an epoch, such as those that save the
+    best model: if the process is killed before the checkpoint, they run again after resuming.
+
+    Every worker must have it; only the chief writes.
+
+    Args:
+        directory: folder of the checkpoints.
+        state: the `checkpoints.State` to resume from; it is updated during training.
+        every_steps: interval of additional checkpoints within an epoch, or None.
+        keep: number of checkpoints to keep.
+
+    Raises:
+        OSError: during training, if a checkpoint cannot be written.
+        FloatingPointError: during training, if weights are not finite.
+        ValueError: for an `every_steps` or `keep` below 1.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        state: checkpoints.State | None = None,
+        every_steps: int | None = None,
+        keep: int = 3,
+    ):
+        super().__init__()
+        for argument, value in (("every_steps", every_steps), ("keep", keep)):
+            if value is not None and value < 1:
+                raise ValueError(f"`{argument}` must be at least 1. Received: {argument}={value}")
+        self.directory = Path(directory)
+        self.state = checkpoints.State() if state is None else state
+        self.every_steps = every_steps
+        self.keep = keep
+
+    def on_train_begin(self, logs=None):
+        if is_chief(self.model.distribute_strategy):
+            checkpoints.remove_temporary_files(self.directory)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.state.step += 1
+        if self.state.partial_metrics:
+            checkpoints.add_metrics(self.model, self.state.partial_metrics)
+            self.state.partial_metrics = []
+        last_of_epoch = batch + 1 == self.params["steps"]  # its checkpoint follows in on_epoch_end
+        if self.every_steps and self.state.step % self.every_steps == 0 and not last_of_epoch:
+            metrics = checkpoints.read_metrics(self.model)
+            self._save(dataclasses.replace(self.state, partial_metrics=metrics))
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in logs.items():
+            self.state.history.setdefault(name, []).append(float(value))
+        self.state.epoch = epoch + 1
+        self._save(self.state)
+
+    def _save(self, state):
+        if is_chief(self.model.distribute_strategy):
+            checkpoints.save(self.model, state, self.directory, self.keep)
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises `FloatingPointError` when a loss is not finite, before anything is saved."""
+
+    def __init__(self, directory: Path, state: checkpoints.State):
         super().__init__()
         self.directory = directory
         self.state = state
 
     def on_train_batch_end(self, batch, logs=None):
-        # `Checkpointing`, the last callback, has yet to count this step.
+        # `Checkpointing`, the last callback, has not counted this step yet.
         self._check(logs, f"at step {self.state.step + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
@@ -52,72 +126,74 @@ class StopAtNaN(keras.callbacks.Callback):
     def _check(self, logs, when):
         if np.isfinite(float(logs["loss"])) and np.isfinite(float(logs.get("val_loss", 0))):
             return
-        values = {name: float(value) for name, value in logs.items() if name.endswith("loss")}
-        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+        losses = {name: float(value) for name, value in logs.items() if name.endswith("loss")}
+        bad = {name: value for name, value in losses.items() if not np.isfinite(value)}
         outputs = [name for name in bad if name not in ("loss", "val_loss")]
         raise FloatingPointError(
             f"The loss is not finite {when}: "
             f"{', '.join(f'{name} is {bad[name]}' for name in outputs or bad)}. "
             f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
-            "--warmup-steps or --clip-norm 1 may help; under --precision float16, bfloat16."
+            "--warmup-steps or --clip-norm 1 may help; instead of --precision float16, bfloat16."
         )
 
 
-class AveragesIn(keras.callbacks.Callback):
-    """Replaces the weights by their averages, for validation and for the models saved after it."""
+class SwapAveragesIn(keras.callbacks.Callback):
+    """Exchanges weights and their averages before validation, so that averages are saved."""
 
     def on_test_begin(self, logs=None):
         unwrapped(self.model.optimizer).swap_averages(self.model.trainable_variables)
 
 
-class AveragesOut(keras.callbacks.Callback):
-    """Restores the weights, for the checkpoint and for training."""
+class SwapAveragesOut(keras.callbacks.Callback):
+    """Exchanges them back after the models are saved, for the checkpoint and for training."""
 
     def on_epoch_end(self, epoch, logs=None):
         unwrapped(self.model.optimizer).swap_averages(self.model.trainable_variables)
 
 
 class SaveModels(keras.callbacks.Callback):
-    """Saves the last model, and the best by the score `monitor`, whole or not at all."""
+    """Saves the last model, and the best one by the score `monitor`."""
 
-    def __init__(self, run_dir, monitor, best=-np.inf):
+    def __init__(self, run_dir: Path, monitor: str, best: float = -np.inf):
         super().__init__()
         self.run_dir = run_dir
         self.monitor = monitor
         self.best = best
 
     def on_epoch_end(self, epoch, logs=None):
-        with atomic_file(self.run_dir / "last.keras") as temporary:
-            self.model.save(temporary)
+        self._save("last.keras")
         if logs[self.monitor] > self.best:
             self.best = logs[self.monitor]
-            with atomic_file(self.run_dir / "best.keras") as temporary:
-                self.model.save(temporary)
+            self._save("best.keras")
             scores = {name: value for name, value in logs.items() if name.startswith("val_")}
             run_folder.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
 
+    def _save(self, name):
+        with atomic_file(self.run_dir / name) as temporary:
+            self.model.save(temporary)
+
 
 class RecordHistory(keras.callbacks.Callback):
-    """Writes each epoch's numbers as JSON, and their course as a picture.
+    """Writes the logs of all epochs as JSON and as a figure.
 
-    Beside the logs these are the learning rate and how many seconds the epoch took, validation
-    included; of an epoch that was interrupted, only what was trained since.
+    Adds the learning rate and the seconds per epoch, validation included. For an epoch that was
+    interrupted, these are the seconds since the run was resumed.
     """
 
-    def __init__(self, run_dir, epochs_done=0):
+    def __init__(self, run_dir: Path, epochs_done: int = 0):
         super().__init__()
         self.run_dir = run_dir
         written = run_folder.read_json(run_dir / "history.json", default={})
         self.history = {name: values[:epochs_done] for name, values in written.items()}
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {
             **logs,
             "learning_rate": self.model.optimizer.learning_rate,
-            "seconds": time.perf_counter() - self.began,
+            "seconds": time.perf_counter() - self.start,
         }
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))

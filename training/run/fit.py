@@ -1,22 +1,30 @@
-"""The fit loop: a recipe in, `model.fit`, a run folder out."""
+"""The fit loop: from a recipe to a run folder."""
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 import keras_encnet
-from training.run import callbacks, checkpoints, run_folder, strategies
+from training.configs.config import Config
+from training.run import callbacks, checkpoints, resume, run_folder, strategies
 from training.tasks import task_of
+from training.tasks.task import Task
 
 
-def train(config, run_dir):
-    """Trains as `config` says and records everything in `run_dir`.
+def train(config: Config, run_dir: Path) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Trains a recipe and records everything in `run_dir`.
 
-    A run that was interrupted goes on from its newest checkpoint, as if it had never stopped.
+    An interrupted run resumes from its newest checkpoint and ends with identical weights.
+
+    Args:
+        config: the recipe.
+        run_dir: path of the run folder.
 
     Returns:
-        The trained model and its history, a dict of lists, one value an epoch.
+        The trained model and its history, a dict of lists with one value per epoch.
     """
     config.check()
     strategy = strategies.choose(config.strategy, config.cpu_devices)
@@ -24,49 +32,64 @@ def train(config, run_dir):
     run_folder.check_free(run_dir, config)
     set_up(config)
     task = task_of(config)
-    steps = task.steps_per_epoch
-    with strategy.scope():
-        model = task.build_model()
-        model.compile(
-            optimizer(config, steps * config.epochs, task.multipliers(model)),
-            **task.objectives(model),
-        )
-    task.train_batches(model)
-    # Only now, so that what was wrong up to here can be mended and tried again.
+    model = compiled_model(config, task, strategy)
+    task.train_batches(model)  # raises if the options do not fit the data
+    # Created only now, so that a command with an error can be corrected and run again.
     if strategies.is_chief(strategy):
-        run_folder.begin(run_dir, config)
-    strategies.check_agreement(strategy, steps, "the number of steps per epoch")
-    state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
-    strategies.check_agreement(strategy, state.step, "the step of the newest checkpoint")
-    run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
-    history = checkpoints.fit(
+        run_folder.create(run_dir, config)
+    state = restored_state(config, task, strategy, model, run_dir)
+    history = resume.fit(
         model,
         lambda step: strategies.distribute(
             strategy, lambda context: task.train_batches(model, step, context)
         ),
-        checkpoints.Checkpointing(
+        callbacks.Checkpointing(
             run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
         ),
         epochs=config.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches are shuffled already
+        steps_per_epoch=task.steps_per_epoch,
+        shuffle=False,  # the batches are already shuffled
         **strategies.distribute_validation(
             strategy, lambda context: task.val_batches(model, context)
         ),
-        callbacks=callbacks.of_run(
+        callbacks=callbacks.run_callbacks(
             run_dir,
             task,
             state,
-            writes=strategies.is_chief(strategy),
-            averages=config.average_weights is not None,
+            records=strategies.is_chief(strategy),
+            averages_weights=config.average_weights is not None,
         ),
-        verbose="auto" if sys.stdout.isatty() else 2,  # a line an epoch in a log
+        verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
     )
     return model, history
 
 
-def set_up(config):
-    """Sets what TensorFlow and Keras do, for this process, as `config` says."""
+def compiled_model(config: Config, task: Task, strategy: tf.distribute.Strategy) -> keras.Model:
+    """Builds and compiles the model of a task."""
+    with strategy.scope():
+        model = task.build_model()
+        steps = task.steps_per_epoch * config.epochs
+        model.compile(optimizer(config, steps, task.multipliers(model)), **task.objectives(model))
+    return model
+
+
+def restored_state(
+    config: Config,
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    run_dir: Path,
+) -> checkpoints.State:
+    """Loads the newest checkpoint into the model, if there is one; all workers must agree on it."""
+    strategies.check_agreement(strategy, task.steps_per_epoch, "the number of steps per epoch")
+    state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
+    strategies.check_agreement(strategy, state.step, "the step of the newest checkpoint")
+    run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
+    return state
+
+
+def set_up(config: Config) -> None:
+    """Sets the seed, determinism and precision of this process."""
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -75,8 +98,10 @@ def set_up(config):
     )
 
 
-def optimizer(config, steps, multipliers=None):
-    """SGD with the schedule of `config` over `steps`; multipliers as of `optimizers.SGD`."""
+def optimizer(
+    config: Config, steps: int, multipliers: Mapping[str, float] | None = None
+) -> keras_encnet.optimizers.SGD:
+    """Returns SGD with the schedule of `config` over `steps`; multipliers as in `SGD`."""
     return keras_encnet.optimizers.SGD(
         schedule(config, steps),
         momentum=config.momentum,
@@ -88,13 +113,13 @@ def optimizer(config, steps, multipliers=None):
     )
 
 
-def schedule(config, steps):
-    """The learning rate over `steps`, as `config` says."""
-    # The linear rule: of twice the batch, each image should move the weights as much as before.
-    rated_batch = config.learning_rate_batch
-    if rated_batch is None:
-        rated_batch = type(config).batch_size
-    rate = config.learning_rate * config.batch_size / rated_batch
+def schedule(config: Config, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns the learning rate schedule of `config` over `steps`."""
+    # Linear scaling with the batch size, so that each image contributes as much as before.
+    reference_batch = config.learning_rate_batch
+    if reference_batch is None:
+        reference_batch = type(config).batch_size
+    rate = config.learning_rate * config.batch_size / reference_batch
     if config.schedule == "poly":
         return keras_encnet.optimizers.PolySchedule(rate, steps, config.power, config.warmup_steps)
     if not config.warmup_steps:

@@ -1,4 +1,6 @@
-"""What a run writes down: files that are whole or not there."""
+"""The folder of a run: its configuration, environment and results, written atomically."""
+
+from __future__ import annotations
 
 import importlib.metadata
 import json
@@ -7,11 +9,13 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from keras_encnet.utils.files import atomic_file
+from training.configs.config import Config
 
-# Options that may differ when a run is gone on with.
-CIRCUMSTANCES = (
+# Options that may differ when a run is resumed.
+MAY_DIFFER = (
     "run_dir",
     "overwrite",
     "checkpoint_every",
@@ -19,63 +23,64 @@ CIRCUMSTANCES = (
     "strategy",
     "cpu_devices",
 )
-# What a run writes beside its configuration and the environment.
+# The results of a run.
 FOLDERS = ("checkpoints", "tensorboard")
 FILES = ("best.keras", "last.keras", "metrics.json", "history.json")
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
-def check_free(run_dir, config):
-    """Raises FileExistsError if `run_dir` holds what must not be lost: a run of other options."""
+def check_free(run_dir: Path, config: Config) -> None:
+    """Raises FileExistsError if `run_dir` has results of a run with other options."""
     if config.overwrite:
         return
-    there = read_json(run_dir / "config.json")
-    if there is None:
+    recorded = read_json(run_dir / "config.json")
+    if recorded is None:
         found = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
         if found:
             raise FileExistsError(
-                f"The run folder has {', '.join(found)}, and no `config.json` that tells of which "
-                "run: choose another folder with --run-dir, or replace these with --overwrite. "
-                f"Received: run_dir={str(run_dir)!r}"
+                f"The run folder contains {', '.join(found)}, but no `config.json` that says which "
+                "run they belong to. Choose another folder with --run-dir, or replace them with "
+                f"--overwrite. Received: run_dir={str(run_dir)!r}"
             )
         return
-    wanted = json.loads(json.dumps(describe(config)))
-    # An option that one of them lacks is younger than the run, or was another recipe's.
-    names = (wanted.keys() & there.keys()) - set(CIRCUMSTANCES)
-    others = [n for n in sorted(names) if there.get(n) != wanted.get(n)]
-    if others:
+    options = json.loads(json.dumps(describe(config)))
+    # An option that only one of them has is newer than the run, or belongs to another recipe.
+    names = (options.keys() & recorded.keys()) - set(MAY_DIFFER)
+    differing = [name for name in sorted(names) if recorded[name] != options[name]]
+    if differing:
         raise FileExistsError(
-            "The run folder holds a run of other options, which were "
-            f"{', '.join(f'{name}={there.get(name)!r}' for name in others)}: go on with these, "
-            "choose another folder with --run-dir, or begin anew with --overwrite. "
+            "The run folder contains a run with other options: "
+            f"{', '.join(f'{name}={recorded[name]!r}' for name in differing)}. Use these to "
+            "resume it, choose another folder with --run-dir, or start again with --overwrite. "
             f"Received: run_dir={str(run_dir)!r}"
         )
 
 
-def check_unfinished(run_dir, epoch, epochs):
-    """Raises FileExistsError if a run has done its epochs."""
+def check_unfinished(run_dir: Path, epoch: int, epochs: int) -> None:
+    """Raises FileExistsError if a run has completed its epochs."""
     if epoch >= epochs:
         raise FileExistsError(
-            f"The run folder holds a run that is finished, after {epoch} epochs: choose another "
-            f"with --run-dir, or begin anew with --overwrite. Received: run_dir={str(run_dir)!r}"
+            f"The run folder contains a run that finished after {epoch} epochs. Choose another "
+            "folder with --run-dir, or start again with --overwrite. "
+            f"Received: run_dir={str(run_dir)!r}"
         )
 
 
-def is_finished(run_dir, config):
-    """Whether `run_dir` holds a run of `config` that has done its epochs.
+def is_finished(run_dir: Path, config: Config) -> bool:
+    """Returns whether `run_dir` has a run of `config` that has completed its epochs.
 
     Raises:
-        FileExistsError: if it holds a run of other options.
+        FileExistsError: if it has a run with other options.
     """
     check_free(run_dir, config)
     history = read_json(run_dir / "history.json", default={"loss": []})
     return len(history["loss"]) >= config.epochs
 
 
-def begin(run_dir, config):
-    """Opens the run folder and records the configuration and the environment.
+def create(run_dir: Path, config: Config) -> None:
+    """Creates the run folder and records configuration and environment.
 
-    Where the same run is there already, it stays as it is, to be gone on with.
+    The folder of a run that is resumed is left unchanged.
     """
     if (run_dir / "config.json").exists() and not config.overwrite:
         return
@@ -88,19 +93,19 @@ def begin(run_dir, config):
     write_json(run_dir / "config.json", describe(config))
 
 
-def describe(config):
-    """Returns a configuration as a dict, the name of its recipe among the options."""
+def describe(config: Config) -> dict[str, Any]:
+    """Returns a configuration as a dict, including the name of its recipe."""
     return {"recipe": type(config).__name__} | vars(config)
 
 
-def environment():
-    """Returns what a result depends on beside the configuration, as a dict."""
-    versions = {}
+def environment() -> dict[str, Any]:
+    """Returns what results depend on apart from the configuration, as a dict."""
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = None  # run from the clone, without an installation
+            versions[package] = None  # run from a clone, without installation
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),
@@ -110,12 +115,12 @@ def environment():
     }
 
 
-def read_json(path, default=None):
-    """Reads JSON, or returns `default` where there is no such file."""
+def read_json(path: Path, default: Any = None) -> Any:
+    """Reads JSON, or returns `default` if the file does not exist."""
     return json.loads(path.read_text()) if path.exists() else default
 
 
-def write_json(path, value):
+def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")

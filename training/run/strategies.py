@@ -1,35 +1,39 @@
-"""Which devices a training runs on, and what each of them reads.
+"""Distribution strategies, and the share of the data that each device reads.
 
-The batch of a recipe is that of all replicas together. Its size says how fast the network learns;
-on how many devices it is spread changes nothing but the time.
+The batch size of a recipe is that of all replicas together. It affects the result; the number of
+replicas that share it affects only the time.
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from training.configs.config import STRATEGIES
 from training.input.segmentation_batches import replicas_here
 
+# A function from an input context to the batches of the replicas of one worker.
+MakeBatches = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 
-def choose(strategy="auto", cpu_devices=1):
-    """Returns the strategy to train under; call it before TensorFlow does anything else.
+
+def choose(strategy: str = "auto", cpu_devices: int = 1) -> tf.distribute.Strategy:
+    """Returns the strategy to train with. Call it before TensorFlow uses any device.
 
     Args:
-        strategy: one of `STRATEGIES`. `auto` is `multi_worker` where the
-            environment variable TF_CONFIG names several machines, `mirrored`
-            where there are several GPUs, and `one_device` elsewhere.
-        cpu_devices: how many devices to split the processor in: several
-            replicas without GPUs, to try what would run on them.
-
-    Returns:
-        A `tf.distribute.Strategy`.
+        strategy: one of `STRATEGIES`. `auto` is `multi_worker` if the
+            environment variable TF_CONFIG lists several machines, `mirrored`
+            if there are several GPUs, and `one_device` otherwise.
+        cpu_devices: number of devices to split the CPU into, to test several
+            replicas without GPUs.
 
     Raises:
-        ValueError: for a TF_CONFIG that can't be used, or a strategy that
-            lacks its devices.
+        ValueError: for an invalid TF_CONFIG, or a strategy without the devices
+            it requires.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: strategy={strategy!r}")
@@ -45,7 +49,7 @@ def choose(strategy="auto", cpu_devices=1):
     if strategy == "multi_worker":
         if not workers:
             raise ValueError(
-                "`strategy` is multi_worker, and there is no TF_CONFIG that names the workers: see "
+                "The strategy multi_worker requires a TF_CONFIG that lists the workers, see "
                 "docs/scaling.md. Received: TF_CONFIG=None"
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -53,51 +57,53 @@ def choose(strategy="auto", cpu_devices=1):
         devices = tf.config.list_logical_devices("CPU") if cpu_devices > 1 else gpus
         if len(devices) < 2:
             raise ValueError(
-                f"`strategy` is mirrored, which needs several GPUs, and there are {len(gpus)}: add "
-                f"--cpu-devices 2 to try it on the processor. Received: strategy={strategy!r}"
+                f"The strategy mirrored requires several GPUs, but there are {len(gpus)}. Use "
+                f"--cpu-devices 2 to test it on the CPU. Received: strategy={strategy!r}"
             )
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
 
 
-def is_chief(strategy):
-    """Returns whether this process writes what a run leaves: of several workers, one does."""
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether this process writes to the run folder; of several workers only one does."""
     return strategy.extended.should_checkpoint
 
 
-def check_batch(strategy, batch_size):
-    """Raises ValueError unless all replicas get an equal share of the batch, and not none."""
+def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
+    """Raises ValueError unless the batch size is a multiple of the number of replicas."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(
-            f"`batch_size` is that of all {replicas} replicas together, which must get equal "
-            f"shares: choose a multiple of {replicas}, such as "
-            f"{-(-batch_size // replicas) * replicas}. Received: batch_size={batch_size}"
+            f"`batch_size` must be a multiple of {replicas}, the number of replicas that share it, "
+            f"such as {-(-batch_size // replicas) * replicas}. Received: batch_size={batch_size}"
         )
 
 
-def distribute(strategy, make):
+def distribute(strategy: tf.distribute.Strategy, make: MakeBatches) -> Any:
     """Makes a data set of which each worker reads its own share.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
         make: function from a `tf.distribute.InputContext` to the batches of
             the replicas of one worker, see `training.input.segmentation_batches`.
+
+    Returns:
+        A `tf.data.Dataset` or a `tf.distribute.DistributedDataset`.
     """
     if strategy.num_replicas_in_sync == 1:
         return make(tf.distribute.InputContext())
     return strategy.distribute_datasets_from_function(make)
 
 
-def distribute_validation(strategy, make):
-    """Makes what `fit` validates on, of which each worker reads its own share.
+def distribute_validation(strategy: tf.distribute.Strategy, make: MakeBatches) -> dict[str, Any]:
+    """Makes the validation data for `fit`, of which each worker reads its own share.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
         make: as for `distribute`; the batches of one evaluation.
 
     Returns:
-        A dict of `validation_data` and `validation_steps`.
+        A dict of `validation_data` and `validation_steps`, arguments of `fit`.
     """
     if strategy.num_replicas_in_sync == 1:
         return {"validation_data": distribute(strategy, make), "validation_steps": None}
@@ -108,18 +114,18 @@ def distribute_validation(strategy, make):
         steps.append(int(batches.cardinality()) // replicas_here(context))
         return batches.repeat()
 
-    # Without end, and so many steps: where a data set ends, replicas take one more step on empty
-    # batches, whose losses of 0 count.
+    # Infinite data and a number of steps: at the end of finite data, replicas take one more step on
+    # empty batches, whose losses of 0 would count.
     return {"validation_data": distribute(strategy, repeat), "validation_steps": steps[0]}
 
 
-def check_agreement(strategy, value, what):
+def check_agreement(strategy: tf.distribute.Strategy, value: int, what: str) -> None:
     """Waits for all workers and raises ValueError unless they have the same value.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
         value: an integer.
-        what: what it is, for the message.
+        what: description of the value for the message.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return
@@ -129,30 +135,30 @@ def check_agreement(strategy, value, what):
     values = strategy.gather(own, axis=0).numpy().tolist()
     if len(set(values)) > 1:
         raise ValueError(
-            f"The workers disagree on {what}: {values}, in the order of their replicas. They need "
-            "the same command, and a run folder that all of them see."
+            f"The workers disagree on {what}. They must run the same command and share the run "
+            f"folder. Received, by replica: {values}"
         )
 
 
 @contextlib.contextmanager
-def lost_workers_named():
-    """Raises ConnectionError, and says what to do, where TensorFlow fails for a lost worker."""
+def lost_workers_named() -> Iterator[None]:
+    """Converts TensorFlow's errors about a lost worker to a ConnectionError with the remedy."""
     try:
         yield
     except tf.errors.OpError as error:
-        # Depending on what it waits for, TensorFlow raises one or another of these.
+        # TensorFlow raises any of these, depending on the operation in progress.
         lost = ("Unavailable", "Aborted", "Cancelled", "Internal", "DeadlineExceeded")
         if _workers() < 2 or not type(error).__name__.startswith(lost):
             raise
         raise ConnectionError(
-            "Another worker has stopped or can't be reached, and this one can't train alone. Start "
-            "all of them again with the same command: they go on from the newest checkpoint. "
+            "Another worker has stopped or cannot be reached. Start all workers again with the "
+            "same command: they resume from the newest checkpoint. "
             f"Received: {type(error).__name__}"
         ) from error
 
 
 def _workers():
-    """Returns how many machines TF_CONFIG names, 0 without one."""
+    """Returns the number of machines in TF_CONFIG, 0 if it is not set."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return 0
@@ -163,14 +169,14 @@ def _workers():
         addresses[int(task["index"])]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(
-            "TF_CONFIG must be JSON with a `cluster`, lists of addresses, and a `task` in it, with "
-            f"`type` and `index`: see docs/scaling.md. Received: TF_CONFIG={text!r}"
+            "TF_CONFIG must be JSON with a `cluster`, lists of addresses, and a `task` in it, its "
+            f"`type` and `index`, see docs/scaling.md. Received: TF_CONFIG={text!r}"
         ) from error
     others = sorted(set(cluster) - {"chief", "worker"})
     if others:
         raise ValueError(
-            "TF_CONFIG may name a chief and workers, which train in step. There are no parameter "
-            f"servers, and each run evaluates itself. Received: {', '.join(others)}"
+            "TF_CONFIG may contain only a chief and workers: parameter servers and evaluators are "
+            f"not supported. Received: {', '.join(others)}"
         )
     return sum(len(addresses) for addresses in cluster.values())
 
@@ -182,9 +188,9 @@ def _split_cpu(count):
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
         )
     except RuntimeError as error:
-        # A second training in one process is fine if it wants the same.
+        # A second training in the same process may request the same split.
         if len(tf.config.list_logical_devices("CPU")) != count:
             raise ValueError(
-                "The processor can't be split any more once TensorFlow has used it. "
+                "The CPU cannot be split after TensorFlow has used it. "
                 f"Received: cpu_devices={count}"
             ) from error

@@ -1,20 +1,29 @@
-"""Models that runs have saved, and what the runs tell of them."""
+"""Models saved by runs, and the configurations of those runs."""
 
+from __future__ import annotations
+
+import os
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 import keras_encnet
 from training.run import run_folder
 
-# What this package trains.
+# The classes of models that `training.train` saves.
 KINDS = (keras_encnet.SegmentationModel, keras_encnet.ClassificationModel)
 
 
-def find_model(path):
-    """Returns the path of the model that `path`, a run folder or a `.keras` file, means."""
+def find_model(path: str | os.PathLike) -> Path:
+    """Returns the path of the `.keras` file for a run folder or a `.keras` file.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+    """
     path = Path(path)
     found = path / "best.keras" if path.is_dir() else path
     if not found.exists():
@@ -25,15 +34,17 @@ def find_model(path):
     return found
 
 
-def load_model(path, kinds=(keras_encnet.SegmentationModel,)):
+def load_model(
+    path: str | os.PathLike, kinds: tuple[type, ...] = (keras_encnet.SegmentationModel,)
+) -> keras.Model:
     """Loads a `.keras` file.
 
     Raises:
-        ValueError: unless it is one, with a model of one of these kinds.
+        ValueError: if the file is damaged, or its model is not of one of these classes.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            "Expected a `.keras` file, and this one is damaged or something else. "
+            "Expected a `.keras` file, but this file is damaged or of another format. "
             f"Received: model={str(path)!r}"
         )
     model = keras.models.load_model(path)
@@ -45,35 +56,43 @@ def load_model(path, kinds=(keras_encnet.SegmentationModel,)):
     return model
 
 
-def run_of(path):
-    """Returns the configuration of the run that saved the model at `path`; empty if unknown."""
+def run_of(path: Path) -> dict[str, Any]:
+    """Returns the configuration of the run that saved the model at `path`, empty if unknown."""
     return run_folder.read_json(path.parent / "config.json") or {}
 
 
-def data_of_run(path):
-    """Returns on what data the run that saved the model at `path` was trained."""
+def data_of_run(path: Path) -> str:
+    """Returns the data set of the run that saved the model at `path`.
+
+    Raises:
+        ValueError: if the run is unknown.
+    """
     config = run_of(path)
     if not config:
         raise ValueError(
-            "There is no `config.json` beside the model that tells what it was trained on: name "
-            f"the data with --data. Received: model={str(path)!r}"
+            "The data set of this model is unknown, as there is no `config.json` next to it. "
+            f"Specify it with --data. Received: model={str(path)!r}"
         )
     return config["data"]
 
 
-def check_classes(network, images, path, data):
-    """Raises ValueError unless model and data agree on the number of classes; warns of names."""
-    if network.classes != len(images.class_names):
+def check_classes(
+    model: keras.Model, class_names: Sequence[str], path: Path, data: str | os.PathLike
+) -> None:
+    """Raises ValueError if model and data differ in the number of classes; warns about names."""
+    if model.classes != len(class_names):
         raise ValueError(
-            f"The model knows {network.classes} classes and the data has "
-            f"{len(images.class_names)}. Received: model={str(path)!r}, data={data!r}"
+            f"The model has {model.classes} classes, the data {len(class_names)}. "
+            f"Received: model={str(path)!r}, data={data!r}"
         )
-    unnamed = tuple(str(i) for i in range(network.classes))
-    for i, pair in enumerate(zip(network.class_names, images.class_names, strict=True)):
-        if network.class_names != unnamed and pair[0] != pair[1]:
+    unnamed = tuple(str(i) for i in range(model.classes))
+    if model.class_names == unnamed:
+        return
+    for i, (name, other) in enumerate(zip(model.class_names, class_names, strict=True)):
+        if name != other:
             print(
-                f"warning: class {i} is {pair[0]!r} to the model and {pair[1]!r} in {data}: "
-                "scores mean something only if both are names of one class",
+                f"warning: class {i} is {name!r} in the model and {other!r} in {data}. Scores are "
+                "meaningful only if the classes are the same",
                 file=sys.stderr,
             )
             break

@@ -1,9 +1,10 @@
-"""A training that is killed goes on by the same command, to the weights it would have had.
+"""Trainings that are killed by signal 9 and resumed end with the weights of uninterrupted ones.
 
-Real trainings in processes of their own, killed by signal 9: on two devices, and on two machines.
-As a script it kills one training, and then one on two workers, as often as it is told:
+These use the command line in processes of its own, on two devices and on two workers.
+`test_resume.py` has the fast form. As a script, this file kills one training, then one on two
+workers, a number of times at random:
 
-    python tests/training/test_interruptions.py 10
+    python tests/training/run/test_interruptions.py 10
 """
 
 import json
@@ -22,18 +23,26 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT))  # as a script
+
+import keras_encnet  # noqa: E402, F401, registers the layers for loading models
+from training.datasets import scenes  # noqa: E402
+
 STEPS_PER_EPOCH = 4
 TIMEOUT = 300
 OPTIONS = """
     --batch-size 4 --width-multiplier 0.0625 --channels 8 --warmup-steps 2
     --checkpoint-every 3 --deterministic --learning-rate-batch 4
 """.split()
-# Workers need not round as devices of one process do, and codewords would make much of it.
-QUICK = "--num-codewords 0 --cpu-devices 2".split()
+# Workers round differently from the devices of one process, which codewords would amplify.
+WITHOUT_CODEWORDS = "--num-codewords 0".split()
+TWO_DEVICES = [*WITHOUT_CODEWORDS, "--cpu-devices", "2"]
+
+pytestmark = pytest.mark.slow
 
 
 class Training:
-    """A training in processes of its own, one or, by their TF_CONFIG, several."""
+    """A training in processes of its own: one, or several workers with a TF_CONFIG."""
 
     def __init__(self, data, run_dir, options=(), epochs=2, workers=1):
         self.run_dir = run_dir
@@ -65,17 +74,17 @@ class Training:
             process.wait()
 
     def log(self, index=0):
-        """What a worker has printed."""
+        """Returns the output of a worker."""
         return Path(f"{self.output}.{index}").read_text()
 
     def finish(self):
-        """Waits until all have ended well."""
+        """Waits until all processes have ended successfully."""
         for index, process in enumerate(self.processes):
             assert process.wait(TIMEOUT) == 0, self.log(index)[-4000:]
         return self
 
     def kill(self, index=0, wait=0.0):
-        """Kills a worker some time after it has written its first checkpoint.
+        """Kills a worker, `wait` seconds after its next checkpoint.
 
         Returns:
             Whether it was still running.
@@ -91,16 +100,13 @@ class Training:
         self.processes[index].wait()
         return running
 
-    def weights(self):
-        """The weights of the last checkpoint, and those of the saved model."""
-        import keras_encnet  # noqa: F401, which registers the layers that Keras is to load
-
-        path = newest(self.run_dir)
-        with np.load(path) as checkpoint:
-            state = {name: checkpoint[name] for name in checkpoint.files if name != "progress"}
+    def result(self):
+        """Returns the arrays of the last checkpoint and the saved model, and the progress."""
+        with np.load(newest(self.run_dir)) as checkpoint:
+            arrays = {name: checkpoint[name] for name in checkpoint.files if name != "progress"}
             progress = json.loads(str(checkpoint["progress"]))
         model = keras.models.load_model(self.run_dir / "last.keras", compile=False)
-        return {**state, **{w.path: w.numpy() for w in model.weights}}, progress
+        return {**arrays, **{w.path: w.numpy() for w in model.weights}}, progress
 
 
 def newest(run_dir):
@@ -118,14 +124,12 @@ def free_ports(count):
 
 
 def write_data(root):
-    from training.datasets import scenes
-
-    # Three images for two devices: one is void.
+    # Three validation images for two devices: one device gets an image of ignored pixels.
     return scenes.write(root, train=4 * STEPS_PER_EPOCH, val=3, test=1)
 
 
 def assert_equal(one, other, tolerance=0.0):
-    (values, progress), (expected, expected_progress) = one.weights(), other.weights()
+    (values, progress), (expected, expected_progress) = one.result(), other.result()
     assert values.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(
@@ -136,7 +140,7 @@ def assert_equal(one, other, tolerance=0.0):
     history, expected_history = progress["history"], expected_progress["history"]
     assert history.keys() == expected_history.keys()
     for name, value in expected_history.items():
-        # Replicas sum the logs of the interrupted epoch in another order.
+        # Replicas add up the logs of the interrupted epoch in another order.
         np.testing.assert_allclose(
             history[name], value, rtol=0, atol=max(tolerance, 1e-6), err_msg=name
         )
@@ -149,50 +153,51 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(data, tmp_path_factory):
-    with Training(data, tmp_path_factory.mktemp("runs") / "uninterrupted", QUICK) as training:
+    run_dir = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    with Training(data, run_dir, TWO_DEVICES) as training:
         return training.finish()
 
 
-def test_a_killed_training_ends_bit_for_bit_as_if_it_had_not_been(data, uninterrupted, tmp_path):
-    with Training(data, tmp_path / "run", QUICK) as training:
+def test_killed_training_on_two_devices_resumes_with_identical_weights(
+    data, uninterrupted, tmp_path
+):
+    with Training(data, tmp_path / "run", TWO_DEVICES) as training:
         assert training.kill()
-    with Training(data, tmp_path / "run", QUICK) as training:
+    with Training(data, tmp_path / "run", TWO_DEVICES) as training:
         assert_equal(training.finish(), uninterrupted)
 
 
-def test_of_two_workers_the_other_stops_and_both_go_on_together(data, uninterrupted, tmp_path):
-    options = QUICK[:2]
-    with Training(data, tmp_path / "run", options, workers=2) as training:
+def test_two_workers_stop_together_and_resume(data, uninterrupted, tmp_path):
+    with Training(data, tmp_path / "run", WITHOUT_CODEWORDS, workers=2) as training:
         assert training.kill(1)
         assert training.processes[0].wait(60) == 1, training.log(0)[-4000:]
         assert "error: Another worker has stopped" in training.log(0)
-    with Training(data, tmp_path / "run", options, workers=2) as training:
+    with Training(data, tmp_path / "run", WITHOUT_CODEWORDS, workers=2) as training:
         assert_equal(training.finish(), uninterrupted, tolerance=1e-3)
 
 
-def kill_often(times, epochs=30):
-    """Kills a training, then one on two workers, so often, and compares bit for bit."""
+def kill_repeatedly(times, epochs=30):
+    """Kills a training, then one on two workers, and compares the results bit for bit."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         data = write_data(folder / "scenes")
         for workers in (1, 2):
             options = {"epochs": epochs, "workers": workers}
-            with Training(data, folder / f"whole_{workers}", **options) as whole:
-                whole.finish()
+            with Training(data, folder / f"uninterrupted_{workers}", **options) as uninterrupted:
+                uninterrupted.finish()
             for i in range(times):
                 with Training(data, folder / f"run_{workers}", **options) as training:
                     running = training.kill(i % workers, random.uniform(0, 3))
                     if workers > 1:
-                        began = time.monotonic()
+                        start = time.monotonic()
                         training.processes[1 - i % 2].wait(60)
-                        print(f"the other stopped after {time.monotonic() - began:.1f} s")
+                        print(f"the other stopped after {time.monotonic() - start:.1f} s")
                 last = newest(training.run_dir).name
                 print(f"kill {i + 1} after {last}, running: {running}", flush=True)
             with Training(data, folder / f"run_{workers}", **options) as training:
-                assert_equal(training.finish(), whole)
-            print(f"{workers} worker(s): the same weights, bit for bit", flush=True)
+                assert_equal(training.finish(), uninterrupted)
+            print(f"{workers} worker(s): identical weights", flush=True)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    kill_often(int(sys.argv[1]))
+    kill_repeatedly(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""From a recipe to a run folder, its scores and its predictions."""
+"""A run folder: what training records, and what evaluation and prediction make of it."""
 
 import json
 
@@ -31,7 +31,7 @@ def run(data, tmp_path_factory):
     return run_dir, model, history
 
 
-def test_a_run_leaves_its_whole_record(run):
+def test_training_records_everything(run):
     run_dir, _, history = run
     config = json.loads((run_dir / "config.json").read_text())
     assert config["recipe"] == "ScenesEncNet"
@@ -43,10 +43,10 @@ def test_a_run_leaves_its_whole_record(run):
     assert metrics["val_mean_iou"] == pytest.approx(max(history["val_mean_iou"]))
     assert Image.open(run_dir / "curves.png").size[0] > 100
     assert list((run_dir / "tensorboard").rglob("events*"))
-    assert not list(run_dir.glob(".*"))  # nothing half-written is left
+    assert not list(run_dir.glob(".*"))  # no temporary file is left
 
 
-def test_the_saved_model_answers_as_the_trained_one(run):
+def test_saved_model_predicts_like_the_trained_one(run):
     run_dir, model, _ = run
     loaded = keras.models.load_model(run_dir / "last.keras")
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), "uint8")
@@ -54,21 +54,21 @@ def test_the_saved_model_answers_as_the_trained_one(run):
     assert loaded.class_names == scenes.CLASSES
 
 
-def test_the_same_seed_trains_the_same_weights(run, data, tmp_path):
+def test_the_same_seed_gives_the_same_weights(run, data, tmp_path):
     _, model, _ = run
     again, _ = fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), tmp_path / "again")
     for first, second in zip(model.weights, again.weights, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
-def test_a_run_folder_is_not_written_over_unasked(run, data):
+def test_finished_run_is_not_overwritten_by_default(run, data):
     run_dir, *_ = run
     config = ScenesEncNet(data=str(data), **SMALL_ENCNET)
     with pytest.raises(FileExistsError, match="--overwrite"):
         fit.train(config, run_dir)
 
 
-def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
+def test_evaluation_counts_every_pixel_once(run, data, capsys):
     run_dir, *_ = run
     evaluate.main(run_dir, data=str(data), split="test")
     assert "mean IoU" in capsys.readouterr().out
@@ -90,14 +90,14 @@ def test_evaluation_counts_every_pixel_of_every_image_once(run, data, capsys):
 
 
 @pytest.mark.parametrize("left", [*run_folder.FOLDERS, *run_folder.FILES])
-def test_a_folder_that_holds_other_results_is_not_emptied_unasked(left, data, tmp_path):
+def test_unknown_results_are_not_overwritten_by_default(left, data, tmp_path):
     (tmp_path / left).mkdir()
-    with pytest.raises(FileExistsError, match=f"has {left}, and no `config.json`.*--overwrite"):
+    with pytest.raises(FileExistsError, match=f"contains {left}, but no .*--overwrite"):
         fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), tmp_path)
     assert (tmp_path / left).exists()
 
 
-def test_models_of_another_kind_are_named(tiny_backbone, data, tmp_path):
+def test_models_of_another_class_raise(tiny_backbone, data, tmp_path):
     tiny_backbone().save(tmp_path / "backbone.keras")
     keras_encnet.ResNet14(width=4).save(tmp_path / "resnet14.keras")
     image = folder.read_split(data, "test").image_paths[0]
@@ -107,23 +107,23 @@ def test_models_of_another_kind_are_named(tiny_backbone, data, tmp_path):
         evaluate.main(tmp_path / "backbone.keras", data=str(data))
 
 
-def test_a_truncated_model_is_named(run, data, tmp_path):
+def test_truncated_model_raises(run, data, tmp_path):
     run_dir, *_ = run
     path = tmp_path / "half.keras"
     path.write_bytes((run_dir / "best.keras").read_bytes()[:20_000])
-    with pytest.raises(ValueError, match="damaged or something else. Received: model=.*half.keras"):
+    with pytest.raises(ValueError, match="of another format. Received: model=.*half.keras"):
         evaluate.main(path, data=str(data))
 
 
-def test_evaluation_refuses_data_of_other_classes(run, data, tmp_path):
+def test_another_number_of_classes_raises(run, data, tmp_path):
     run_dir, *_ = run
     other = scenes.write(tmp_path / "other", train=4, val=1, test=1)
     (other / "classes.txt").write_text("ground\nbox\n")
-    with pytest.raises(ValueError, match="11 classes and the data has 2"):
+    with pytest.raises(ValueError, match="has 11 classes, the data 2"):
         evaluate.main(run_dir, data=str(other))
 
 
-def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
+def test_evaluation_ignores_the_labels_that_training_ignored(data, tmp_path):
     ground = scenes.CLASSES.index("ground")
     config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **SMALL_ENCNET)
     run_folder.write_json(tmp_path / "config.json", run_folder.describe(config))
@@ -138,18 +138,16 @@ def test_evaluation_leaves_out_the_labels_that_the_run_left_out(data, tmp_path):
     assert json.loads((tmp_path / "evaluation-test" / "scores.json").read_text()) != scores
 
 
-def test_evaluation_warns_where_model_and_data_name_a_class_differently(
-    run, data, tmp_path, capsys
-):
+def test_evaluation_warns_about_differing_class_names(run, data, tmp_path, capsys):
     run_dir, *_ = run
     other = scenes.write(tmp_path / "other", train=1, val=1, test=1)
     names = (other / "classes.txt").read_text()
     (other / "classes.txt").write_text(names.replace("box", "crate"))
     evaluate.main(run_dir, data=str(other), output=tmp_path / "scores")
-    assert "class 1 is 'box' to the model and 'crate' in" in capsys.readouterr().err
+    assert "class 1 is 'box' in the model and 'crate' in" in capsys.readouterr().err
 
 
-def test_an_fcn_takes_the_options_that_it_has(data):
+def test_fcn_uses_its_options(data):
     options = {"align_corners": True, "dropout": 0.3, "auxiliary": "fcn"}
     config = ScenesFCN(data=str(data), **SMALL_FCN, **options)
     model = segmentation.build_model(config, scenes.CLASSES)
@@ -158,12 +156,12 @@ def test_an_fcn_takes_the_options_that_it_has(data):
     assert model.get_layer("segmentation").align_corners
 
 
-def test_evaluation_of_nothing_says_what_it_wants(tmp_path):
+def test_evaluation_of_an_empty_folder_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"\.keras"):
         evaluate.main(tmp_path)
 
 
-def test_predicted_masks_hold_class_ids_with_a_palette(run, data, tmp_path):
+def test_predicted_masks_are_class_ids_with_a_palette(run, data, tmp_path):
     run_dir, *_ = run
     image = folder.read_split(data, "test").image_paths[0]
     predict.main(run_dir, (image,), tmp_path)
@@ -178,7 +176,7 @@ def test_predicted_masks_hold_class_ids_with_a_palette(run, data, tmp_path):
     assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
 
 
-def test_prediction_checks_all_images_before_it_writes(run, data, tmp_path):
+def test_prediction_checks_all_images_before_writing(run, data, tmp_path):
     run_dir, *_ = run
     image = folder.read_split(data, "test").image_paths[0]
     broken = tmp_path / "broken.jpg"
@@ -190,7 +188,7 @@ def test_prediction_checks_all_images_before_it_writes(run, data, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_prediction_writes_over_no_image(run, tmp_path):
+def test_prediction_does_not_overwrite_images(run, tmp_path):
     run_dir, *_ = run
     photo = tmp_path / "photo.png"
     Image.new("RGB", (32, 32)).save(photo)

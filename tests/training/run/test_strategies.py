@@ -1,21 +1,20 @@
-"""Which devices are chosen, what is refused, and that replicas share each batch, no image twice."""
+"""Choice of devices and its errors; replicas share each batch without overlap."""
 
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
+from tests.training.folders import write_split
 from training.configs import RECIPES
 from training.configs.cifar10 import CIFAR10EncNet16k64d
 from training.configs.scenes import ScenesEncNet
-from training.datasets import cifar
-from training.input import cifar_batches, folder, segmentation_batches
+from training.input import cifar_batches, segmentation_batches
 from training.run import fit, strategies
 
-# Replicas of all machines, and machines.
-LAYOUTS = [(2, 1), (3, 1), (4, 1), (2, 2), (4, 2), (3, 3)]
+# Number of replicas in total, and of machines.
+LAYOUTS = [(2, 1), (3, 1), (4, 2), (3, 3)]
 BATCH = 12
 
 
@@ -24,7 +23,7 @@ def contexts(replicas, machines):
 
 
 def by_step(make, replicas, machines, steps):
-    """The shares that the pipelines of all machines make, as they meet at each step."""
+    """Returns the shares of all replicas for each step, from the pipelines of all machines."""
     here = replicas // machines
     shares = [
         list(make(context).take(steps * here).as_numpy_iterator())
@@ -38,22 +37,17 @@ def by_step(make, replicas, machines, steps):
 
 @pytest.fixture
 def numbered_images(tmp_path):
-    """13 images with their number as each pixel's class, one of them of another size."""
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-    for i in range(13):
-        mask = np.full((8, 9 if i == 5 else 8), i, "uint8")
-        Image.fromarray(mask).save(tmp_path / "labels" / f"{i}.png")
-        Image.fromarray(np.stack([mask] * 3, -1)).save(tmp_path / "images" / f"{i}.png")
-    (tmp_path / "train.txt").write_text("\n".join(map(str, range(13))))
-    (tmp_path / "classes.txt").write_text("\n".join(f"class {i}" for i in range(13)))
-    return folder.read_split(tmp_path, "train")
+    """13 images whose pixels have the number of the image as their class, one of another size."""
+    masks = [np.full((8, 9 if i == 5 else 8), i, "uint8") for i in range(13)]
+    return write_split(tmp_path, [(np.stack([mask] * 3, -1), mask) for mask in masks], 13)
 
 
 @pytest.fixture
 def numbered_cifar(rng):
     images = rng.integers(0, 256, (13, 32, 32, 3)).astype("uint8")
-    return cifar.Split("train", images, np.arange(13, dtype="int32"), tuple("abcdefghijklm"))
+    return cifar_batches.Split(
+        "train", images, np.arange(13, dtype="int32"), tuple("abcdefghijklm")
+    )
 
 
 def crops(split, input_context=segmentation_batches.ONE_REPLICA, first_step=0):
@@ -83,9 +77,7 @@ def cifar_crops(split, input_context=segmentation_batches.ONE_REPLICA, first_ste
 @pytest.mark.parametrize(
     ("batches", "data"), [(crops, "numbered_images"), (cifar_crops, "numbered_cifar")]
 )
-def test_the_shares_of_all_replicas_are_the_batch_of_one(
-    batches, data, replicas, machines, request
-):
+def test_shares_of_all_replicas_make_up_the_batch(batches, data, replicas, machines, request):
     split = request.getfixturevalue(data)
     whole = list(batches(split, first_step=2).take(3).as_numpy_iterator())
     shared = by_step(lambda c: batches(split, c, first_step=2), replicas, machines, steps=3)
@@ -96,9 +88,7 @@ def test_the_shares_of_all_replicas_are_the_batch_of_one(
 
 
 @pytest.mark.parametrize(("replicas", "machines"), [(1, 1), *LAYOUTS])
-def test_evaluation_sees_each_image_once_and_fills_up_with_void(
-    replicas, machines, numbered_images
-):
+def test_whole_images_are_padded_with_ignored_ones(replicas, machines, numbered_images):
     steps = -(-13 // replicas)
     found = by_step(
         lambda context: segmentation_batches.whole_images(
@@ -106,7 +96,7 @@ def test_evaluation_sees_each_image_once_and_fills_up_with_void(
         ),
         replicas,
         machines,
-        steps + 1,  # one more than there is
+        steps + 1,  # one more than exist
     )
     assert found.pop() == []
     masks = [mask for shares in found for _, mask in shares]
@@ -118,9 +108,7 @@ def test_evaluation_sees_each_image_once_and_fills_up_with_void(
 
 
 @pytest.mark.parametrize(("replicas", "machines"), LAYOUTS)
-def test_evaluation_of_cifar_counts_each_image_once(
-    replicas, machines, numbered_cifar, monkeypatch
-):
+def test_weights_count_each_cifar_image_once(replicas, machines, numbered_cifar, monkeypatch):
     monkeypatch.setattr(cifar_batches, "EVALUATION_BATCH", 2)
     found = by_step(
         lambda context: cifar_batches.all_images(numbered_cifar, mode="tf", input_context=context),
@@ -133,12 +121,12 @@ def test_evaluation_of_cifar_counts_each_image_once(
     assert len(shares) % replicas == 0
     labels, weights = (np.concatenate([share[i] for share in shares]) for i in (1, 2))
     np.testing.assert_array_equal(labels[weights > 0], numbered_cifar.labels)
-    # A mean over all samples, those of weight 0 among them, is the mean over the images.
+    # The mean over all samples, including those of weight 0, is the mean over the images.
     values = np.random.default_rng(0).normal(size=13)
     np.testing.assert_allclose((values[labels] * weights).mean(), values.mean())
 
 
-def test_one_device_is_left_as_it_is(monkeypatch):
+def test_one_device_uses_the_default_strategy(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for strategy in ("auto", "one_device"):
         assert strategies.choose(strategy) is tf.distribute.get_strategy()
@@ -146,7 +134,7 @@ def test_one_device_is_left_as_it_is(monkeypatch):
     strategies.check_agreement(strategies.choose(), 7, "the number")
 
 
-def test_one_worker_alone_is_one_device(monkeypatch):
+def test_a_single_worker_uses_the_default_strategy(monkeypatch):
     config = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert strategies.choose() is tf.distribute.get_strategy()
@@ -163,14 +151,14 @@ def test_one_worker_alone_is_one_device(monkeypatch):
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}',
     ],
 )
-def test_a_tf_config_that_cannot_be_used_is_named(config, monkeypatch):
+def test_invalid_tf_config_raises(config, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(ValueError, match="TF_CONFIG must be JSON.*Received: TF_CONFIG="):
         strategies.choose()
 
 
 @pytest.mark.parametrize("other", ["ps", "evaluator"])
-def test_parameter_servers_and_evaluators_are_refused(other, monkeypatch):
+def test_parameter_servers_and_evaluators_raise(other, monkeypatch):
     cluster = {"worker": ["a:1"], other: ["b:1"]}
     config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
@@ -182,30 +170,30 @@ def test_parameter_servers_and_evaluators_are_refused(other, monkeypatch):
     ("arguments", "message"),
     [
         ({"strategy": "horovod"}, "Received: strategy='horovod'"),
-        ({"strategy": "multi_worker"}, "there is no TF_CONFIG"),
+        ({"strategy": "multi_worker"}, "requires a TF_CONFIG"),
         ({"strategy": "mirrored"}, "--cpu-devices 2"),
         ({"cpu_devices": 0}, "Received: cpu_devices=0"),
-        ({"cpu_devices": 2}, "can't be split any more"),
+        ({"cpu_devices": 2}, "cannot be split"),
     ],
 )
-def test_devices_that_are_not_there_are_named(arguments, message, monkeypatch):
+def test_missing_devices_raise(arguments, message, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    tf.zeros(1)  # TensorFlow has begun
+    tf.zeros(1)  # initializes the devices
     with pytest.raises(ValueError, match=message):
         strategies.choose(**arguments)
 
 
-def test_a_batch_that_replicas_cannot_share_is_refused():
+def test_batch_size_must_be_a_multiple_of_the_replicas():
     class Three:
         num_replicas_in_sync = 3
 
     strategies.check_batch(Three, 6)
     for size in (1, 4, 5):
-        with pytest.raises(ValueError, match=f"multiple of 3, such as .*batch_size={size}"):
+        with pytest.raises(ValueError, match=f"multiple of 3, .*batch_size={size}"):
             strategies.check_batch(Three, size)
 
 
-def test_the_learning_rate_goes_with_the_batch_size():
+def test_learning_rate_scales_with_the_batch_size():
     def rate(recipe, **options):
         return float(fit.schedule(recipe(**options), steps=10)(0))
 
@@ -215,11 +203,11 @@ def test_the_learning_rate_goes_with_the_batch_size():
         assert rate(recipe, **options) == pytest.approx(recipe.learning_rate)
         double = rate(recipe, batch_size=2 * own, **options)
         assert double == pytest.approx(2 * recipe.learning_rate)
-        as_it_is = rate(recipe, batch_size=2 * own, learning_rate_batch=2 * own, **options)
-        assert as_it_is == pytest.approx(recipe.learning_rate)
+        unscaled = rate(recipe, batch_size=2 * own, learning_rate_batch=2 * own, **options)
+        assert unscaled == pytest.approx(recipe.learning_rate)
 
 
-def test_every_recipe_has_a_rate_for_its_own_batch():
+def test_learning_rates_of_recipes_are_for_their_own_batch_size():
     for recipe in RECIPES.values():
         assert recipe.batch_size >= 1
         assert recipe.learning_rate_batch is None

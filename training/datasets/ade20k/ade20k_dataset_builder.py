@@ -1,7 +1,6 @@
 """ADE20K with the 150 classes of its scene parsing benchmark."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_encnet import labels
 from training.datasets.segmentation_builder import (
@@ -32,7 +31,7 @@ class Builder(SegmentationBuilder):
         )
     }
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(self, dl_manager):
         root = self.fetch(dl_manager, "data")
         return {
             "train": self._generate_examples(root, "training"),

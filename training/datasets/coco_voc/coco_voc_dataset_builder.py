@@ -1,7 +1,6 @@
 """COCO 2017 with the classes of PASCAL VOC, for pre-training before VOC itself."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_encnet import labels
 from training.datasets.segmentation_builder import Archive, SegmentationBuilder, example
@@ -40,7 +39,7 @@ class Builder(SegmentationBuilder):
         ),
     }
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(self, dl_manager):
         annotations = self.fetch(dl_manager, "annotations")
         return {
             split: self._generate_examples(

@@ -1,7 +1,6 @@
 """PASCAL-Context with the 59 classes of the published results."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_encnet import labels
 from training.datasets.segmentation_builder import (
@@ -45,7 +44,7 @@ class Builder(SegmentationBuilder):
         ),
     }
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(self, dl_manager):
         voc, masks = self.fetch(dl_manager, "voc"), self.fetch(dl_manager, "labels")
         return {
             "train": self._generate_examples(voc, masks, "train"),

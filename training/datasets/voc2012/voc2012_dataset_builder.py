@@ -1,7 +1,5 @@
 """PASCAL VOC 2012 segmentation, with the additional annotations of SBD."""
 
-import tensorflow_datasets as tfds
-
 from keras_encnet import labels
 from training.datasets.segmentation_builder import (
     Archive,
@@ -42,7 +40,7 @@ class Builder(SegmentationBuilder):
         ),
     }
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(self, dl_manager):
         voc, sbd = self.fetch(dl_manager, "voc"), self.fetch(dl_manager, "sbd")
         lists = voc / "ImageSets" / "Segmentation"
         train, val = read_ids(lists / "train.txt"), read_ids(lists / "val.txt")
