@@ -1,22 +1,23 @@
-"""Trains PASCAL VOC 2012 in the paper's order, each stage from the last model of the one before.
+"""Train PASCAL VOC 2012 in the stages of the paper.
 
     python -m training.finetune voc2012_encnet101 --data data/voc2012 [--coco data/coco_voc]
 
-From COCO if it is given, then from `trainaug`, then from VOC's own `train`. After an interruption
-the same command goes on.
+The stages are COCO if it is given, `trainaug`, and VOC's own `train`; each starts from the last
+model of the previous one. Rerun the same command to resume.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from training import cli
-from training.configs import voc2012
+from training.configs import SegmentationConfig, voc2012
 from training.configs.config import Precision
 from training.run import run_folder
 from training.run.fit import train
 
-# The recipes of each order.
+# The recipes of the stages.
 ORDERS = {
     "voc2012_encnet101": {
         "coco": voc2012.VOC2012EncNet101COCO,
@@ -32,7 +33,7 @@ ORDERS = {
 
 
 def main(
-    order: Literal["voc2012_encnet101", "voc2012_encnet101_official"],
+    order: Literal[tuple(ORDERS)],  # type: ignore[valid-type]
     data: str = "data/voc2012",
     coco: str | None = None,
     start_from: str | None = None,
@@ -40,61 +41,62 @@ def main(
     run_dir: Path | None = None,
     batch_size: int = 16,
     precision: Precision = "float32",
-):
-    """Trains PASCAL VOC 2012 in the paper's order.
+) -> None:
+    """Train PASCAL VOC 2012 in the stages of the paper.
 
     Args:
-        order: the recipes of the stages: the paper's or the released code's.
-        data: the folder of VOC 2012.
-        coco: that of COCO as VOC; without it, `trainaug` is the first stage.
-        start_from: a `.keras` file that the first stage starts from, such as a
-            converted ResNet; the released code's structure needs one.
-        backbone_weights: of the first stage otherwise.
-        run_dir: of the stages' folders; `runs/ORDER` by default.
-        batch_size: of all stages.
-        precision: likewise.
+        order: Recipes of the stages: those of the paper or of the official code.
+        data: Folder of VOC 2012.
+        coco: Folder of COCO with the classes of VOC. Without it, `trainaug` is the first stage.
+        start_from: A `.keras` file that the first stage starts from, such as a converted ResNet;
+            required for the structure of the official code.
+        backbone_weights: Weights of the backbone in the first stage without `start_from`.
+        run_dir: Folder of the run folders. By default `runs/ORDER`.
+        batch_size: Images per step in all stages.
+        precision: Precision of the arithmetic in all stages.
     """
+    if order.endswith("official") and start_from is None:
+        raise ValueError(
+            "The structure of the official code starts from its own ResNet: convert it with "
+            "`python -m keras_encnet.pytorch.convert` and pass the result as `--start-from`. "
+            f"Received: order={order!r}, start_from=None"
+        )
     folders = {"coco": coco, "trainaug": data, "train": data}
-    stages = {name: recipe for name, recipe in ORDERS[order].items() if folders[name] is not None}
-    shared = {"batch_size": batch_size, "precision": precision}
-    first = {
+    options: dict[str, Any] = {
+        "batch_size": batch_size,
+        "precision": precision,
         "start_from": start_from,
         "backbone_weights": None if start_from else backbone_weights,
     }
-    if order.endswith("official") and start_from is None:
-        raise ValueError(
-            "The structure of the released code starts from its own ResNet: convert it with "
-            "`python -m keras_encnet.pytorch.convert`, and give it with `--start-from`. "
-            f"Received: order={order!r}, start_from=None"
-        )
-    finetune(
-        {name: recipe(data=folders[name], **shared, **first) for name, recipe in stages.items()},
-        run_dir or Path("runs") / order,
-    )
+    stages = {
+        stage: recipe(data=folder, **options)
+        for stage, recipe in ORDERS[order].items()
+        if (folder := folders[stage]) is not None
+    }
+    finetune(stages, run_dir or Path("runs") / order)
 
 
-def finetune(stages, run_dir):
-    """Trains one configuration after the other, each from the last model of the one before.
+def finetune(stages: Mapping[str, SegmentationConfig], run_dir: Path) -> Path:
+    """Trains recipes one after the other, each starting from the last model of the previous.
 
     Args:
-        stages: dict from names to `SegmentationConfig`; the first starts as it
-            says.
-        run_dir: Path of the folder; a stage's is `1_<name>` and so on within.
+        stages: recipes by name; the first starts as it specifies.
+        run_dir: parent of the run folders `1_<name>`, `2_<name>` and so on.
 
     Returns:
         The path of the last model.
     """
-    model = None
+    previous: dict[str, Any] = {}
     for number, (name, config) in enumerate(stages.items(), start=1):
+        config = dataclasses.replace(config, **previous)
         folder = run_dir / f"{number}_{name}"
-        if model is not None:
-            config = dataclasses.replace(config, start_from=str(model), backbone_weights=None)
         model = folder / "last.keras"
         if run_folder.is_finished(folder, config):
             print(f"{folder} is finished")
         else:
             print(f"\n{name}", flush=True)
             train(config, folder)
+        previous = {"start_from": str(model), "backbone_weights": None}
     return model
 
 

@@ -1,11 +1,10 @@
-"""The whole way in a few minutes: train, evaluate, compare, export, serve.
+"""The complete workflow in a few minutes: train, evaluate, compare, export, serve.
 
     python -m training.quickstart [--ablation]
 
-Trains FCN and EncNet on scenes, where objects look alike and only the context
-of the whole image can name them, on one budget; scores both; draws a page of
-predictions; exports EncNet as a SavedModel and predicts with it in a process
-that can't import Keras.
+It trains FCN and EncNet with the same budget on scenes, where objects look alike and only the
+context of the image tells their class; scores both; writes a page of predictions; exports EncNet as
+a SavedModel and predicts with it in a process without Keras.
 """
 
 import dataclasses
@@ -13,34 +12,39 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tabulate
 
+import keras_encnet
 from keras_encnet.export import export_saved_model
 from training import cli
+from training.configs import SegmentationConfig
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.datasets.segmentation_data import open_split
-from training.figures.overlays import save_comparison
-from training.input.image_files import decode_image, read_mask
+from training.input.folder import Split
+from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
 from training.run import run_folder
 from training.run.fit import train
-from training.tasks.segmentation_scores import evaluate, report
+from training.tasks.segmentation_scores import evaluate, report, save_predictions
 
 NETWORKS = {"FCN": ScenesFCN(), "EncNet": ScenesEncNet()}
 ABLATION = {
     "EncNet, no SE-loss": ScenesEncNet(se_weight=0.0),
     "EncNet, 0 codewords": ScenesEncNet(num_codewords=0),
 }
-SHOWN = 6
+# Number of images that the exported model predicts.
+SERVED = 6
 
-# Run where neither Keras nor this package can be imported: what a server has.
+# Runs with TensorFlow only, like a server: neither Keras nor this package can be imported.
 SERVE = """
 import sys
-sys.modules["keras"] = None
+sys.modules["keras"] = sys.modules["keras_encnet"] = None
 import numpy as np, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 images = tf.constant(np.load(sys.argv[2]), tf.float32)
@@ -53,72 +57,83 @@ def main(
     export: Path = Path("saved_models/quickstart/1"),
     ablation: bool = False,
     epochs: int = ScenesEncNet.epochs,
-):
-    """Trains FCN and EncNet on scenes, compares them, exports EncNet.
+) -> None:
+    """Train FCN and EncNet on scenes, compare them, export EncNet and predict without Keras.
 
     Args:
-        output: folder of the runs, the table and the picture; written anew.
-        export: folder of the SavedModel; written anew.
-        ablation: also train EncNet without the SE-loss and without codewords.
-        epochs: epochs of each training.
+        output: Folder of runs, table and figure; its runs are replaced.
+        export: Folder of the SavedModel; it is replaced.
+        ablation: Also train EncNet without the SE-loss and without codewords.
+        epochs: Number of epochs of each training.
     """
     start = time.perf_counter()
     if export.exists() and not (export / "saved_model.pb").exists():
         raise FileExistsError(
-            "`--export` is replaced whole, and this folder holds no SavedModel. "
-            f"Received: export={str(export)!r}"
+            "The folder of the export is replaced, but it does not contain a SavedModel: choose "
+            f"another `--export`. Received: export={str(export)!r}"
         )
     split = open_split("scenes", "test")
     models, results = {}, {}
     for name, config in {**NETWORKS, **(ABLATION if ablation else {})}.items():
         print(f"\n{name}", flush=True)
-        began = time.perf_counter()
-        folder = output / name.replace(",", "").replace(" ", "_").lower()
         config = dataclasses.replace(config, epochs=epochs, overwrite=True)
-        model, _ = train(config, folder)
-        seconds = time.perf_counter() - began
-        metric, presence = evaluate(model, split)
-        scores = report(metric, split.class_names, presence)
-        scores["ambiguous_iou"] = float(np.mean([scores["iou"][n] or 0 for n in scenes.DISCS]))
-        models[name], results[name] = model, {**scores, "seconds": seconds}
-
+        run_dir = output / name.replace(",", "").replace(" ", "_").lower()
+        models[name], results[name] = train_and_score(config, run_dir, split)
     field = receptive_field(models["FCN"], "segmentation_logits")
-    print(
-        f"\nA logit sees {field} pixels, {field // 2} to either side; what tells the scene is "
-        f"{scenes.CLEARANCE} or more from every wheel, plate, ball and buoy."
-    )
-    print(f"\n{table(results)}\n")
     run_folder.write_json(output / "results.json", {"receptive_field": field, **results})
-
-    images = [decode_image(str(path)).numpy() for path in split.image_paths[:SHOWN]]
-    truths = [read_mask(path) for path in split.mask_paths[:SHOWN]]
-    shown = list(NETWORKS)
-    predictions = [models[name].segment(images) for name in shown]
-    save_comparison(
-        output / "predictions.png",
-        list(zip(images, truths, *predictions, strict=True)),
-        ["image", "truth", *shown],
-        split.class_names,
+    print(
+        f"\nReceptive field of a logit: {field} pixels, {field // 2} to either side. The objects "
+        f"that identify the scene are at least {scenes.CLEARANCE} pixels away from every wheel, "
+        f"plate, ball and buoy.\n\n{table(results)}\n"
     )
-    print(f"picture: {output / 'predictions.png'}")
-
+    figure = output / "predictions.png"
+    save_predictions(figure, {name: models[name] for name in NETWORKS}, split)
+    print(f"Predictions: {figure}")
     shutil.rmtree(export, ignore_errors=True)
     export_saved_model(models["EncNet"], export)
-    served = serve(export, np.stack(images), output)
-    agreement = np.mean(served == np.stack(predictions[shown.index("EncNet")]))
-    print(f"SavedModel: {export}; read without Keras, {agreement:.2%} of its pixels agree")
-    print(f"{time.perf_counter() - start:.0f} s in all")
+    agreement = agreement_without_keras(models["EncNet"], export, split, output)
+    print(f"SavedModel: {export}; without Keras, {agreement:.2%} of its pixels agree")
+    print(f"Total time: {time.perf_counter() - start:.0f} s")
 
 
-def serve(export, images, folder):
-    """Predicts with a SavedModel in a process of its own, which can't import Keras."""
-    request, answer = folder / "request.npy", folder / "answer.npy"
-    np.save(request, images)
-    subprocess.run([sys.executable, "-c", SERVE, export, request, answer], check=True)
-    return np.load(answer)
+def train_and_score(
+    config: SegmentationConfig, run_dir: Path, split: Split
+) -> tuple[keras_encnet.SegmentationModel, dict[str, Any]]:
+    """Trains a recipe and scores its last model.
+
+    Returns:
+        The model; and its scores, with the mean IoU of the `ambiguous_iou` classes, whose objects
+        look alike, and the `seconds` of the training.
+    """
+    start = time.perf_counter()
+    model, _ = train(config, run_dir)
+    seconds = time.perf_counter() - start
+    metric, presence = evaluate(model, split)
+    scores = report(metric, split.class_names, presence)
+    ambiguous = [scores["iou"][name] or 0 for name in scenes.DISCS]
+    return model, {**scores, "ambiguous_iou": float(np.mean(ambiguous)), "seconds": seconds}
 
 
-def table(results):
+def agreement_without_keras(
+    model: keras_encnet.SegmentationModel, export: Path, split: Split, folder: Path
+) -> float:
+    """Returns the fraction of pixels that a model and its export in another process agree on.
+
+    Args:
+        model: the model.
+        export: its SavedModel.
+        split: the split, whose first images are predicted.
+        folder: folder for the files that are exchanged with the other process.
+    """
+    images = [decode_image(str(path)).numpy() for path in split.image_paths[:SERVED]]
+    request, response = folder / "request.npy", folder / "response.npy"
+    np.save(request, np.stack(images))
+    command = [sys.executable, "-c", SERVE, str(export), str(request), str(response)]
+    subprocess.run(command, check=True)
+    return float(np.mean(np.load(response) == np.stack(model.segment(images))))
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the results as a Markdown table."""
     rows = [
         (
@@ -131,7 +146,7 @@ def table(results):
         for name, scores in results.items()
     ]
     header = ("network", "pixAcc %", "mIoU %", "IoU of ambiguous objects %", "seconds")
-    return tabulate.tabulate(rows, header, tablefmt="github", floatfmt=(None, *[".1f"] * 3, ".0f"))
+    return tabulate.tabulate(rows, header, tablefmt="github", floatfmt=("", *[".1f"] * 3, ".0f"))
 
 
 if __name__ == "__main__":

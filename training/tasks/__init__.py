@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras_encnet
-from training.configs import ClassificationConfig, Config
+from training.configs import ClassificationConfig, SegmentationConfig
 from training.tasks.classification import Classification
 from training.tasks.classification_scores import ClassificationScorer
 from training.tasks.segmentation import Segmentation
@@ -15,9 +15,11 @@ from training.tasks.segmentation_scores import SegmentationScorer, SegmentationS
 from training.tasks.task import Scorer, Task
 
 
-def task_of(config: Config) -> Task:
+def task_of(config: SegmentationConfig | ClassificationConfig) -> Task:
     """Returns the task of a recipe, its data opened and checked."""
-    return (Classification if isinstance(config, ClassificationConfig) else Segmentation)(config)
+    if isinstance(config, ClassificationConfig):
+        return Classification(config)
+    return Segmentation(config)
 
 
 def scorer_of(
@@ -28,9 +30,6 @@ def scorer_of(
     run: Mapping[str, Any],
 ) -> Scorer:
     """Returns the scorer of a model; arguments as of `SegmentationScorer`."""
-    kind = (
-        ClassificationScorer
-        if isinstance(model, keras_encnet.ClassificationModel)
-        else SegmentationScorer
-    )
-    return kind(model, data, split, options, run)
+    if isinstance(model, keras_encnet.ClassificationModel):
+        return ClassificationScorer(model, data, split, options, run)
+    return SegmentationScorer(model, data, split, options, run)

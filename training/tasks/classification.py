@@ -1,18 +1,32 @@
-"""Classification: the networks of 14 layers on CIFAR."""
+"""Training of classifiers on CIFAR."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 import keras_encnet
+from training.configs import ClassificationConfig
+from training.configs.classification import NETWORKS
 from training.datasets import cifar
 from training.input import cifar_batches, segmentation_batches
+from training.input.segmentation_batches import ONE_REPLICA
+
+BUILDERS: dict[str, Callable[..., keras_encnet.ClassificationModel]] = {
+    "resnet14": keras_encnet.ResNet14,
+    "se_resnet14": keras_encnet.SEResNet14,
+    "encnet14": keras_encnet.EncNet14,
+}
 
 
 class Classification:
-    """The task of a `ClassificationConfig`, see `training.tasks`."""
+    """The `training.tasks.task.Task` of a `ClassificationConfig`."""
 
     monitor = "val_accuracy"
 
-    def __init__(self, config):
+    def __init__(self, config: ClassificationConfig):
         self.config = config
         self.train_split = cifar.read_split(config.data, config.train_split, config.data_dir)
         self.val_split = cifar.read_split(config.data, config.val_split, config.data_dir)
@@ -20,37 +34,33 @@ class Classification:
             self.train_split, config.batch_size
         )
 
-    def build_model(self):
-        """Builds the network for the classes of the data; it answers with logits."""
+    def build_model(self) -> keras_encnet.ClassificationModel:
         config, class_names = self.config, self.train_split.class_names
-        build, options = {
-            "resnet14": (keras_encnet.ResNet14, ()),
-            "se_resnet14": (keras_encnet.SEResNet14, ("reduction",)),
-            "encnet14": (keras_encnet.EncNet14, ("num_codewords", "stochastic_scale")),
-        }[config.network]
-        model = build(
+        model = BUILDERS[config.network](
             config.width,
             classes=len(class_names),
             classifier_activation=None,
-            **{name: getattr(config, name) for name in options},
+            **{name: getattr(config, name) for name in NETWORKS[config.network]},
         )
         model.class_names = class_names
         return model
 
-    def objectives(self, model):
-        """Returns the loss and the metric."""
+    def objectives(self, model: keras_encnet.ClassificationModel) -> dict[str, Any]:
         return {
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            # Weights tell what several replicas evaluate to fill their batch.
+            # With several replicas, weights of 0 mark images that only fill the last batch.
             "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         }
 
-    def multipliers(self, model):
-        """Returns nothing: all layers learn at one rate."""
+    def multipliers(self, model: keras_encnet.ClassificationModel) -> dict[str, float]:
         return {}
 
-    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ONE_REPLICA):
-        """Returns endless batches of augmented images."""
+    def train_batches(
+        self,
+        model: keras_encnet.ClassificationModel,
+        first_step: int = 0,
+        input_context: tf.distribute.InputContext = ONE_REPLICA,
+    ) -> tf.data.Dataset:
         return cifar_batches.train_batches(
             self.train_split,
             batch_size=self.config.batch_size,
@@ -62,16 +72,17 @@ class Classification:
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=segmentation_batches.ONE_REPLICA):
-        """Returns every image once, as it is."""
+    def val_batches(
+        self,
+        model: keras_encnet.ClassificationModel,
+        input_context: tf.distribute.InputContext = ONE_REPLICA,
+    ) -> tf.data.Dataset:
         return cifar_batches.all_images(
             self.val_split, mode=model.preprocessing, input_context=input_context
         )
 
-    def checks(self):
-        """Returns nothing: all images have one size and are in memory."""
+    def checks(self) -> list[keras.callbacks.Callback]:
         return []
 
-    def callbacks(self, run_dir):
-        """Returns nothing: scores and curves say it all."""
+    def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:
         return []

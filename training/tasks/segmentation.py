@@ -1,10 +1,14 @@
-"""Segmentation: EncNet or FCN on images and masks."""
+"""Training on images and masks."""
 
 import functools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.applications import pretrained
@@ -15,16 +19,22 @@ from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.input import segmentation_batches
 from training.input.augmentation import Augmentation
+from training.input.folder import Split
 from training.input.folder_check import check_split
+from training.input.segmentation_batches import ONE_REPLICA
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
 
 class Segmentation:
-    """The task of a `SegmentationConfig`, see `training.tasks`."""
+    """The `training.tasks.task.Task` of a `SegmentationConfig`.
+
+    Args:
+        config: the recipe. Every file of its training and validation splits is read once.
+    """
 
     monitor = "val_mean_iou"
 
-    def __init__(self, config):
+    def __init__(self, config: SegmentationConfig):
         self.config = config
         self.train_split, _ = open_checked(config, config.train_split)
         self.val_split, self.val_pixels = open_checked(config, config.val_split)
@@ -32,16 +42,14 @@ class Segmentation:
             self.train_split, config.batch_size
         )
 
-    def build_model(self):
-        """Builds the network for the classes of the data."""
+    def build_model(self) -> keras_encnet.SegmentationModel:
         model = build_model(self.config, self.train_split.class_names)
         if self.config.start_from is not None:
             start_from(self.config.start_from, model)
         self.mode = model.preprocessing
         return model
 
-    def objectives(self, model):
-        """Returns the losses, their weights and the metrics."""
+    def objectives(self, model: keras_encnet.SegmentationModel) -> dict[str, Any]:
         objectives = keras_encnet.objectives(
             model,
             ignore_class=self.config.ignore_class,
@@ -52,16 +60,19 @@ class Segmentation:
         self.metric = objectives["metrics"]["segmentation"]
         return objectives
 
-    def multipliers(self, model):
-        """Returns the factors of the learning rate of single layers."""
+    def multipliers(self, model: keras_encnet.SegmentationModel) -> dict[str, float]:
         multipliers = dict.fromkeys(model.head_layers, self.config.head_multiplier)
         if self.config.presence_multiplier is not None:
             presence = [name for name in model.output if name.startswith("presence")]
             multipliers |= dict.fromkeys(presence, self.config.presence_multiplier)
         return multipliers
 
-    def train_batches(self, model, first_step=0, input_context=segmentation_batches.ONE_REPLICA):
-        """Returns endless batches of augmented crops."""
+    def train_batches(
+        self,
+        model: keras_encnet.SegmentationModel,
+        first_step: int = 0,
+        input_context: tf.distribute.InputContext = ONE_REPLICA,
+    ) -> tf.data.Dataset:
         config = self.config
         return segmentation_batches.train_batches(
             self.train_split,
@@ -75,8 +86,11 @@ class Segmentation:
             input_context=input_context,
         )
 
-    def val_batches(self, model, input_context=segmentation_batches.ONE_REPLICA):
-        """Returns whole images at native size, one a batch."""
+    def val_batches(
+        self,
+        model: keras_encnet.SegmentationModel,
+        input_context: tf.distribute.InputContext = ONE_REPLICA,
+    ) -> tf.data.Dataset:
         return segmentation_batches.whole_images(
             self.val_split,
             mode=model.preprocessing,
@@ -84,36 +98,35 @@ class Segmentation:
             input_context=input_context,
         )
 
-    def checks(self):
-        """Returns what makes sure that validation counts each image once."""
+    def checks(self) -> list[keras.callbacks.Callback]:
         return [CheckPixels(self.metric, self.val_pixels)]
 
-    def callbacks(self, run_dir):
-        """Returns what shows predictions in TensorBoard, and what context encoding does."""
-        pictures = run_dir / "tensorboard" / "pictures"
-        shown = [ShowPredictions(pictures, self.val_split)]
-        if self.config.head == "encnet" and self.config.diagnostics:
+    def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:
+        config, logs = self.config, run_dir / "tensorboard"
+        callbacks = [ShowPredictions(logs / "pictures", self.val_split)]
+        if config.head == "encnet" and config.diagnostics:
             images = segmentation_batches.whole_images(
-                self.val_split, mode=self.mode, ignore_class=self.config.ignore_class
-            ).take(self.config.diagnostics)
-            if self.config.se_weight == 0:
-                images = images.map(lambda image, _: image)  # presence isn't trained
-            context = run_dir / "tensorboard" / "context"
-            shown.append(ContextDiagnostics(images, context, ignore_class=self.config.ignore_class))
-        return shown
+                self.val_split, mode=self.mode, ignore_class=config.ignore_class
+            ).take(config.diagnostics)
+            if config.se_weight == 0:
+                images = images.map(lambda image, _: image)  # presence is not trained
+            callbacks.append(
+                ContextDiagnostics(images, logs / "context", ignore_class=config.ignore_class)
+            )
+        return callbacks
 
 
-def open_checked(config, name):
-    """Opens a split of the configured data and reads every file of it once.
+def open_checked(config: SegmentationConfig, name: str) -> tuple[Split, np.ndarray]:
+    """Opens a split of the recipe's data and reads every file of it once.
 
     Returns:
-        The split, and how many labeled pixels of each class it has.
+        The split, and the number of labeled pixels of each class in it.
     """
     split = open_split(config.data, name)
     report = check_split(split, config.ignore_class)
     if config.skip_bad and report.problems:
         for stem, problem in report.problems:
-            print(f"skipping {stem}: {problem}", file=sys.stderr)
+            print(f"Skipping {stem}: {problem}", file=sys.stderr)
         return split.without(report.bad_stems), report.pixel_counts
     report.raise_if_bad()
     return split, report.pixel_counts
@@ -143,33 +156,33 @@ def build_model(
     return model
 
 
-def _preprocessing_of(source, otherwise):
-    """What normalization a model's images want; of a bare ResNet, its strides tell."""
+def start_from(path: str, model: keras_encnet.SegmentationModel) -> None:
+    """Copies the weights of a `.keras` file to the layers that agree in name and shape.
+
+    Raises:
+        ValueError: if a layer of the backbone does not agree, or if the models normalize images
+            differently.
+    """
+    source = keras.models.load_model(path)
+    preprocessing = _preprocessing_of(source, default=model.preprocessing)
+    remaining = pretrained.copy_weights(source, model)
+    if set(remaining) & set(model.backbone_layers) or preprocessing != model.preprocessing:
+        raise ValueError(
+            "The initial weights must be those of a model with this backbone. Received: "
+            f"start_from={str(path)!r}, {source.name} on images normalized as "
+            f"{preprocessing!r}, for {model.name} on images normalized as {model.preprocessing!r}; "
+            f"{len(remaining)} layers differ, such as {', '.join(remaining[:5])}. Weights for "
+            "images normalized as 'torch' require `--stride-on 3x3`, as 'caffe' `--stride-on 1x1`"
+        )
+    if remaining:
+        print(f"Not in {path}, initialized randomly: {', '.join(remaining)}", file=sys.stderr)
+
+
+def _preprocessing_of(source, default):
+    """Returns the normalization of a model's images; that of a bare ResNet follows its strides."""
     if hasattr(source, "preprocessing"):
         return source.preprocessing
     first = next((layer for layer in source.layers if layer.name == "conv3_block1_1_conv"), None)
     if first is None or first.kernel_size != (1, 1):
-        return otherwise
+        return default
     return keras_encnet.backbones.preprocessing_of("1x1" if first.strides[0] > 1 else "3x3")
-
-
-def start_from(path, model):
-    """Gives `model` the weights of a `.keras` file, where layers agree in name and shape.
-
-    Raises:
-        ValueError: if no layer of the backbone does, or if its images are
-            normalized in another way.
-    """
-    source = keras.models.load_model(path)
-    preprocessing = _preprocessing_of(source, otherwise=model.preprocessing)
-    renewed = pretrained.copy_weights(source, model)
-    if set(renewed) & set(model.backbone_layers) or preprocessing != model.preprocessing:
-        raise ValueError(
-            "The weights to start from must be those of a model with this backbone. "
-            f"Received: start_from={str(path)!r}, {source.name} on images normalized as "
-            f"{preprocessing!r}, for {model.name} on images normalized as {model.preprocessing!r}; "
-            f"{len(renewed)} layers differ, such as {', '.join(renewed[:5])}. Weights for images "
-            "normalized as 'torch' want `--stride-on 3x3`, as 'caffe' `--stride-on 1x1`"
-        )
-    if renewed:
-        print(f"not in {path}, so at random: {', '.join(renewed)}", file=sys.stderr)
