@@ -41,6 +41,16 @@ def fresh_keras():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(scope="module")
+def eager():
+    """Runs functions without tracing them, which would take most of the time of a short run."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

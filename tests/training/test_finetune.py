@@ -1,4 +1,4 @@
-"""Stages follow each other, each from the last model of the one before."""
+"""Tests of `training.finetune` and of the weights that a training starts from."""
 
 import dataclasses
 import json
@@ -9,22 +9,14 @@ import pytest
 
 import keras_encnet
 from keras_encnet.backbones import ResNet
+from tests.fixtures import SMALL_FCN
 from training import finetune
 from training.configs import SegmentationConfig
-from training.configs.scenes import ScenesEncNet
+from training.configs.scenes import ScenesFCN
 from training.datasets import scenes
 from training.tasks import segmentation
 
-
-@dataclasses.dataclass(frozen=True)
-class Small(ScenesEncNet):
-    """Scenes in the smallest form."""
-
-    width_multiplier: float = 0.125
-    channels: int = 8
-    batch_size: int = 4
-    warmup_steps: int = 0
-    epochs: int = 1
+SMALL = {**SMALL_FCN, "warmup_steps": 0}
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +24,11 @@ def data(tmp_path_factory):
     return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=4, val=1, test=1)
 
 
-def test_each_stage_starts_from_the_last_model_of_the_one_before(data, tmp_path, monkeypatch):
-    # At a rate of zero, a stage hands on what it was given, but for the moving statistics.
+def test_each_stage_starts_from_the_previous_last_model(data, eager, tmp_path, monkeypatch):
+    # With a learning rate of zero, a stage changes nothing but the moving statistics.
     stages = {
-        "trainaug": Small(data=str(data)),
-        "train": Small(data=str(data), learning_rate=0.0, seed=1),
+        "trainaug": ScenesFCN(data=str(data), **SMALL),
+        "train": ScenesFCN(data=str(data), learning_rate=0.0, seed=1, **SMALL),
     }
     last = finetune.finetune(stages, tmp_path)
     assert last == tmp_path / "2_train" / "last.keras"
@@ -47,7 +39,7 @@ def test_each_stage_starts_from_the_last_model_of_the_one_before(data, tmp_path,
     for before, after in zip(first.trainable_weights, second.trainable_weights, strict=True):
         np.testing.assert_array_equal(before, after, err_msg=before.path)
 
-    # What is finished isn't trained again; another configuration in its place is an error.
+    # Finished stages are skipped; a run of other options raises.
     monkeypatch.setattr(finetune, "train", None)
     assert finetune.finetune(stages, tmp_path) == last
     stages["train"] = dataclasses.replace(stages["train"], seed=2)
@@ -57,23 +49,25 @@ def test_each_stage_starts_from_the_last_model_of_the_one_before(data, tmp_path,
 
 @pytest.fixture
 def stages(monkeypatch):
-    """Records the stages that the command asks for."""
-    asked = {}
-    monkeypatch.setattr(finetune, "finetune", lambda stages, run_dir: asked.update(stages))
-    return asked
+    """Records the stages of the command instead of training them."""
+    requested = {}
+    monkeypatch.setattr(finetune, "finetune", lambda stages, run_dir: requested.update(stages))
+    return requested
 
 
-def test_the_papers_order_is_trainaug_then_train_at_a_tenth_of_the_rate(stages):
+def test_paper_stages_are_trainaug_then_train_at_a_tenth_of_the_rate(stages):
     finetune.main("voc2012_encnet101", "voc")
-    asked = {name: (c.data, c.train_split, c.learning_rate, c.epochs) for name, c in stages.items()}
-    assert asked == {
+    requested = {
+        name: (c.data, c.train_split, c.learning_rate, c.epochs) for name, c in stages.items()
+    }
+    assert requested == {
         "trainaug": ("voc", "trainaug", 0.001, 50),
         "train": ("voc", "train", 0.0001, 50),
     }
     assert stages["trainaug"].backbone_weights == "imagenet"
 
 
-def test_coco_comes_first_if_it_is_given(stages):
+def test_coco_is_the_first_stage_if_given(stages):
     finetune.main(
         "voc2012_encnet101_official", "voc", coco="coco", start_from="x.keras", batch_size=8
     )
@@ -83,13 +77,13 @@ def test_coco_comes_first_if_it_is_given(stages):
     assert (first.start_from, first.backbone_weights, first.batch_size) == ("x.keras", None, 8)
 
 
-def test_the_released_structure_needs_weights_to_start_from(stages):
+def test_structure_of_the_official_code_requires_start_from(stages):
     with pytest.raises(ValueError, match="keras_encnet.pytorch.convert"):
         finetune.main("voc2012_encnet101_official", "voc")
     assert not stages
 
 
-def test_a_model_starts_from_a_bare_backbone(tiny_backbone, randomize, tmp_path, capsys):
+def test_start_from_a_bare_backbone(tiny_backbone, randomize, tmp_path, capsys):
     backbone = randomize(tiny_backbone())
     backbone.save(tmp_path / "backbone.keras")
     model = keras_encnet.EncNet(tiny_backbone(), 3, channels=8)
@@ -97,10 +91,10 @@ def test_a_model_starts_from_a_bare_backbone(tiny_backbone, randomize, tmp_path,
     for name in ("stage1_conv", "stage4_conv"):
         expected = backbone.get_layer(name).kernel
         np.testing.assert_array_equal(model.get_layer(name).kernel, expected)
-    assert "at random: head_conv" in capsys.readouterr().err
+    assert "randomly: head_conv" in capsys.readouterr().err
 
 
-def test_a_model_of_other_classes_gives_all_but_its_classifiers(
+def test_start_from_other_classes_copies_all_but_the_classifiers(
     tiny_backbone, randomize, tmp_path, capsys
 ):
     source = randomize(keras_encnet.EncNet(tiny_backbone(), 5, channels=8))
@@ -109,11 +103,11 @@ def test_a_model_of_other_classes_gives_all_but_its_classifiers(
     segmentation.start_from(tmp_path / "source.keras", model)
     codewords = [m.get_layer("context_encoding").codewords for m in (source, model)]
     np.testing.assert_array_equal(*codewords)
-    random = capsys.readouterr().err.split("at random: ")[1].strip().split(", ")
+    random = capsys.readouterr().err.split("randomly: ")[1].strip().split(", ")
     assert sorted(random) == ["presence", "presence_stage3", "segmentation_logits"]
 
 
-def test_another_backbone_or_normalization_is_refused(tiny_backbone, tmp_path):
+def test_start_from_another_backbone_or_normalization_raises(tiny_backbone, tmp_path):
     model = keras_encnet.FCN(tiny_backbone(), 3)
     keras_encnet.FCN(tiny_backbone(widths=(4, 6, 8, 12)), 3).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="with this backbone.*layers differ"):
@@ -123,7 +117,7 @@ def test_another_backbone_or_normalization_is_refused(tiny_backbone, tmp_path):
         segmentation.start_from(tmp_path / "caffe.keras", model)
 
 
-def test_a_bare_resnet_of_another_normalization_is_refused(tmp_path):
+def test_start_from_a_bare_resnet_checks_its_normalization(tmp_path):
     def resnet(stride_on):
         return ResNet((1, 1, 1, 1), stride_on=stride_on, width_multiplier=0.125)
 
@@ -135,14 +129,10 @@ def test_a_bare_resnet_of_another_normalization_is_refused(tmp_path):
     segmentation.start_from(tmp_path / "torchvision.keras", torch)
 
 
-def test_a_model_that_starts_from_another_loads_no_other_weights(tmp_path):
+def test_start_from_disables_backbone_weights(tmp_path):
     options = {"blocks": (1, 1, 1, 1), "width_multiplier": 0.125, "channels": 8}
-    of_scratch = SegmentationConfig(backbone_weights=None, **options)
-    segmentation.build_model(of_scratch, "abc").save(tmp_path / "other.keras")
-    # By default the backbone's weights are those of ImageNet, which this one has none of.
+    scratch = SegmentationConfig(backbone_weights=None, **options)
+    segmentation.build_model(scratch, "abc").save(tmp_path / "other.keras")
+    # The default ImageNet weights do not exist for this backbone, so loading them would raise.
     started = SegmentationConfig(start_from=str(tmp_path / "other.keras"), **options)
     segmentation.build_model(started, "abc")
-
-
-def test_nothing_is_started_from_unless_asked():
-    assert SegmentationConfig().start_from is None

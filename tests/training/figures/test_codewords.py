@@ -1,4 +1,4 @@
-"""What `training.predict --explain` shows is what the network computes."""
+"""Tests of the codeword pages and of `training.predict --explain`."""
 
 import keras
 import numpy as np
@@ -20,17 +20,16 @@ def image(rng):
     return rng.integers(0, 256, (40, 64, 3), "uint8")
 
 
-def test_assignment_and_gates_are_those_of_the_networks_layers(model, image):
+def test_assignment_and_gates_follow_the_equations_of_the_paper(model, image):
     assignment, gates = codewords.inspect(model, image)
     assert assignment.shape == (5, 8, 5)
     np.testing.assert_allclose(assignment.sum(-1), 1, rtol=1e-5)
 
-    # By the paper's equations, from the features that go in.
     encoding = model.get_layer("context_encoding")
     attention = model.get_layer("context_attention")
-    inside = keras.Model(model.input, [encoding.input, attention.input[1]])
+    inner = keras.Model(model.input, [encoding.input, attention.input[1]])
     batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
-    features, code = map(np.asarray, inside(batch))
+    features, code = map(np.asarray, inner(batch))
     distance = ((features[0, :, :, None] - np.asarray(encoding.codewords)) ** 2).mean(-1)
     expected = np.exp(np.asarray(encoding.scale) * distance)
     np.testing.assert_allclose(
@@ -40,14 +39,14 @@ def test_assignment_and_gates_are_those_of_the_networks_layers(model, image):
     np.testing.assert_allclose(gates, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
 
 
-def test_presence_is_the_sigmoid_of_the_networks_output(model, image):
+def test_presence_is_the_sigmoid_of_the_output(model, image):
     batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
     logits = np.asarray(model(batch, training=False)["presence"])[0]
     np.testing.assert_allclose(codewords.presence(model, image), 1 / (1 + np.exp(-logits)), 1e-5)
 
 
 @pytest.mark.parametrize("options", [{"num_codewords": 0}, None])
-def test_a_model_without_codewords_is_refused(tiny_backbone, image, options):
+def test_model_without_codewords_raises(tiny_backbone, image, options):
     if options is None:
         model = keras_encnet.FCN(tiny_backbone(), 4)
     else:
@@ -56,13 +55,13 @@ def test_a_model_without_codewords_is_refused(tiny_backbone, image, options):
         codewords.inspect(model, image)
 
 
-def test_a_page_without_presence_has_the_rest(model, image, tmp_path):
-    alone = model.with_outputs("segmentation")
-    codewords.save_page(tmp_path / "page.png", alone, image, alone.segment(image))
+def test_page_of_a_model_without_presence(model, image, tmp_path):
+    reduced = model.with_outputs("segmentation")
+    codewords.save_page(tmp_path / "page.png", reduced, image, reduced.segment(image))
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
-def test_the_command_writes_a_page_of_each_image(model, image, tmp_path):
+def test_command_writes_one_page_per_image(model, image, tmp_path):
     model.save(tmp_path / "best.keras")
     Image.fromarray(image).save(tmp_path / "photo.png")
     (tmp_path / "labels").mkdir()
@@ -79,9 +78,7 @@ def test_the_command_writes_a_page_of_each_image(model, image, tmp_path):
     assert not (tmp_path / "plain/photo_codewords.png").exists()
 
 
-def test_nothing_is_written_if_the_truth_or_the_codewords_are_missing(
-    model, tiny_backbone, image, tmp_path
-):
+def test_missing_truth_or_codewords_raise_before_any_output(model, tiny_backbone, image, tmp_path):
     keras_encnet.FCN(tiny_backbone(), 4).save(tmp_path / "best.keras")
     Image.fromarray(image).save(tmp_path / "photo.png")
     paths, output = (tmp_path / "photo.png",), tmp_path / "out"
@@ -89,6 +86,6 @@ def test_nothing_is_written_if_the_truth_or_the_codewords_are_missing(
         predict.main(tmp_path, paths, output, explain=True)
     with pytest.raises(FileNotFoundError, match="photo.png"):
         predict.main(tmp_path, paths, output, explain=True, truth=tmp_path / "labels")
-    with pytest.raises(ValueError, match="with `--explain` only"):
+    with pytest.raises(ValueError, match="`--truth` requires `--explain`"):
         predict.main(tmp_path, paths, output, truth=tmp_path)
     assert not output.exists()

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from training.configs.folder import FolderEncNet50
@@ -54,16 +53,8 @@ def run(data, output, **options):
     ablate.main(ablate.Options(data=str(data), output=output, **options))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Tracing functions would take most of the time of these short runs."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
-def done(data, tmp_path_factory):
+def done(data, eager, tmp_path_factory):
     """An ablation by two commands: some rows, then a second seed of the first."""
     output = tmp_path_factory.mktemp("ablation")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -190,7 +181,7 @@ def test_sweeps_include_the_value_of_the_recipe(tmp_path):
     assert list(curves["se_weight"]) == [0.0, 0.2, 0.8]
 
 
-def test_interrupted_row_resumes(data, trained, tmp_path, monkeypatch):
+def test_interrupted_row_resumes(data, eager, trained, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(ablate, "evaluate", lambda *unused: 1 / 0)
         with pytest.raises(ZeroDivisionError):
