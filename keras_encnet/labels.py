@@ -1,4 +1,4 @@
-"""Class names and palettes of the data sets that published weights were trained on."""
+"""Class names and palettes of the datasets of the published weights."""
 
 import numpy as np
 
@@ -58,7 +58,7 @@ CITYSCAPES = {
 
 
 def default_palette(classes: int) -> np.ndarray:
-    """Returns the colors that predictions, figures and exports show classes in by default.
+    """Returns the default colors of classes in predictions, figures and exports.
 
     They are those of `voc_palette`: uint8 `(classes, 3)`.
     """
@@ -68,8 +68,8 @@ def default_palette(classes: int) -> np.ndarray:
 def voc_palette(classes: int) -> np.ndarray:
     """Returns the color map of PASCAL VOC: uint8 `(classes, 3)`.
 
-    The bits of an id, three at a time from the lowest, become the bits of red,
-    green and blue, from the highest.
+    From the lowest bit of an id on, every three bits become the next bit of red, green and blue,
+    starting with their highest.
 
     >>> voc_palette(3).tolist()
     [[0, 0, 0], [128, 0, 0], [0, 128, 0]]

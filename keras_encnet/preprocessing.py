@@ -1,10 +1,13 @@
 """Normalization of raw images, as the published weights expect it."""
 
+from __future__ import annotations
+
 import keras
 import numpy as np
+import tensorflow as tf
 
-# mode: (reverse RGB to BGR, mean, standard deviation), in units of raw pixels, 0 to 255.
-# The first three are named as in `keras.applications.imagenet_utils.preprocess_input`.
+# Mode: (whether to reverse RGB to BGR, mean, standard deviation) of raw pixels in 0 to 255.
+# The first three have the names of `keras.applications.imagenet_utils.preprocess_input`.
 MODES = {
     "torch": (False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": (True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
@@ -13,7 +16,7 @@ MODES = {
 }
 
 
-def preprocess_input(images, mode="torch"):
+def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.ndarray | tf.Tensor:
     """Normalizes raw RGB images for a network.
 
     Example:
@@ -23,24 +26,23 @@ def preprocess_input(images, mode="torch"):
     array([[[1., 1., 1.]]], dtype=float32)
 
     Args:
-        images: array or tensor of shape `(..., 3)`, RGB, integers or floats in
-            0 to 255. It is not changed.
-        mode: `"torch"` (divide by 255, subtract the ImageNet mean, divide by
-            its standard deviation), `"caffe"` (to BGR, subtract the mean; what
-            the ResNets of Keras Applications expect), `"tf"` (to -1 to 1) or
-            `"cifar10"` (as `"torch"`, with the mean and the standard deviation
-            that the CIFAR networks were published with).
+        images: Array or tensor `(..., 3)` of RGB images, integers or floats in 0 to 255. It is
+            not modified.
+        mode: `"torch"` divides by 255, subtracts the mean of ImageNet and divides by its standard
+            deviation. `"caffe"` converts to BGR and subtracts the mean, as the ResNets of Keras
+            Applications expect. `"tf"` scales to -1 to 1. `"cifar10"` is `"torch"` with the mean
+            and standard deviation of the published CIFAR networks.
 
     Returns:
-        float32 array or tensor of the same shape and kind.
+        float32 array or tensor of the shape of `images`.
 
     Raises:
-        ValueError: for an unknown mode or a last axis that isn't 3.
+        ValueError: If the mode is unknown or the last axis is not 3.
     """
     reverse, mean, std = normalization_of(mode)
     if images.shape[-1] != 3:
         raise ValueError(
-            "`images` must have three channels, RGB, as the last axis. "
+            "`images` must have three channels (RGB) as the last axis. "
             f"Received: images.shape={tuple(images.shape)}"
         )
     if reverse:
@@ -51,20 +53,21 @@ def preprocess_input(images, mode="torch"):
         shape, width = keras.ops.shape(images), images.shape[-2] if images.ndim > 1 else None
         if width is None:
             return (images - mean) / std
-        # By whole rows: TensorFlow takes five times as long to broadcast along three channels.
+        # Row by row, since TensorFlow is five times slower at broadcasting along three channels.
         rows = keras.ops.reshape(images, (*shape[:-2], 3 * width))
         rows = (rows - np.tile(mean, width)) / np.tile(std, width)
         return keras.ops.reshape(rows, shape)
     return (np.asarray(images, "float32") - mean) / std
 
 
-def normalized_zero(mode="torch"):
-    """Returns what a black pixel becomes: three floats, the released code's padding."""
-    return tuple(float(v) for v in preprocess_input(np.zeros(3), mode))
+def normalized_zero(mode: str = "torch") -> tuple[float, float, float]:
+    """Returns the normalized value of a black pixel, with which the official code pads images."""
+    red, green, blue = preprocess_input(np.zeros(3), mode)
+    return float(red), float(green), float(blue)
 
 
-def normalization_of(mode):
-    """Returns whether channels are reversed, the mean and the standard deviation of a mode."""
+def normalization_of(mode: str) -> tuple[bool, tuple, tuple]:
+    """Returns whether a mode reverses the channels, its mean and its standard deviation."""
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {sorted(MODES)}. Received: mode={mode!r}")
     return MODES[mode]

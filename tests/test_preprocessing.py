@@ -1,4 +1,4 @@
-"""preprocess_input is that of Keras Applications, without its side effects."""
+"""`preprocess_input` matches Keras Applications, without its side effects."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def expected(images, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
-def test_arrays_become_what_keras_applications_makes_of_them(images, mode, dtype):
+def test_arrays_match_keras_applications(images, mode, dtype):
     out = preprocess_input(images.astype(dtype), mode)
     assert isinstance(out, np.ndarray)
     assert out.dtype == "float32"
@@ -31,7 +31,7 @@ def test_arrays_become_what_keras_applications_makes_of_them(images, mode, dtype
 
 
 def test_cifar_images_are_normalized_as_published():
-    # Mean and standard deviation of pixels in 0 to 1, as the released code states them.
+    # Mean and standard deviation of pixels in 0 to 1, as in the official code.
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     pixels = np.array([[0, 128, 255]], "uint8")
     wanted = (pixels / 255 - mean) / std
@@ -39,7 +39,7 @@ def test_cifar_images_are_normalized_as_published():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_tensors_become_tensors(images, mode):
+def test_tensors_match_keras_applications(images, mode):
     out = preprocess_input(tf.constant(images), mode)
     assert tf.is_tensor(out)
     assert out.dtype == "float32"
@@ -47,7 +47,7 @@ def test_tensors_become_tensors(images, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_single_image_is_taken(images, mode):
+def test_single_image_is_supported(images, mode):
     np.testing.assert_array_equal(
         preprocess_input(images[0], mode), preprocess_input(images, mode)[0]
     )
@@ -55,14 +55,14 @@ def test_a_single_image_is_taken(images, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_the_input_is_not_changed(images, mode, dtype):
+def test_input_is_not_modified(images, mode, dtype):
     given = images.astype(dtype)
     preprocess_input(given, mode)
     np.testing.assert_array_equal(given, images)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_data_set_of_images_of_unknown_size_is_taken(images, mode):
+def test_dataset_with_unknown_image_sizes_is_supported(images, mode):
     signature = tf.TensorSpec((None, None, 3), tf.uint8)
     dataset = tf.data.Dataset.from_generator(lambda: iter(images), output_signature=signature)
     (first, second) = dataset.map(lambda image: preprocess_input(image, mode))
@@ -70,12 +70,12 @@ def test_a_data_set_of_images_of_unknown_size_is_taken(images, mode):
     np.testing.assert_allclose(second, expected(images, mode)[1], rtol=1e-5, atol=1e-5)
 
 
-def test_the_default_is_the_normalization_of_pytorch(images):
+def test_default_mode_is_torch(images):
     np.testing.assert_array_equal(preprocess_input(images), preprocess_input(images, "torch"))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_black_pixel_is_what_the_released_code_pads_with(mode):
+def test_normalized_zero_is_a_normalized_black_pixel(mode):
     padding = normalized_zero(mode)
     assert all(type(value) is float for value in padding)
     np.testing.assert_allclose(padding, expected(np.zeros((1, 1, 3)), mode)[0, 0], rtol=1e-5)
@@ -83,12 +83,12 @@ def test_a_black_pixel_is_what_the_released_code_pads_with(mode):
 
 @pytest.mark.parametrize("shape", [(5, 7, 4), (5, 7, 1), (5, 7)])
 @pytest.mark.parametrize("kind", [np.zeros, tf.zeros])
-def test_images_without_three_channels_are_refused(shape, kind):
+def test_images_without_three_channels_raise_an_error(shape, kind):
     with pytest.raises(ValueError, match=r"three channels.*Received: images.shape=\(5, 7"):
         preprocess_input(kind(shape))
 
 
 @pytest.mark.parametrize("mode", ["pytorch", None])
-def test_an_unknown_mode_is_refused(images, mode):
+def test_unknown_mode_raises_an_error(images, mode):
     with pytest.raises(ValueError, match=f"Received: mode={mode!r}"):
         preprocess_input(images, mode)

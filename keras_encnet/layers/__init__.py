@@ -1,4 +1,4 @@
-"""The layers that EncNet adds to Keras."""
+"""Keras layers for EncNet."""
 
 from keras_encnet.layers.batch_normalization import BatchNormalization
 from keras_encnet.layers.bilinear_upsampling import BilinearUpsampling

@@ -1,27 +1,29 @@
 """Batch normalization, fused on one device and synchronized on several."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
-# What TensorFlow's fused operation takes.
+from keras_encnet.utils import compat
+
+# Input dtypes of TensorFlow's fused operation.
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
-class BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(compat.BatchNormalization):
     """Keras's batch normalization, faster on one device and exact on several.
 
-    Arguments, weights and results are those of
-    `keras.layers.BatchNormalization`, but:
+    Arguments, weights and results are those of `keras.layers.BatchNormalization`. The
+    differences:
 
-    - Keras computes it from elementary operations. Here images, normalized
-      over their last axis, go through TensorFlow's fused operation, forward
-      and backward.
-    - In training under a `tf.distribute` strategy the statistics are those of
-      the batch of all replicas, which `synchronized=True` of Keras takes
-      three all-reduces for and the variance as a difference of large numbers.
-      Here it is one all-reduce, of moments about the moving mean. There is
-      nothing to set.
+    - Keras uses elementary operations. For images normalized over the last axis, this layer uses
+      TensorFlow's fused operation, forward and backward.
+    - When training under a `tf.distribute` strategy, the statistics are always those of the batch
+      of all replicas. With `synchronized=True`, Keras needs three all-reduces and computes the
+      variance as a difference of large numbers. This layer needs one all-reduce, of moments
+      around the moving mean.
 
     Example:
 
@@ -33,8 +35,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         - [Batch Normalization](https://arxiv.org/abs/1502.03167)
     """
 
-    def call(self, inputs, training=None, mask=None):
-        of_batch = bool(training and self.trainable)
+    def call(self, inputs, training: bool | None = None, mask=None) -> tf.Tensor:
+        batch_statistics = bool(training and self.trainable)
         fusible = (
             mask is None
             and not self.renorm
@@ -42,7 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and inputs.dtype in _FUSED_DTYPES
         )
-        if not fusible or (of_batch and _replicas() > 1):
+        if not fusible or (batch_statistics and _replicas() > 1):
             return super().call(inputs, training=training, mask=mask)
 
         dtype = "float32"
@@ -54,28 +56,31 @@ class BatchNormalization(keras.layers.BatchNormalization):
             mean=tf.cast(self.moving_mean, dtype),
             variance=tf.cast(self.moving_variance, dtype),
             epsilon=self.epsilon,
-            is_training=of_batch,
+            is_training=batch_statistics,
         )
-        if of_batch:
-            # The operation estimates the variance of the population, Keras that of the batch.
+        if batch_statistics:
+            # The operation returns the unbiased variance, Keras uses the biased one.
             pixels = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], dtype)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance * (pixels - 1) / pixels)
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance * (pixels - 1) / pixels)
         return tf.cast(outputs, self.compute_dtype)
 
-    def _move(self, moving, value):
+    def _update(self, moving, value):
         value = tf.cast(value, moving.dtype)
         moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
 
-    def _moments(self, inputs, mask):
-        """Returns mean and variance of the batch, of all replicas if there are several."""
+    def batch_moments(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mean and variance of the batch, over all replicas."""
         replica = tf.distribute.get_replica_context()
         if mask is not None or _replicas() == 1:
-            return super()._moments(inputs, mask)
+            return super().batch_moments(inputs, mask)
         axes = [i for i in range(len(inputs.shape)) if i != self.axis % len(inputs.shape)]
         mean, variance = tf.nn.moments(inputs, axes)
         count = tf.cast(tf.size(inputs) / tf.size(mean), inputs.dtype)
-        # About a point near the mean, that all replicas have, so that squares don't cancel.
+        # Around a point that all replicas share and that is near the mean, so that the difference
+        # of squares below does not cancel.
         origin = tf.cast(self.moving_mean, inputs.dtype)
         mean -= origin
         sums = tf.concat([count[None], count * mean, count * (variance + mean**2)], axis=0)

@@ -1,5 +1,7 @@
 """Bilinear resizing to the size of another tensor."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
@@ -8,9 +10,8 @@ import tensorflow as tf
 class BilinearUpsampling(keras.layers.Layer):
     """Resizes `x` to the height and width of `reference`.
 
-    Keras's own resizing layers want sizes that are known when the graph is
-    made; here both may be unknown. The output is float32 under every policy:
-    it holds logits.
+    Keras's resizing layers require sizes that are known when the graph is built; here both may be
+    unknown. The output is float32 under every dtype policy, since it holds logits.
 
     Example:
 
@@ -20,19 +21,22 @@ class BilinearUpsampling(keras.layers.Layer):
     TensorShape([1, 480, 480, 21])
 
     Args:
-        align_corners: if true, the centers of the corner pixels coincide (the
-            released code); otherwise the outer edges do (half-pixel centers,
-            mmsegmentation, `tf.image.resize`).
+        align_corners: Boolean. If true, the centers of the corner pixels are aligned, as in the
+            official code. Otherwise the outer edges are aligned (half-pixel centers), as in
+            mmsegmentation and `tf.image.resize`.
 
     Call arguments:
-        x: `(batch, height, width, channels)`.
-        reference: a tensor whose second and third axes are the wanted size.
+        x: Tensor `(batch, height, width, channels)`.
+        reference: Tensor whose second and third axes are the height and width of the output.
 
     Output shape:
         `(batch, reference height, reference width, channels)`, float32.
+
+    Raises:
+        ValueError: If an input does not have four axes.
     """
 
-    def __init__(self, align_corners=False, **kwargs):
+    def __init__(self, align_corners: bool = False, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.align_corners = align_corners
 
@@ -43,7 +47,7 @@ class BilinearUpsampling(keras.layers.Layer):
                 f"x.shape={tuple(x_shape)}, reference.shape={tuple(reference_shape)}"
             )
 
-    def call(self, x, reference):
+    def call(self, x: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
         return tf.raw_ops.ResizeBilinear(
             images=tf.cast(x, tf.float32),
             size=tf.shape(reference)[1:3],
@@ -57,5 +61,5 @@ class BilinearUpsampling(keras.layers.Layer):
     def compute_output_spec(self, x, reference):
         return keras.KerasTensor(self.compute_output_shape(x.shape, reference.shape), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "align_corners": self.align_corners}

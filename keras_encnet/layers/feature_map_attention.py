@@ -1,6 +1,9 @@
-"""Channel attention from a code of the whole image."""
+"""Channel attention predicted from a code of the whole image."""
+
+from __future__ import annotations
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_encnet.utils.numerics import at_least_float32
@@ -10,11 +13,10 @@ GATINGS = ("scale", "residual")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class FeatureMapAttention(keras.layers.Layer):
-    """Scales each feature map by a gate that a code predicts.
+    """Scales each feature map by a gate that is predicted from a code.
 
-    The gates are `g = sigmoid(W e + b)`, one a channel, in float32. The output
-    is `x * g` in the paper (`gating="scale"`) and `relu(x + x * g)` in the
-    released code (`gating="residual"`).
+    The gates are `g = sigmoid(W e + b)`, one per channel, in float32. The output is `x * g` in the
+    paper (`gating="scale"`) and `relu(x + x * g)` in the official code (`gating="residual"`).
 
     Example:
 
@@ -25,28 +27,28 @@ class FeatureMapAttention(keras.layers.Layer):
 
     Args:
         gating: `"scale"` or `"residual"`.
-        kernel_initializer: of W. `"zeros"` starts all gates at 1/2, whatever
-            the size of the code.
-        bias_initializer: of b. With kernels of zero, `Constant(2.0)` starts
-            them at 0.88, nearly open.
+        kernel_initializer: Initializer of W. With `"zeros"`, all gates start at 1/2.
+        bias_initializer: Initializer of b. With a kernel of zeros, `Constant(2.0)` lets all gates
+            start at 0.88, almost open.
 
     Call arguments:
-        features: `(batch, height, width, channels)`, channels known.
-        code: `(batch, code_channels)`, code_channels known.
+        features: Tensor `(batch, height, width, channels)` with known channels.
+        code: Tensor `(batch, code_channels)` with known code_channels.
 
     Output shape:
-        That of `features`, in the layer's compute dtype.
+        Shape of `features`, in the compute dtype of the layer.
 
     Raises:
-        ValueError: for an unknown `gating`, or inputs of other ranks.
+        ValueError: If `gating` is unknown or an input has another rank.
 
     References:
-        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3.1
+        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904),
+          section 3.1
     """
 
     def __init__(
         self,
-        gating="scale",
+        gating: str = "scale",
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         **kwargs,
@@ -78,13 +80,13 @@ class FeatureMapAttention(keras.layers.Layer):
             autocast=False,
         )
 
-    def gates(self, code):
+    def gates(self, code: tf.Tensor) -> tf.Tensor:
         """Returns the gates for `code`: `(batch, channels)`, between 0 and 1."""
         dtype = at_least_float32(self.compute_dtype)
         kernel, bias = ops.cast(self.kernel, dtype), ops.cast(self.bias, dtype)
         return ops.sigmoid(ops.matmul(ops.cast(code, dtype), kernel) + bias)
 
-    def call(self, features, code):
+    def call(self, features: tf.Tensor, code: tf.Tensor) -> tf.Tensor:
         features = ops.cast(features, self.compute_dtype)
         gates = ops.cast(self.gates(code), self.compute_dtype)[:, None, None, :]
         if self.gating == "scale":
@@ -94,7 +96,7 @@ class FeatureMapAttention(keras.layers.Layer):
     def compute_output_shape(self, features_shape, code_shape):
         return features_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "gating": self.gating,

@@ -1,16 +1,18 @@
-"""Which precision the sensitive arithmetic runs in."""
+"""Precision of numerically sensitive arithmetic."""
+
+from __future__ import annotations
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 
-def at_least_float32(dtype=None):
-    """Returns `dtype` (default: the global policy's compute dtype), raised to float32 if lower.
+def at_least_float32(dtype: str | None = None) -> str:
+    """Returns `dtype`, or float32 if `dtype` is of lower precision.
 
-    Codes are sums over pixels, which pass float16's range, and logits feed
-    exponentials: they run in float32 under `mixed_float16` and
-    `mixed_bfloat16`, and in float64 where the user asked for that.
+    Codes are sums over pixels, which exceed the range of float16, and logits are exponentiated.
+    Both use float32 under `mixed_float16` and `mixed_bfloat16`, and float64 under `float64`.
+    `dtype` defaults to the compute dtype of the global policy.
 
     >>> at_least_float32("bfloat16"), at_least_float32("float64")
     ('float32', 'float64')
@@ -19,20 +21,20 @@ def at_least_float32(dtype=None):
     return keras.backend.result_type(dtype, "float32")
 
 
-def full_matmul(a, b):
-    """Returns the product of matrices with all the digits of its dtype, on every device.
+def full_matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Returns the matrix product in the full precision of its dtype, on every device.
 
-    GPUs since Ampere round the factors of float32 products to TF32, which
-    keeps 11 bits of 24. Most sums bear it; a small difference of large ones,
-    such as a distance that is expanded into products, is lost. There each
-    factor is split in two that TF32 holds, and the product in three.
+    GPUs since Ampere round the factors of float32 products to TF32, which keeps 11 of 24 bits.
+    Most computations tolerate this, but it destroys small differences of large sums, such as
+    distances expanded into products. On such GPUs, each factor is split into two parts that TF32
+    represents exactly, and three products are summed.
 
     >>> float(full_matmul([[1.0, 2.0]], [[3.0], [4.0]])[0, 0])
     11.0
 
     Args:
-        a: a tensor `(..., n, m)`.
-        b: a tensor `(..., m, k)`, or `(m, k)`.
+        a: Tensor `(..., n, m)`.
+        b: Tensor `(..., m, k)` or `(m, k)`.
     """
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
     if a.dtype == tf.float32 and _rounds_to_tf32():
@@ -41,7 +43,7 @@ def full_matmul(a, b):
 
 
 def _rounds_to_tf32():
-    # Off for whoever called `enable_tensor_float_32_execution(False)`; older GPUs just lose time.
+    # Also true on older GPUs, which do not round: there it only costs time.
     enabled = tf.config.experimental.tensor_float_32_execution_enabled()
     return enabled and bool(tf.config.list_physical_devices("GPU"))
 
@@ -49,10 +51,10 @@ def _rounds_to_tf32():
 @tf.custom_gradient
 def _three_products(a, b):
     def gradient(upstream):
-        of_a = _sum_of_products(upstream, tf.linalg.matrix_transpose(b))
-        of_b = _sum_of_products(tf.linalg.matrix_transpose(a), upstream)
+        grad_a = _sum_of_products(upstream, tf.linalg.matrix_transpose(b))
+        grad_b = _sum_of_products(tf.linalg.matrix_transpose(a), upstream)
         broadcast = list(range(len(a.shape) - len(b.shape)))
-        return of_a, tf.reduce_sum(of_b, broadcast) if broadcast else of_b
+        return grad_a, tf.reduce_sum(grad_b, broadcast) if broadcast else grad_b
 
     return _sum_of_products(a, b), gradient
 
@@ -60,12 +62,12 @@ def _three_products(a, b):
 def _sum_of_products(a, b):
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)
-    # The fourth, of both low parts, is below the last digit.
+    # The fourth product, of both low parts, is below the last bit.
     return ops.matmul(a_high, b_high) + (ops.matmul(a_high, b_low) + ops.matmul(a_low, b_high))
 
 
 def _split(x):
-    """Returns the leading 11 bits of floats, and the rest."""
+    """Returns the leading 11 bits of floats and the remainder."""
     leading = tf.bitwise.bitwise_and(tf.bitcast(x, tf.int32), tf.constant(-(1 << 13), tf.int32))
     high = tf.bitcast(leading, tf.float32)
     return high, x - high

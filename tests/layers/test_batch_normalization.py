@@ -1,4 +1,4 @@
-"""It computes what Keras's layer does. On several replicas: `models/test_scalable_model.py`."""
+"""`BatchNormalization` matches the layer of Keras; for replicas see `test_scalable_model.py`."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ HALF = {"float16": 1e-2, "bfloat16": 1e-1}
 
 
 def twins(shape, **arguments):
-    """This layer and Keras's, with the same weights."""
+    """This layer and that of Keras, with the same weights."""
     layers = []
     for cls in (BatchNormalization, keras.layers.BatchNormalization):
         layer = cls(momentum=0.9, epsilon=1e-5, **arguments)
@@ -26,7 +26,7 @@ def twins(shape, **arguments):
 
 
 def results(layer, x, training, in_graph=True):
-    """Output, gradients and the weights that a call leaves."""
+    """Output, gradients, and weights after the call."""
 
     def run(x):
         with tf.GradientTape() as tape:
@@ -49,7 +49,7 @@ def assert_equal(actual, expected, tolerance):
 
 @pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}])
 @pytest.mark.parametrize("dtype", HALF)
-def test_variables_of_half_precision_are_moved_too(dtype, options, rng):
+def test_statistics_of_half_precision_are_updated(dtype, options, rng):
     one, other = twins((2, 5, 6, 7), dtype=dtype, **options)
     x = tf.constant(rng.normal(1.0, 2.0, (2, 5, 6, 7)), dtype)
     for layer in (one, other):
@@ -63,7 +63,7 @@ def test_variables_of_half_precision_are_moved_too(dtype, options, rng):
 @pytest.mark.parametrize(
     ("shape", "axis"), [((2, 5, 6, 7), -1), ((2, 5, 6, 7), 3), ((2, 5, 7), 1), ((4, 7), -1)]
 )
-def test_it_is_the_layer_of_keras(shape, axis, training, dtype, rng):
+def test_matches_keras(shape, axis, training, dtype, rng):
     one, other = twins(shape, axis=axis, dtype=dtype)
     x = tf.constant(rng.normal(1.0, 2.0, shape), one.compute_dtype)
     assert one(x).dtype == other(x).dtype
@@ -73,35 +73,35 @@ def test_it_is_the_layer_of_keras(shape, axis, training, dtype, rng):
 @pytest.mark.parametrize(
     "arguments", [{"scale": False}, {"center": False}, {"trainable": False}], ids=str
 )
-def test_its_options_are_those_of_keras(arguments, rng):
+def test_options_match_keras(arguments, rng):
     x = tf.constant(rng.normal(1.0, 2.0, (2, 5, 6, 7)), "float32")
     one, other = twins(x.shape, **arguments)
     assert_equal(results(one, x, True), results(other, x, True), 1e-5)
 
 
-def test_it_is_the_same_outside_of_a_graph(rng):
+def test_eager_call_matches_keras(rng):
     x = tf.constant(rng.normal(size=(2, 5, 6, 7)), "float32")
     one, other = twins(x.shape)
     assert_equal(results(one, x, True, in_graph=False), results(other, x, True), 1e-5)
 
 
-def test_a_single_pixel_has_no_variance_and_gives_no_nan():
+def test_single_pixel_gives_no_nan():
     x = tf.constant([[[[3.0, -2.0]]]])
     one, other = twins(x.shape)
-    # To fewer digits: Keras takes `x * scale - mean * scale` here, the difference of two numbers.
+    # Less precise, since Keras computes the difference `x * scale - mean * scale` here.
     assert_equal(results(one, x, True), results(other, x, True), 1e-4)
     assert np.isfinite(one.moving_variance).all()
 
 
-def test_an_epsilon_below_that_of_tensorflows_wrapper_is_kept():
-    # tf.nn's raises epsilons to 1.001e-5; on a variance of that size it would show.
+def test_small_epsilon_is_kept():
+    # `tf.nn.fused_batch_norm` raises epsilons to 1.001e-5, which changes variances of that size.
     x = tf.constant(np.random.default_rng(0).normal(0, 1e-3, (4, 8, 8, 3)), "float32")
     layers = [cls(epsilon=1e-7) for cls in (BatchNormalization, keras.layers.BatchNormalization)]
     one, other = (layer(x, training=True) for layer in layers)
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_a_mask_of_keras_still_works(rng):
+def test_mask_matches_keras(rng):
     x = tf.constant(rng.normal(size=(2, 5, 6, 7)), "float32")
     mask = tf.constant(rng.integers(0, 2, (2, 5, 6)), "bool")
     one, other = twins(x.shape)
@@ -110,7 +110,7 @@ def test_a_mask_of_keras_still_works(rng):
     )
 
 
-def test_sizes_may_be_unknown():
+def test_unknown_sizes_are_supported():
     images = keras.Input((None, None, 3))
     model = keras.Model(images, BatchNormalization()(images))
     assert model.output.shape == (None, None, None, 3)
@@ -118,7 +118,7 @@ def test_sizes_may_be_unknown():
         assert model.predict(np.ones((1, size, size, 3)), verbose=0).shape == (1, size, size, 3)
 
 
-def test_it_is_saved_and_its_weights_are_those_of_keras(tmp_path, rng):
+def test_saved_weights_load_into_the_layer_of_keras(tmp_path, rng):
     def build(layer):
         images = keras.Input((8, 8, 3))
         return keras.Model(images, layer(name="norm")(images))

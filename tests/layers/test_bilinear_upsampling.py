@@ -1,4 +1,4 @@
-"""BilinearUpsampling interpolates as published models do, at sizes known only when it runs."""
+"""`BilinearUpsampling` interpolates as the published models do, for sizes known at run time."""
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def test_upsampling_is_bilinear_interpolation(rng, size, align_corners):
 
 
 @pytest.mark.parametrize("size", [(24, 40), (17, 11)])
-def test_half_pixel_centers_are_those_of_tf_image_resize(rng, size):
+def test_half_pixel_centers_match_tf_image_resize(rng, size):
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     np.testing.assert_array_equal(
         BilinearUpsampling()(x, reference_of(size)), tf.image.resize(x, size)
@@ -53,20 +53,20 @@ def test_aligned_corners_keep_the_corner_values(rng):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_a_size_that_agrees_changes_nothing(rng, align_corners):
+def test_equal_size_changes_nothing(rng, align_corners):
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     np.testing.assert_array_equal(BilinearUpsampling(align_corners)(x, reference_of((3, 5))), x)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_a_single_pixel_spreads_over_the_output(align_corners):
+def test_single_pixel_fills_the_output(align_corners):
     x = np.array([[[[3.0, -7.0]]]], "float32")
     out = BilinearUpsampling(align_corners)(x, reference_of((4, 6)))
     np.testing.assert_array_equal(out, np.broadcast_to(x, (1, 4, 6, 2)))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_gradients_share_out_each_output_pixel(rng, align_corners):
+def test_gradients_sum_to_the_number_of_output_pixels(rng, align_corners):
     x = tf.constant(rng.normal(size=(1, 3, 5, 1)), "float32")
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -75,7 +75,7 @@ def test_gradients_share_out_each_output_pixel(rng, align_corners):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "float64"])
-def test_the_output_is_float32_under_every_policy(policy):
+def test_output_is_float32_under_every_policy(policy):
     layer = BilinearUpsampling(dtype=policy)
     x = tf.ones((1, 2, 2, 3), layer.compute_dtype)
     symbolic = layer(keras.KerasTensor((None, None, None, 3)), keras.KerasTensor((None, 4, 4, 3)))
@@ -90,7 +90,7 @@ def test_float16_logits_are_interpolated_in_float32(rng):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_a_functional_model_resizes_to_sizes_it_did_not_know(rng, align_corners):
+def test_functional_model_supports_unknown_sizes(rng, align_corners):
     x, reference = keras.Input((None, None, 4)), keras.Input((None, None, 3))
     layer = BilinearUpsampling(align_corners)
     model = keras.Model((x, reference), layer(x, reference))
@@ -104,7 +104,7 @@ def test_a_functional_model_resizes_to_sizes_it_did_not_know(rng, align_corners)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_an_exported_function_resizes_to_sizes_it_did_not_know(rng, tmp_path, align_corners):
+def test_exported_function_supports_unknown_sizes(rng, tmp_path, align_corners):
     module = tf.Module()
     layer = BilinearUpsampling(align_corners)
     module.resize = tf.function(
@@ -122,20 +122,20 @@ def test_an_exported_function_resizes_to_sizes_it_did_not_know(rng, tmp_path, al
         np.testing.assert_allclose(out, resize(x, size, align_corners), atol=1e-5)
 
 
-def test_the_symbolic_shape_takes_channels_from_x_and_size_from_the_reference():
+def test_symbolic_shape_has_channels_of_x_and_size_of_reference():
     layer = BilinearUpsampling()
     out = layer(keras.KerasTensor((None, 3, 5, 4)), keras.KerasTensor((None, 24, None, 3)))
     assert out.shape == (None, 24, None, 4)
 
 
 @pytest.mark.parametrize(("x", "reference"), [((2, 3, 4), (2, 8, 8, 3)), ((2, 3, 3, 4), (8, 8))])
-def test_inputs_of_other_ranks_are_refused(x, reference):
+def test_inputs_of_other_ranks_raise_an_error(x, reference):
     with pytest.raises(ValueError, match=r"Received: x.shape=.*reference.shape="):
         BilinearUpsampling()(np.ones(x), np.ones(reference))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_the_configuration_makes_the_same_layer(align_corners):
+def test_config_round_trip(align_corners):
     layer = BilinearUpsampling(align_corners, name="up")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is BilinearUpsampling

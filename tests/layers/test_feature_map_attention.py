@@ -1,4 +1,4 @@
-"""FeatureMapAttention scales feature maps by gates between 0 and 1."""
+"""`FeatureMapAttention` scales feature maps by gates between 0 and 1."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def attend(features, code, kernel, bias, gating):
 
 @pytest.fixture
 def attention(rng):
-    """Builds a layer from 5-channel codes to gates on 7 channels, and draws inputs for it."""
+    """Builds a layer from codes of 5 channels to gates of 7 channels, and random inputs."""
 
     def build(gating, **kwargs):
         layer = FeatureMapAttention(gating, **kwargs)
@@ -31,23 +31,23 @@ def attention(rng):
 
 
 @pytest.mark.parametrize("gating", ["scale", "residual"])
-def test_the_output_is_the_equation(attention, gating):
+def test_output_matches_the_equation(attention, gating):
     layer, features, code = attention(gating)
     expected = attend(features, code, layer.kernel.numpy(), layer.bias.numpy(), gating)
     np.testing.assert_allclose(layer(features, code), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_default_gating_is_that_of_the_paper():
+def test_default_gating_is_that_of_the_paper():
     assert FeatureMapAttention().gating == "scale"
 
 
-def test_gates_start_half_open_where_the_kernel_starts_at_zero():
+def test_gates_start_at_one_half_with_a_kernel_of_zeros():
     layer = FeatureMapAttention(kernel_initializer="zeros")
     layer.build((None, None, None, 7), (None, 5))
     np.testing.assert_array_equal(layer.gates(np.full((2, 5), 1e4)), np.full((2, 7), 0.5))
 
 
-def test_features_of_any_size_are_taken(attention):
+def test_features_of_any_size_are_supported(attention):
     layer, features, code = attention("residual")
     inputs = keras.Input((None, None, 7)), keras.Input((5,))
     model = keras.Model(inputs, layer(*inputs))
@@ -61,7 +61,7 @@ def test_features_of_any_size_are_taken(attention):
     ("policy", "dtype", "tolerance"),
     [("mixed_float16", "float16", 2e-3), ("mixed_bfloat16", "bfloat16", 2e-2)],
 )
-def test_mixed_precision_lowers_features_but_not_gates(attention, policy, dtype, tolerance):
+def test_mixed_precision_keeps_gates_in_float32(attention, policy, dtype, tolerance):
     layer, features, code = attention("residual", dtype=policy)
     out = layer(features, code)
     assert layer.gates(code).dtype == "float32"
@@ -71,7 +71,7 @@ def test_mixed_precision_lowers_features_but_not_gates(attention, policy, dtype,
     assert error < tolerance
 
 
-def test_codes_beyond_float16_open_and_close_gates(attention):
+def test_codes_beyond_the_range_of_float16_saturate_the_gates(attention):
     layer, features, code = attention("scale", dtype="mixed_float16")
     layer.bias.assign(np.zeros(7))
     gates = layer.gates(1e6 * code).numpy()
@@ -80,7 +80,7 @@ def test_codes_beyond_float16_open_and_close_gates(attention):
 
 
 @pytest.mark.parametrize("gating", ["sigmoid", None])
-def test_an_unknown_gating_is_refused(gating):
+def test_unknown_gating_raises_an_error(gating):
     with pytest.raises(ValueError, match=f"Received: gating={gating!r}"):
         FeatureMapAttention(gating)
 
@@ -88,13 +88,13 @@ def test_an_unknown_gating_is_refused(gating):
 @pytest.mark.parametrize(
     ("features", "code"), [((2, 9, 7), (2, 5)), ((2, 3, 3, 7), (2, 4, 5)), ((2, 7), (2, 5))]
 )
-def test_inputs_of_other_ranks_are_refused(features, code):
+def test_inputs_of_other_ranks_raise_an_error(features, code):
     with pytest.raises(ValueError, match=r"Received: features.shape=.*code.shape="):
         FeatureMapAttention()(np.ones(features), np.ones(code))
 
 
 @pytest.mark.parametrize("gating", ["scale", "residual"])
-def test_a_saved_model_attends_as_before(attention, tmp_path, gating):
+def test_saved_model_gives_the_same_output(attention, tmp_path, gating):
     layer, features, code = attention(gating, name="attention")
     inputs = keras.Input((None, None, 7)), keras.Input((5,))
     model = keras.Model(inputs, layer(*inputs))

@@ -1,4 +1,4 @@
-"""On GPUs that round to TF32, simulated here, the products of the encoding keep their digits."""
+"""On a simulated GPU that rounds to TF32, `full_matmul` and `Encoding` keep full precision."""
 
 import keras
 import numpy as np
@@ -10,53 +10,61 @@ from keras_encnet.utils import numerics
 
 
 def rounded(x):
-    """To TF32: 11 bits of the mantissa, the hidden one included, to the nearest."""
+    """Rounds to the nearest TF32, whose mantissa has 11 bits, including the hidden one."""
     bits = np.asarray(x, "float32").view("uint32").astype("uint64") + (1 << 12)
     return (bits >> 13 << 13).astype("uint32").view("float32")
 
 
 @pytest.fixture
-def tf32(monkeypatch):
-    """Multiplies as such a GPU does: factors rounded, sums in float32."""
-    matmul = numerics.ops.matmul
+def simulated_gpu(monkeypatch):
+    """Multiplies as such a GPU does: factors in TF32, sums in float32.
 
-    def of_rounded(a, b):
+    Returns a function that switches between GPUs that are known to round and GPUs that are not.
+    """
+    matmul = keras.ops.matmul
+
+    def rounding_matmul(a, b):
         return matmul(*(tf.numpy_function(rounded, [x], tf.float32) for x in (a, b)))
 
-    monkeypatch.setattr(numerics.ops, "matmul", of_rounded)
-    return lambda on: monkeypatch.setattr(numerics, "_rounds_to_tf32", lambda: on)
+    monkeypatch.setattr(numerics.ops, "matmul", rounding_matmul)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    yield tf.config.experimental.enable_tensor_float_32_execution
+    tf.config.experimental.enable_tensor_float_32_execution(enabled)
+
+
+def product_errors(shape_b, rng):
+    """Errors of a product and of its gradients, compared with float64."""
+    a, b = (rng.normal(size=shape).astype("float32") for shape in ((2, 30, 64), shape_b))
+    upstream = rng.normal(size=(2, 30, 5)).astype("float32")
+    with tf.GradientTape() as tape:
+        factors = [tf.constant(a), tf.constant(b)]
+        tape.watch(factors)
+        product = numerics.full_matmul(*factors)
+        loss = tf.reduce_sum(product * upstream)
+    grad_b = np.matmul(np.swapaxes(a, -1, -2).astype("float64"), upstream)
+    expected = [
+        np.matmul(a.astype("float64"), b.astype("float64")),
+        np.matmul(upstream, np.swapaxes(b, -1, -2).astype("float64")),
+        grad_b.sum(0) if b.ndim == 2 else grad_b,
+    ]
+    # `numpy_function`, which simulates rounding without the split, has no gradient.
+    gradients = [g for g in tape.gradient(loss, factors) if g is not None]
+    pairs = zip([product, *gradients], expected, strict=len(gradients) == 2)
+    return [np.abs(one - other).max() for one, other in pairs]
 
 
 @pytest.mark.parametrize("shape_b", [(64, 5), (2, 64, 5)])
-def test_three_products_keep_the_digits_that_tf32_loses(shape_b, tf32, rng):
-    a, b = (rng.normal(size=shape).astype("float32") for shape in ((2, 30, 64), shape_b))
-    upstream = rng.normal(size=(2, 30, 5)).astype("float32")
-
-    def errors():
-        with tf.GradientTape() as tape:
-            factors = [tf.constant(a), tf.constant(b)]
-            tape.watch(factors)
-            product = numerics.full_matmul(*factors)
-            loss = tf.reduce_sum(product * upstream)
-        exact = np.matmul(a.astype("float64"), b.astype("float64"))
-        of_a = np.matmul(upstream, np.swapaxes(b, -1, -2).astype("float64"))
-        of_b = np.matmul(np.swapaxes(a, -1, -2).astype("float64"), upstream)
-        of_b = of_b.sum(0) if b.ndim == 2 else of_b
-        found = [product] + (tape.gradient(loss, factors) if on else [])
-        return [
-            np.abs(one - other).max()
-            for one, other in zip(found, (exact, of_a, of_b), strict=False)
-        ]
-
-    on = False
-    tf32(on)
-    assert min(errors()) > 1e-3
-    on = True
-    tf32(on)
-    assert max(errors()) < 5e-5
+def test_full_matmul_and_its_gradients_keep_full_precision(shape_b, simulated_gpu, rng):
+    simulated_gpu(False)
+    assert min(product_errors(shape_b, rng)) > 1e-3
+    simulated_gpu(True)
+    errors = product_errors(shape_b, rng)
+    assert len(errors) == 3
+    assert max(errors) < 5e-5
 
 
-def test_an_encoding_of_pixels_close_to_codewords_keeps_its_digits(tf32, rng):
+def test_encoding_of_pixels_close_to_codewords_keeps_full_precision(simulated_gpu, rng):
     codewords = rng.normal(size=(4, 64)).astype("float32")
     x = codewords[rng.integers(0, 4, (1, 50))] + 1e-2 * rng.normal(size=(1, 50, 64))
     keras.config.set_dtype_policy("float32")
@@ -73,7 +81,7 @@ def test_an_encoding_of_pixels_close_to_codewords_keeps_its_digits(tf32, rng):
     def error():
         return np.abs(layer(x.astype("float32")) - expected).max()
 
-    tf32(False)
+    simulated_gpu(False)
     assert error() > 1e-3  # of codes of about 0.05
-    tf32(True)
+    simulated_gpu(True)
     assert error() < 3e-5
