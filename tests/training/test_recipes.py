@@ -50,12 +50,24 @@ def small(name, data="data", **changes):
     return RECIPES[name](**{key: value for key, value in options.items() if key not in idle})
 
 
-def kind_of(name):
-    return dataclasses.astuple(dataclasses.replace(small(name), **NO_KIND))
+def traits_of(name):
+    config = dataclasses.replace(small(name), **NO_KIND)
+    idle = config.idle_options()
+    return {item for item in dataclasses.asdict(config).items() if item[0] not in idle}
 
 
-# One recipe of each kind, and one for each size of crops.
-KINDS = sorted({kind_of(name): name for name in reversed(NAMES)}.values())
+def with_all_traits(names):
+    """Returns few recipes such that each value of each option is in one of them."""
+    traits = {name: traits_of(name) for name in names}
+    missing, chosen = set.union(*traits.values()), []
+    while missing:
+        chosen.append(max(names, key=lambda name: len(traits[name] & missing)))
+        missing -= traits[chosen[-1]]
+    return chosen
+
+
+KINDS = with_all_traits(NAMES)
+# One recipe for each size of crops.
 SIZES = {(RECIPES[name].crop_size, RECIPES[name].base_size): name for name in reversed(NAMES)}
 
 

@@ -1,17 +1,18 @@
-"""Precision, averaged weights, clipping, idle options, and a loss that isn't finite any more."""
+"""The fit loop: bad data, precision, averaged weights, clipping, and losses that are not finite."""
 
 import json
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET
-from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
+from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET, SMALL_FCN
+from training.configs.cifar10 import CIFAR10EncNet16k64d
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 from training.run import checkpoints, fit
-from training.tasks.segmentation_callbacks import CheckPixels
+from training.tasks import segmentation
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def check_mixed(config, run_dir, precision):
     model, history = fit.train(config, run_dir)
     assert all(np.isfinite(values).all() for values in history.values())
     assert any((one != other).any() for one, other in zip(before, model.get_weights(), strict=True))
-    # The convolutions in half the bits, the weights and the answers in float32.
+    # Convolutions compute in half precision, weights and outputs are float32.
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     assert convolutions[0].compute_dtype == precision
     assert {weight.dtype for weight in model.weights} == {"float32"}
@@ -56,38 +57,38 @@ def check_mixed(config, run_dir, precision):
     assert scales == (precision == "float16")
 
 
-def test_averaged_weights_are_saved_and_the_weights_go_on(small_cifar, tmp_path):
+def test_averages_are_saved_and_checkpoints_keep_the_weights(small_cifar, tmp_path):
     options = {**SMALL_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
     model, history = fit.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
     plain, _ = fit.train(
         CIFAR10EncNet16k64d(epochs=3, **{**options, "average_weights": None}), tmp_path / "plain"
     )
-    # The checkpoint has the weights, which averaging must not have touched, and the averages.
+    # The checkpoint has both: the weights, as without averaging, and the averages.
     again = fit.task_of(CIFAR10EncNet16k64d(**options)).build_model()
     again.compile(fit.optimizer(CIFAR10EncNet16k64d(**options), 6), "mse")
     checkpoints.restore(again, tmp_path / "run" / "checkpoints")
     for one, other in zip(again.weights, plain.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    averages = again.optimizer._model_variables_moving_average
-    # The model that is returned and the one that was saved have the averages.
+    averages = again.optimizer.averages
+    # The returned model and the saved one have the averages.
     saved = keras.models.load_model(tmp_path / "run" / "last.keras", compile=False)
-    for of_end, of_file, average, weight in zip(
+    for returned, from_file, average, weight in zip(
         model.trainable_variables,
         saved.trainable_variables,
         averages,
         again.trainable_variables,
         strict=True,
     ):
-        np.testing.assert_array_equal(of_end, average)
-        np.testing.assert_array_equal(of_file, average)
+        np.testing.assert_array_equal(returned, average)
+        np.testing.assert_array_equal(from_file, average)
         if len(weight.shape) == 4:
             assert np.abs(weight.numpy() - average.numpy()).max() > 0
     split = cifar.read_split()
-    answers = saved.classify(split.images).argmax(-1)
-    assert history["val_accuracy"][-1] == pytest.approx((answers == split.labels).mean())
+    predicted = saved.classify(split.images).argmax(-1)
+    assert history["val_accuracy"][-1] == pytest.approx((predicted == split.labels).mean())
 
 
-def test_a_long_gradient_is_shortened(small_cifar):
+def test_gradient_is_clipped_to_the_global_norm(small_cifar):
     config = CIFAR10EncNet16k64d(clip_norm=0.1, learning_rate=1.0, momentum=0.0, l2=0.0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     optimizer = fit.optimizer(config, steps=10)
@@ -97,7 +98,7 @@ def test_a_long_gradient_is_shortened(small_cifar):
     assert np.linalg.norm(after - before) == pytest.approx(0.1, rel=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
+def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
     options = {
         **SMALL_ENCNET,
         "epochs": 2,
@@ -119,80 +120,76 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_step_and_output(data
     assert not (tmp_path / "last.keras").exists()
 
 
-def test_validation_that_misses_or_repeats_an_image_is_found(rng):
-    from keras_encnet import SegmentationMetrics
-
-    masks = rng.integers(0, 3, (4, 5, 5))
-    metric = SegmentationMetrics(3)
-    check = CheckPixels(metric, np.bincount(masks.ravel(), minlength=3))
-    metric.update_state(masks, rng.integers(0, 3, masks.shape))
-    check.on_test_end()
-    metric.update_state(masks[:1], masks[:1])
-    with pytest.raises(RuntimeError, match="it must see each image exactly once"):
-        check.on_test_end()
+def _damage_ids(root):
+    mask = np.array(Image.open(root / "labels" / "train_00002.png"))
+    mask[0, 0] = 77
+    Image.fromarray(mask).save(root / "labels" / "train_00002.png")
 
 
-@pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        (ScenesFCN(channels=256, num_codewords=16), "`--channels` and `--num-codewords`"),
-        (ScenesFCN(se_weight=0.0), "`--se-weight`"),
-        (ScenesFCN(aggregation="sum"), "`--aggregation`"),
-        (ScenesFCN(auxiliary_weight=0.4), "`--auxiliary-weight`"),
-        (ScenesEncNet(auxiliary_weight=0.4), "`--auxiliary-weight`"),
-        (ScenesEncNet(num_codewords=0, codeword_pooling="mean"), "`--codeword-pooling`"),
-        (ScenesEncNet(start_from="x.keras", backbone_weights="imagenet"), "`--backbone-weights`"),
-        (CIFAR10ResNet64d(stochastic_scale=False), "`--stochastic-scale`"),
-        (ScenesEncNet(head="fcn", lateral=True), "`--lateral`"),
-        (ScenesEncNet(schedule="cosine", power=1.0), "`--power`"),
-        (CIFAR10ResNet64d(num_codewords=32), "`--num-codewords`"),
-        (CIFAR10EncNet16k64d(reduction=8), "`--reduction`"),
-    ],
-)
-def test_options_without_effect_raise_before_data_is_read(config, named, tmp_path):
-    with pytest.raises(ValueError, match=f"{named} ha(s|ve) no effect in this recipe. Received: "):
-        fit.train(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def _damage_missing(root):
+    (root / "labels" / "train_00002.png").unlink()
 
 
-def test_invalid_structural_option_raises_before_data_is_read(tmp_path):
-    with pytest.raises(ValueError, match=r"must be one of \('fcn', 'none'\).*'context'"):
-        fit.train(ScenesFCN(auxiliary="context"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def _damage_truncated(root):
+    path = root / "images" / "train_00002.png"
+    Image.open(path).save(path.with_suffix(".jpg"))
+    path.unlink()
+    complete = path.with_suffix(".jpg").read_bytes()
+    path.with_suffix(".jpg").write_bytes(complete[: len(complete) // 2])
+
+
+def _damage_size(root):
+    Image.new("L", (5, 5)).save(root / "labels" / "train_00002.png")
+
+
+def _damage_all(root):
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.unlink()
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("damage", "message"),
     [
-        ("learning_rate", -1.0),
-        ("learning_rate_batch", 0),
-        ("warmup_steps", -1),
-        ("clip_norm", 0.0),
-        ("average_weights", 1.0),
-        ("head_multiplier", float("nan")),
-        ("presence_multiplier", -1.0),
-        ("diagnostics", -1),
-        ("epochs", 0),
+        (_damage_ids, "77"),
+        (_damage_missing, "train_00002"),
+        (_damage_truncated, "train_00002"),
+        (_damage_size, "train_00002"),
+        (_damage_all, "classes.txt"),
     ],
 )
-def test_options_out_of_range_raise_before_data_is_read(name, value, tmp_path):
-    option = name.replace("_", "-")
-    with pytest.raises(ValueError, match=f"`--{option}` must be .*Received: {name}={value}"):
-        fit.train(ScenesEncNet(**{name: value}), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_bad_data_raises_before_the_first_step(damage, message, tmp_path):
+    root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
+    damage(root)
+    with pytest.raises((ValueError, OSError), match=message):
+        fit.train(ScenesFCN(data=str(root), **SMALL_FCN), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # the same command works after a fix
 
 
 @pytest.mark.parametrize(
-    "config",
-    [
-        ScenesFCN(),
-        ScenesFCN(gate_bias=None),
-        ScenesEncNet(variant="official", auxiliary_weight=0.4),
-        ScenesFCN(auxiliary="fcn", auxiliary_weight=0.4, dropout=0.0),
-        ScenesEncNet(head="fcn"),
-        ScenesEncNet(channels=256, power=1.0),
-        CIFAR10ResNet64d(width=16),
-    ],
+    "option", [{"crop_size": (0, 5)}, {"scale": (2.0, 0.5)}, {"class_weights": (1.0, 2.0)}]
 )
-def test_options_with_effect_are_accepted(config):
-    config.check()
+def test_invalid_option_leaves_no_run_folder(option, tmp_path):
+    data = scenes.write(tmp_path / "scenes", train=8, val=1, test=1)
+    with pytest.raises(ValueError, match=next(iter(option))):
+        fit.train(ScenesFCN(data=str(data), **SMALL_FCN, **option), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_images_can_be_skipped(tmp_path, capsys):
+    root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
+    _damage_ids(root)
+    config = ScenesFCN(data=str(root), skip_bad=True, **SMALL_FCN)
+    split, _ = segmentation.open_checked(config, "train")
+    assert len(split) == 4
+    assert "train_00002" in capsys.readouterr().err
+
+
+def test_head_multiplier_applies_to_the_head_only():
+    config = ScenesEncNet(head_multiplier=10.0, **SMALL_ENCNET)
+    model = segmentation.build_model(config, ["a", "b"])
+    multipliers = dict.fromkeys(model.head_layers, config.head_multiplier)
+    optimizer = fit.optimizer(config, steps=10, multipliers=multipliers)
+    assert "conv1_conv" not in optimizer.multipliers
+    assert optimizer.multipliers["segmentation_logits"] == 10.0
+    assert optimizer.multipliers["context_encoding"] == 10.0

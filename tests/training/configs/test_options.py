@@ -1,0 +1,86 @@
+"""Options of recipes: ranges, and options that have no effect."""
+
+import pytest
+
+from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
+from training.configs.scenes import ScenesEncNet, ScenesFCN
+from training.run import fit
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (ScenesFCN(channels=256, num_codewords=16), "`--channels` and `--num-codewords`"),
+        (ScenesFCN(se_weight=0.0), "`--se-weight`"),
+        (ScenesFCN(aggregation="sum"), "`--aggregation`"),
+        (ScenesFCN(auxiliary_weight=0.4), "`--auxiliary-weight`"),
+        (ScenesEncNet(auxiliary_weight=0.4), "`--auxiliary-weight`"),
+        (ScenesEncNet(num_codewords=0, codeword_pooling="mean"), "`--codeword-pooling`"),
+        (ScenesEncNet(dropout=0.0, spatial_dropout=True), "`--spatial-dropout`"),
+        (ScenesEncNet(start_from="x.keras", backbone_weights="imagenet"), "`--backbone-weights`"),
+        (ScenesEncNet(head="fcn", lateral=True), "`--lateral`"),
+        (ScenesEncNet(schedule="cosine", power=1.0), "`--power`"),
+        (CIFAR10ResNet64d(stochastic_scale=False), "`--stochastic-scale`"),
+        (CIFAR10ResNet64d(num_codewords=32), "`--num-codewords`"),
+        (CIFAR10EncNet16k64d(reduction=8), "`--reduction`"),
+    ],
+)
+def test_options_without_effect_raise(config, named):
+    with pytest.raises(ValueError, match=f"{named} ha(s|ve) no effect in this recipe. Received: "):
+        config.check()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScenesFCN(),
+        ScenesFCN(gate_bias=None),
+        ScenesEncNet(variant="official", auxiliary_weight=0.4),
+        ScenesFCN(auxiliary="fcn", auxiliary_weight=0.4, dropout=0.0),
+        ScenesEncNet(head="fcn"),
+        ScenesEncNet(channels=256, power=1.0),
+        CIFAR10ResNet64d(width=16),
+    ],
+)
+def test_options_with_effect_are_accepted(config):
+    config.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("epochs", 0, "at least 1"),
+        ("learning_rate", -1.0, "at least 0"),
+        ("learning_rate_batch", 0, "at least 1"),
+        ("warmup_steps", -1, "at least 0"),
+        ("clip_norm", 0.0, "above 0"),
+        ("average_weights", 1.0, "between 0 and 1, exclusive"),
+        ("head_multiplier", float("nan"), "at least 0"),
+        ("presence_multiplier", -1.0, "at least 0"),
+        ("diagnostics", -1, "at least 0"),
+    ],
+)
+def test_options_out_of_range_raise(name, value, allowed):
+    option = name.replace("_", "-")
+    with pytest.raises(ValueError, match=f"`--{option}` must be {allowed}. Received: {name}="):
+        ScenesEncNet(**{name: value}).check()
+
+
+def test_invalid_structural_option_raises():
+    with pytest.raises(ValueError, match=r"must be one of \('fcn', 'none'\).*'context'"):
+        ScenesFCN(auxiliary="context").check()
+    with pytest.raises(ValueError, match="`dropout` must be a number from 0 to 1"):
+        ScenesFCN(dropout=1.5).check()
+
+
+@pytest.mark.parametrize("config", [ScenesFCN(epochs=0), ScenesFCN(se_weight=0.0)])
+def test_options_are_checked_before_data_is_read(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "task_of", lambda config: pytest.fail("read the data"))
+    with pytest.raises(ValueError, match="`--"):
+        fit.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_changed_returns_what_differs_from_the_recipe():
+    config = ScenesFCN(epochs=3, gating="scale")
+    assert config.changed(("epochs", "batch_size", "gating")) == {"epochs": 3, "gating": "scale"}
