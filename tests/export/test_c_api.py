@@ -1,4 +1,4 @@
-"""A C program, without Python, gets answers: what TensorFlow Serving's loader stands on."""
+"""A C program loads the export and predicts, as TensorFlow Serving does."""
 
 import io
 import shutil
@@ -17,7 +17,10 @@ from tests.fixtures import raw_images, small_encnet
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 LIBRARIES = Path(tf.sysconfig.get_lib())
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(COMPILER is None, reason="needs a C compiler"),
+]
 
 
 @pytest.fixture(scope="module")
