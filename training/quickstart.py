@@ -2,9 +2,9 @@
 
     python -m training.quickstart [--ablation]
 
-It trains FCN and EncNet with the same budget on scenes, where objects look alike and only the
-context of the image tells their class; scores both; writes a page of predictions; exports EncNet as
-a SavedModel and predicts with it in a process without Keras.
+It trains FCN and EncNet with the same budget on scenes, where objects of several classes look the
+same and only the context of the image distinguishes them; scores both; writes a page of
+predictions; exports EncNet as a SavedModel and predicts with it in a process without Keras.
 """
 
 import dataclasses
@@ -102,8 +102,8 @@ def train_and_score(
     """Trains a recipe and scores its last model.
 
     Returns:
-        The model; and its scores, with the mean IoU of the `ambiguous_iou` classes, whose objects
-        look alike, and the `seconds` of the training.
+        The model; and its scores, with `ambiguous_iou`, the mean IoU of the classes whose objects
+        look the same, and the `seconds` of the training.
     """
     start = time.perf_counter()
     model, _ = train(config, run_dir)

@@ -1,38 +1,37 @@
-"""How much of an image a convolutional output depends on."""
+"""Receptive fields of convolutional outputs."""
 
 import keras
 
 from keras_encnet.utils.compat import producer_of
 
 
-def receptive_field(model, layer):
-    """Returns the side, in pixels of the input, of the square that one value of `layer` sees.
+def receptive_field(model: keras.Model, layer: str) -> int:
+    """Returns the side of the square of input pixels that a value of a layer's output depends on.
 
-    Convolutions and pooling only: a layer that sums over the whole image sees
-    all of it, and isn't counted here.
+    Only convolutions and pooling count. Layers that aggregate the full image, such as Encoding, are
+    ignored.
 
     Args:
         model: a functional model.
-        layer: name of a layer of it.
+        layer: name of one of its layers.
     """
-    field, _ = _field_and_step(model.get_layer(layer), {})
+    field, _ = _field_and_stride(model.get_layer(layer), {})
     return field
 
 
-def _field_and_step(layer, known):
-    """Returns the field of a layer's output and the pixels from one value to the next."""
+def _field_and_stride(layer, known):
+    """Returns the receptive field of a layer's output, and its stride in pixels of the input."""
     if layer.name in known:
         return known[layer.name]
     inputs = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
     parents = [producer_of(tensor) for tensor in inputs]
-    parents = [parent for parent in parents if parent is not layer]
-    before = [_field_and_step(parent, known) for parent in parents] or [(1, 1)]
-    field, step = max(before)
+    before = [_field_and_stride(parent, known) for parent in parents if parent is not layer]
+    field, stride = max(before, default=(1, 1))
     if isinstance(layer, keras.layers.Conv2D):
-        reach, stride = (layer.kernel_size[0] - 1) * layer.dilation_rate[0], layer.strides[0]
+        reach, step = (layer.kernel_size[0] - 1) * layer.dilation_rate[0], layer.strides[0]
     elif isinstance(layer, keras.layers.MaxPooling2D):
-        reach, stride = layer.pool_size[0] - 1, layer.strides[0]
+        reach, step = layer.pool_size[0] - 1, layer.strides[0]
     else:
-        reach, stride = 0, 1
-    known[layer.name] = field + reach * step, step * stride
+        reach, step = 0, 1
+    known[layer.name] = field + reach * stride, stride * step
     return known[layer.name]

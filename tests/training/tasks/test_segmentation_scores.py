@@ -1,4 +1,4 @@
-"""`training.evaluate --multi-scale` scores what MultiScaleSegmenter says."""
+"""Tests of the scores of segmentation models and of `training.evaluate`."""
 
 import json
 
@@ -10,11 +10,10 @@ from training import cli, evaluate
 from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image, read_mask
-from training.tasks.multi_scale import MultiScaleOptions
 from training.tasks.segmentation_scores import evaluate_multi_scale
 
 
-def test_multi_scale_evaluation_counts_every_pixel_once(
+def test_multi_scale_scores_follow_the_segmenter(
     tiny_backbone, randomize, tmp_path, monkeypatch, capsys
 ):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
@@ -29,17 +28,17 @@ def test_multi_scale_evaluation_counts_every_pixel_once(
 
     segmenter = keras_encnet.MultiScaleSegmenter(model, base_size=104, crop_size=96)
     split = folder.read_split(data, "test")
-    right = total = 0
+    correct = total = 0
     for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
         raw = decode_image(str(image_path)).numpy()
         truth = read_mask(mask_path)
         image = keras_encnet.preprocess_input(raw, model.preprocessing)
-        right += np.sum((segmenter(image).argmax(-1) == truth) & (truth != 255))
+        correct += np.sum((segmenter(image).argmax(-1) == truth) & (truth != 255))
         total += np.sum(truth != 255)
-    assert scores["pixel_accuracy"] == pytest.approx(right / total, abs=1e-6)
+    assert scores["pixel_accuracy"] == pytest.approx(correct / total, abs=1e-6)
 
 
-def test_bounds_of_both_sides_are_read_from_the_command_line(tiny_backbone, tmp_path, monkeypatch):
+def test_base_size_may_be_two_bounds_on_the_command_line(tiny_backbone, tmp_path, monkeypatch):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=1)
     keras_encnet.EncNet(tiny_backbone(), len(scenes.CLASSES), channels=8).save(
         tmp_path / "best.keras"
@@ -51,9 +50,7 @@ def test_bounds_of_both_sides_are_read_from_the_command_line(tiny_backbone, tmp_
     assert scores["multi_scale"]["base_size"] == [128, 64]
 
 
-def test_the_score_with_background_is_told_if_asked(
-    tiny_backbone, randomize, tmp_path, monkeypatch, capsys
-):
+def test_mean_iou_with_background(tiny_backbone, randomize, tmp_path, monkeypatch, capsys):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
     randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES))).save(tmp_path / "best.keras")
     options = ["--with-background", "--absent-classes", "zero"]
@@ -65,14 +62,8 @@ def test_the_score_with_background_is_told_if_asked(
     assert scores["mean_iou_with_background"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("option", [{"base_size": 520}, {"crop_size": 0}])
-def test_multi_scale_options_without_multi_scale_raise(option):
-    with pytest.raises(ValueError, match="without multi-scale evaluation. Received: "):
-        MultiScaleOptions(**option)
-
-
 @pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
-def test_each_pixel_is_counted_once_whatever_the_number_of_windows_at_a_time(
+def test_each_pixel_counts_once_for_any_batch_size_of_windows(
     protocol, tiny_backbone, randomize, tmp_path
 ):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=3)
@@ -91,5 +82,5 @@ def test_each_pixel_is_counted_once_whatever_the_number_of_windows_at_a_time(
         np.testing.assert_array_equal(
             matrix.sum(1), np.bincount(labels[labels != 255], minlength=len(scenes.CLASSES))
         )
-        # The arg-max of a pixel may tip where sums of floats are in another order.
+        # Sums of floats in another order may change the arg-max of a few pixels.
         assert np.abs(matrix - matrices[0]).sum() <= 1e-3 * matrix.sum()

@@ -1,0 +1,33 @@
+"""Tests of colored masks and overlays."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_encnet.labels import default_palette
+from training.figures import overlays
+from training.input.image_files import read_mask
+
+
+def test_classes_have_the_default_palette_and_other_ids_are_white():
+    colors = overlays.colorize(np.array([[0, 2, 255, -1, 3]]), classes=3)
+    palette = default_palette(3).tolist()
+    assert colors.dtype == np.uint8
+    assert colors[0].tolist() == [palette[0], palette[2], *[[255, 255, 255]] * 3]
+
+
+def test_opacity_weights_the_mask(rng):
+    image, mask = rng.integers(0, 256, (4, 5, 3), "uint8"), rng.integers(0, 3, (4, 5))
+    np.testing.assert_array_equal(overlays.overlay(image, mask, 3, opacity=0.0), image)
+    colors = overlays.colorize(mask, 3)
+    np.testing.assert_array_equal(overlays.overlay(image, mask, 3, opacity=1.0), colors)
+    mean = np.round((image.astype(float) + colors) / 2)
+    np.testing.assert_array_equal(overlays.overlay(image, mask, 3, opacity=0.5), mean)
+
+
+@pytest.mark.parametrize(("classes", "mode"), [(3, "P"), (300, "I;16")])
+def test_saved_masks_store_class_ids(classes, mode, rng, tmp_path):
+    mask = rng.integers(0, classes, (6, 7)).astype("int32")
+    overlays.save_mask(tmp_path / "mask.png", mask, classes)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
+    assert Image.open(tmp_path / "mask.png").mode == mode
