@@ -145,7 +145,7 @@ def test_finished_run_and_run_of_other_options_raise(run):
     run_dir, *_ = run
     with pytest.raises(FileExistsError, match=r"finished after 2 epochs.*--overwrite"):
         fit.train(CIFAR10EncNet16k64d(**SMALL), run_dir)
-    with pytest.raises(FileExistsError, match=r"epochs=2: go on with these.*--overwrite"):
+    with pytest.raises(FileExistsError, match=r"epochs=2. Use these to resume.*--overwrite"):
         fit.train(CIFAR10EncNet16k64d(**{**SMALL, "epochs": 3}), run_dir)
 
 
