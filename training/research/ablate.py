@@ -12,7 +12,7 @@ import dataclasses
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import keras
 import tyro
@@ -24,42 +24,11 @@ from training.configs.config import Precision
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research import ablation_report, experiments
+from training.research.ablation_rows import PARTS, Part, Row, rows_of
 from training.run import run_folder
 from training.run.fit import train
 from training.tasks.multi_scale import DEFAULTS
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, report
-
-SE_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8)
-CODEWORDS = (0, 8, 16, 32, 64)
-DEEPER = {
-    "resnet18": "resnet34",
-    "resnet34": "resnet50",
-    "resnet50": "resnet101",
-    "resnet101": "resnet152",
-}
-Part = Literal["fcn", "encoding", "se_loss", "deeper", "multi_scale", "se_weights", "codewords"]
-PARTS: tuple[Part, ...] = get_args(Part)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One row of the ablation.
-
-    Attributes:
-        name: name of its files.
-        label: name in the table.
-        changes: options of the recipe that it changes.
-        source: name of the row whose model is scored at several scales; such a row trains nothing.
-    """
-
-    name: str
-    label: str
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    source: str | None = None
-
-
-# EncNet with the options of the recipe.
-FULL = Row(ablation_report.FULL, "+ SE-loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,71 +156,6 @@ def _by_name(options):
     """Returns options with the file name of weights instead of their path."""
     weights = options.get("backbone_weights")
     return options if weights is None else {**options, "backbone_weights": Path(weights).name}
-
-
-def rows_of(
-    config: SegmentationConfig,
-    parts: tuple[Part, ...] = PARTS,
-    deeper_weights: str | None = None,
-) -> list[Row]:
-    """Returns the rows of the ablation of a recipe, each network once.
-
-    Args:
-        config: the recipe.
-        parts: the parts to run.
-        deeper_weights: weights of the deeper backbone, if those of the recipe are a file.
-    """
-    rows = []
-    if "fcn" in parts:
-        rows.append(Row("fcn", "FCN", {"head": "fcn"}))
-    if "encoding" in parts:
-        rows.append(_row(config, "se_weight", 0.0))
-    if "se_loss" in parts or ("multi_scale" in parts and "deeper" not in parts):
-        rows.append(FULL)
-    if "deeper" in parts:
-        rows.append(Row("deeper", "deeper backbone", deeper(config, deeper_weights)))
-    if "multi_scale" in parts:
-        rows.append(Row("multi_scale", "+ multi-scale", source=rows[-1].name))
-    if "se_weights" in parts:
-        rows += [_row(config, "se_weight", weight) for weight in SE_WEIGHTS]
-    if "codewords" in parts:
-        rows += [_row(config, "num_codewords", number) for number in CODEWORDS]
-    return list({row.name: row for row in rows}.values())
-
-
-def _row(config, option, value):
-    """Returns the row that sets one option; for the recipe's own value, the row of EncNet."""
-    if value == experiments.option_value(config, option):
-        return FULL
-    label = f"SE-loss times {value:g}" if option == "se_weight" else f"{value} codewords"
-    if option == "se_weight" and value == 0:
-        label = "+ Encoding"
-    return Row(f"{option}_{value:g}", label, {option: value})
-
-
-def deeper(config: SegmentationConfig, weights: str | None = None) -> dict[str, Any]:
-    """Returns the changes that make the backbone of a recipe deeper.
-
-    Raises:
-        ValueError: if there is no deeper backbone, if it has no weights, or if weights are given
-            for a backbone that starts with random weights.
-    """
-    if config.blocks is not None:
-        cli.refuse({"deeper_weights": weights}, "for a backbone with random weights")
-        return {"blocks": tuple(2 * count for count in config.blocks)}
-    if config.backbone not in DEEPER:
-        raise ValueError(
-            "There is no deeper backbone: leave `deeper` out of `--parts`. "
-            f"Received: backbone={config.backbone!r}"
-        )
-    changes = {"backbone": DEEPER[config.backbone]}
-    if config.backbone_weights not in (None, "imagenet") and weights is None:
-        raise ValueError(
-            f"The part `deeper` requires weights of {changes['backbone']}: add "
-            "`--deeper-weights`, or leave it out of `--parts`. "
-            f"Received: backbone_weights={config.backbone_weights!r}"
-        )
-    return changes if weights is None else {**changes, "backbone_weights": weights}
 
 
 def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> dict[str, Any]:

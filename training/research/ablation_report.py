@@ -6,6 +6,7 @@ from typing import Any
 
 from training.configs import SegmentationConfig
 from training.figures.curves import save_sweeps
+from training.research.ablation_rows import FULL
 from training.research.experiments import (
     SCORES,
     markdown_table,
@@ -21,10 +22,8 @@ SWEPT = {
     "se_weight": "weight of the SE-loss",
     "num_codewords": "codewords (0: global average pooling)",
 }
-# Name of the row of EncNet with the options of the recipe.
-FULL = "se_loss"
 # Names of the rows of the table, without the sweeps; `se_weight_0` is Encoding without SE-loss.
-TABLE = ("fcn", "se_weight_0", FULL, "deeper", "multi_scale")
+TABLE = ("fcn", "se_weight_0", FULL.name, "deeper", "multi_scale")
 
 
 def write(output: Path, config: SegmentationConfig) -> None:
@@ -93,6 +92,6 @@ def sweeps(
     for name, found in results.items():
         changes = found[0]["changes"]
         for option, points in curves.items():
-            if name == FULL or list(changes) == [option]:
+            if name == FULL.name or list(changes) == [option]:
                 points[changes.get(option, option_value(config, option))] = found
     return {option: dict(sorted(points.items())) for option, points in curves.items()}

@@ -10,7 +10,7 @@ from PIL import Image
 from training.configs.folder import FolderEncNet50
 from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
-from training.research import ablate, ablation_report, experiments
+from training.research import ablate, ablation_report, ablation_rows, experiments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def record_training(monkeypatch):
 
 
 def run(data, output, **options):
-    if "multi_scale" in options.get("parts", ablate.PARTS):
+    if "multi_scale" in options.get("parts", ablation_rows.PARTS):
         options |= {"base_size": 104, "crop_size": 96}
     ablate.main(ablate.Options(data=str(data), output=output, **options))
 
@@ -67,7 +67,7 @@ def done(data, eager, tmp_path_factory):
 
 
 def test_rows_are_those_of_the_paper_without_duplicates():
-    rows = {row.name: row.changes for row in ablate.rows_of(ScenesEncNet())}
+    rows = {row.name: row.changes for row in ablation_rows.rows_of(ScenesEncNet())}
     assert list(rows)[:5] == ["fcn", "se_weight_0", "se_loss", "deeper", "multi_scale"]
     assert rows["fcn"] == {"head": "fcn"}
     assert rows["deeper"] == {"blocks": (2, 2, 2, 2)}
@@ -80,24 +80,24 @@ def test_rows_are_those_of_the_paper_without_duplicates():
 
 
 def test_multi_scale_row_scores_the_deepest_model():
-    rows = ablate.rows_of(ScenesEncNet(), ("deeper", "multi_scale"))
+    rows = ablation_rows.rows_of(ScenesEncNet(), ("deeper", "multi_scale"))
     assert [(row.name, row.source) for row in rows] == [("deeper", None), ("multi_scale", "deeper")]
-    rows = ablate.rows_of(ScenesEncNet(), ("fcn", "multi_scale"))
+    rows = ablation_rows.rows_of(ScenesEncNet(), ("fcn", "multi_scale"))
     assert [row.name for row in rows] == ["fcn", "se_loss", "multi_scale"]
     assert rows[-1].source == "se_loss"
 
 
 def test_deeper_backbone_requires_its_own_weights():
     recipe = FolderEncNet50(data="x")
-    assert ablate.deeper(recipe) == {"backbone": "resnet101"}
+    assert ablation_rows.deeper(recipe) == {"backbone": "resnet101"}
     recipe = FolderEncNet50(data="x", backbone_weights="resnet50.weights.h5")
     with pytest.raises(ValueError, match="--deeper-weights.*resnet50.weights.h5"):
-        ablate.rows_of(recipe)
+        ablation_rows.rows_of(recipe)
     weights = "resnet101.weights.h5"
     expected = {"backbone": "resnet101", "backbone_weights": weights}
-    assert ablate.deeper(recipe, weights) == expected
+    assert ablation_rows.deeper(recipe, weights) == expected
     with pytest.raises(ValueError, match="no deeper backbone"):
-        ablate.deeper(FolderEncNet50(data="x", backbone="resnet152"))
+        ablation_rows.deeper(FolderEncNet50(data="x", backbone="resnet152"))
 
 
 def test_rerun_trains_only_missing_rows_and_seeds(done):
