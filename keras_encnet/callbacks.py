@@ -240,7 +240,7 @@ def _images_and_masks(batch):
     """Returns images and masks, or None, of a batch as `fit` accepts it, weights included."""
     if not isinstance(batch, (tuple, list)):
         return batch, None
-    images, masks, *_ = (*batch, None)
+    images, masks = batch[0], batch[1] if len(batch) > 1 else None
     if masks is not None and len(masks.shape) == 4:
         masks = keras.ops.squeeze(masks, -1)
     return images, masks

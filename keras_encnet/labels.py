@@ -76,5 +76,5 @@ def voc_palette(classes: int) -> np.ndarray:
     """
     ids = np.arange(classes)[:, None]
     channels = np.arange(3)
-    colors = sum(((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8))
-    return colors.astype("uint8")
+    bits = [((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8)]
+    return np.sum(bits, axis=0).astype("uint8")

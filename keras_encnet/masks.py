@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -18,13 +17,13 @@ def ignored_labels(ignore_class: int | Sequence[int]) -> tuple[int, ...]:
     >>> ignored_labels(255), ignored_labels([254, 255])
     ((255,), (254, 255))
     """
-    labels = (ignore_class,) if np.ndim(ignore_class) == 0 else tuple(ignore_class)
-    if not all(isinstance(label, numbers.Integral) for label in labels):
+    labels = np.atleast_1d(ignore_class).tolist()
+    if not all(isinstance(label, int) for label in labels):
         raise ValueError(
             "`ignore_class` must be an integer or a sequence of integers. "
             f"Received: ignore_class={ignore_class!r}"
         )
-    return tuple(int(label) for label in labels)
+    return tuple(labels)
 
 
 def labeled_pixels(
@@ -64,8 +63,8 @@ def labeled_pixels(
 
 def check_mask(mask: tf.Tensor | np.ndarray | None) -> None:
     """Raises ValueError unless `mask` has the shape and dtype of a batch of masks."""
-    shape = None if mask is None else tuple(mask.shape)
-    if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 1):
+    shape = () if mask is None else tuple(mask.shape)
+    if mask is None or len(shape) not in (3, 4) or shape[3:] not in ((), (1,)):
         raise ValueError(
             "The target must be a mask of class ids, `(batch, height, width)` or "
             f"`(batch, height, width, 1)`. Received: shape={shape}"

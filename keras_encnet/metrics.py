@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_encnet.masks import ignored_labels, labeled_pixels
 
@@ -150,7 +151,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         }
 
 
-def presence_scores(presence: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+def presence_scores(presence: ArrayLike, logits: ArrayLike) -> dict[str, float]:
     """Scores the presence branch, compared with constant predictions.
 
     Example:

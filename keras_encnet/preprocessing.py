@@ -47,17 +47,17 @@ def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.
         )
     if reverse:
         images = images[..., ::-1]
-    mean, std = np.array(mean, "float32"), np.array(std, "float32")
+    means, deviations = np.array(mean, "float32"), np.array(std, "float32")
     if keras.ops.is_tensor(images):
         images = keras.ops.cast(images, "float32")
         shape, width = keras.ops.shape(images), images.shape[-2] if images.ndim > 1 else None
         if width is None:
-            return (images - mean) / std
+            return (images - means) / deviations
         # Row by row, since TensorFlow is five times slower at broadcasting along three channels.
         rows = keras.ops.reshape(images, (*shape[:-2], 3 * width))
-        rows = (rows - np.tile(mean, width)) / np.tile(std, width)
+        rows = (rows - np.tile(means, width)) / np.tile(deviations, width)
         return keras.ops.reshape(rows, shape)
-    return (np.asarray(images, "float32") - mean) / std
+    return (np.asarray(images, "float32") - means) / deviations
 
 
 def normalized_zero(mode: str = "torch") -> tuple[float, float, float]:

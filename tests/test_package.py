@@ -56,7 +56,7 @@ def is_annotated(function):
     parameters = [
         p.annotation
         for p in signature.parameters.values()
-        if p.name != "self" and p.kind is not p.VAR_KEYWORD
+        if p.name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     returned = [] if function.__name__ == "__init__" else [signature.return_annotation]
     return inspect.Parameter.empty not in parameters + returned

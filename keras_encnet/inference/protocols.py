@@ -173,4 +173,7 @@ def sum_in_place(arrays):
     return total
 
 
-PROTOCOLS = {"official": Official, "mmsegmentation": Mmsegmentation}
+PROTOCOLS: dict[str, type[Official] | type[Mmsegmentation]] = {
+    "official": Official,
+    "mmsegmentation": Mmsegmentation,
+}

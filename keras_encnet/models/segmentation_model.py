@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import keras
 import numpy as np
@@ -114,6 +114,10 @@ class SegmentationModel(ImageModel):
 
     # Inference on raw images.
 
+    @overload
+    def segment(self, images: np.ndarray) -> np.ndarray: ...
+    @overload
+    def segment(self, images: Sequence[np.ndarray]) -> list[np.ndarray]: ...
     def segment(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
         """Predicts the class of every pixel of raw images.
 
@@ -134,11 +138,11 @@ class SegmentationModel(ImageModel):
         check_raw(images)
         batch = images[None] if images.ndim == 3 else images
         dtype = "uint8" if self.classes <= 256 else "int32"
-        masks = [
+        parts = [
             self._class_map(preprocess_input(batch[i : i + SEGMENT_BATCH], self.preprocessing))
             for i in range(0, len(batch), SEGMENT_BATCH)
         ]
-        masks = np.concatenate(masks).astype(dtype)
+        masks = np.concatenate(parts).astype(dtype)
         return masks[0] if images.ndim == 3 else masks
 
     # A cached property, since Keras would track a plain attribute and save it with the model.

@@ -8,13 +8,16 @@ import keras
 import tensorflow as tf
 
 import keras_encnet
+from training.configs import ClassificationConfig, SegmentationConfig
 from training.configs.config import Config
 from training.run import callbacks, checkpoints, resume, run_folder, strategies
 from training.tasks import task_of
 from training.tasks.task import Task
 
 
-def train(config: Config, run_dir: Path) -> tuple[keras.Model, dict[str, list[float]]]:
+def train(
+    config: SegmentationConfig | ClassificationConfig, run_dir: Path
+) -> tuple[keras.Model, dict[str, list[float]]]:
     """Trains a recipe and records everything in `run_dir`.
 
     An interrupted run resumes from its newest checkpoint and ends with identical weights.

@@ -115,7 +115,8 @@ def evaluate(
         The metric after all images, and the scores of the presence branch, see
         `keras_encnet.metrics.presence_scores`; None for a model without one.
     """
-    outputs = model.with_outputs(set(model.output) & {"segmentation", "presence"})
+    names = [name for name in ("segmentation", "presence") if name in model.output]
+    outputs = model.with_outputs(names)
     metric = keras_encnet.SegmentationMetrics(
         model.classes, ignore_class=ignore_class, absent_classes=absent_classes
     )
