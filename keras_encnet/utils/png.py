@@ -17,9 +17,7 @@ def encode_indexed_png(mask: np.ndarray | tf.Tensor, palette: np.ndarray) -> tf.
     It runs eagerly and within a `tf.function`.
 
     `tf.io.encode_png` writes grayscale images without a palette. An 8-bit indexed image differs
-    in three places, which are patched here: the color type, the checksum of the header, and the
-    palette, a chunk after the header. A CRC is linear, so changing the color type flips the same
-    bits of the checksum whatever the size of the image.
+    in the color type, the checksum of the header, and the palette, a chunk after the header.
 
     Args:
         mask: integers `(height, width)`, from 0 to `classes - 1`.
@@ -33,26 +31,35 @@ def encode_indexed_png(mask: np.ndarray | tf.Tensor, palette: np.ndarray) -> tf.
     if len(palette) > 256:
         return tf.io.encode_png(tf.cast(mask, tf.uint16)[..., None])
     png = tf.io.encode_png(tf.cast(mask, tf.uint8)[..., None])
-    checksum = tf.io.decode_raw(tf.strings.substr(png, CHECKSUM, 4), tf.uint8)
-    checksum = tf.bitwise.bitwise_xor(checksum, np.frombuffer(_flipped_bits(), "uint8"))
     return tf.strings.join(
         [
-            tf.strings.substr(png, 0, COLOR_TYPE),
-            bytes([INDEXED]),
-            tf.strings.substr(png, COLOR_TYPE + 1, CHECKSUM - COLOR_TYPE - 1),
-            tf.strings.reduce_join(tf.gather(_BYTES, tf.cast(checksum, tf.int32))),
+            toggle_palette(tf.strings.substr(png, 0, HEADER_END)),
             _chunk(b"PLTE", palette.tobytes()),
             tf.strings.substr(png, HEADER_END, -1),
         ]
     )
 
 
+def toggle_palette(header: tf.Tensor) -> tf.Tensor:
+    """Changes a PNG header from grayscale to indexed or back, including its checksum.
+
+    A CRC is linear, so changing the color type flips the same bits of the checksum in every file.
+
+    Args:
+        header: string scalar, the first `HEADER_END` bytes of a PNG file.
+    """
+    flipped = np.zeros(HEADER_END, "uint8")
+    flipped[COLOR_TYPE] = GRAYSCALE ^ INDEXED
+    flipped[CHECKSUM:] = np.frombuffer(_flipped_checksum_bits(), "uint8")
+    octets = tf.bitwise.bitwise_xor(tf.io.decode_raw(header, tf.uint8), flipped)
+    return tf.strings.reduce_join(tf.gather(_BYTES, tf.cast(octets, tf.int32)))
+
+
 # TensorFlow has no inverse of `decode_raw`.
 _BYTES = np.array([bytes([i]) for i in range(256)], dtype=object)
 
 
-def _flipped_bits():
-    """Returns the change of the header's checksum when the color type becomes indexed."""
+def _flipped_checksum_bits():
     grayscale, indexed = (
         zlib.crc32(b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, color_type, 0, 0, 0))
         for color_type in (GRAYSCALE, INDEXED)

@@ -38,8 +38,8 @@ def check_free(run_dir: Path, config: Config) -> None:
         found = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
         if found:
             raise FileExistsError(
-                f"The run folder contains {', '.join(found)}, but no `config.json` that says which "
-                "run they belong to. Choose another folder with --run-dir, or replace them with "
+                f"The run folder contains {', '.join(found)}, but no `config.json` that "
+                "identifies the run. Choose another folder with --run-dir, or replace them with "
                 f"--overwrite. Received: run_dir={str(run_dir)!r}"
             )
         return

@@ -78,12 +78,12 @@ def test_evaluation_counts_every_pixel_once(run, data, capsys):
     model = keras.models.load_model(run_dir / "best.keras")
     truth = np.concatenate([read_mask(p).ravel() for p in split.mask_paths])
     images = [decode_image(str(p)).numpy() for p in split.image_paths]
-    answer = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
+    predicted = np.concatenate([m.ravel() for m in model.segment(images)])[truth != 255]
     truth = truth[truth != 255]
-    assert scores["pixel_accuracy"] == pytest.approx((truth == answer).mean(), abs=1e-4)
+    assert scores["pixel_accuracy"] == pytest.approx((truth == predicted).mean(), abs=1e-4)
     ground = scenes.CLASSES.index("ground")
-    both = (truth == ground) & (answer == ground)
-    either = (truth == ground) | (answer == ground)
+    both = (truth == ground) & (predicted == ground)
+    either = (truth == ground) | (predicted == ground)
     assert scores["iou"]["ground"] == pytest.approx(both.sum() / either.sum(), abs=1e-4)
     for picture in ("confusion_matrix.png", "predictions.png"):
         assert Image.open(run_dir / "evaluation-test" / picture).size[0] > 100
@@ -170,9 +170,9 @@ def test_predicted_masks_are_class_ids_with_a_palette(run, data, tmp_path):
     model = keras.models.load_model(run_dir / "best.keras")
     expected = model.segment(predict.read_image(image))
     np.testing.assert_array_equal(np.asarray(picture), expected)
-    answer = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
-    assert sum(answer["shares"].values()) == pytest.approx(1)
-    assert set(answer["present"]) <= set(scenes.CLASSES)
+    prediction = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
+    assert sum(prediction["shares"].values()) == pytest.approx(1)
+    assert set(prediction["present"]) <= set(scenes.CLASSES)
     assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
 
 
