@@ -1,4 +1,4 @@
-"""The dilated ResNets are those of the papers, and take Keras Applications' weights."""
+"""Dilated ResNets: structure, dilation, and the weights of Keras Applications."""
 
 import socket
 
@@ -34,7 +34,7 @@ def relative_error(actual, expected):
     ("output_stride", "strides"), [(8, (4, 8, 8, 8)), (16, (4, 8, 16, 16)), (32, (4, 8, 16, 32))]
 )
 @pytest.mark.parametrize("stem", ["plain", "deep_32"])
-def test_stages_have_the_size_of_the_input_over_their_stride(output_stride, strides, stem):
+def test_stages_have_the_size_of_their_stride(output_stride, strides, stem):
     model = tiny(output_stride=output_stride, stem=stem)
     for height, width in ((64, 96), (33, 47), (1, 1)):
         outputs = model(np.zeros((2, height, width, 3), "float32"))
@@ -52,14 +52,14 @@ def test_stages_have_the_size_of_the_input_over_their_stride(output_stride, stri
         (ResNet101, "plain", 42_500_160),
     ],
 )
-def test_trainable_parameters_are_as_many_as_in_pytorch(build, stem, parameters):
-    # torchvision's counts less the classifier; the deep stems' from the layers they add.
+def test_number_of_parameters_is_that_of_pytorch(build, stem, parameters):
+    # torchvision's numbers without the classifier, plus the layers that deep stems add.
     model = build(stem=stem)
     assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == parameters
 
 
 def blocks_of(model):
-    """Numbers of blocks per stage, from the layers' names."""
+    """Returns the number of blocks per stage, from the names of layers."""
     ends = [layer.name for layer in model.layers if layer.name.endswith("_add")]
     return tuple(sum(name.startswith(f"conv{stage}_") for name in ends) for stage in (2, 3, 4, 5))
 
@@ -72,10 +72,10 @@ def blocks_of(model):
         (ResNet152, (3, 8, 36, 3), 3),
     ],
 )
-def test_the_other_depths_have_the_blocks_of_the_paper(build, blocks, convolutions):
+def test_other_depths_have_the_blocks_of_the_paper(build, blocks, convolutions):
     model = build(width_multiplier=1 / 64)
     assert blocks_of(model) == blocks
-    # The depth in the name counts the stem, the blocks' convolutions and the classifier.
+    # The depth in the name counts the stem, the convolutions of the blocks and the classifier.
     assert model.name == f"resnet{1 + sum(blocks) * convolutions + 1}"
 
 
@@ -84,7 +84,9 @@ def test_the_other_depths_have_the_blocks_of_the_paper(build, blocks, convolutio
     [(8, (1, 2, 2), (2, 4, 4)), (16, (1, 1, 1), (1, 2, 2)), (32, (1, 1, 1), (1, 1, 1))],
 )
 @pytest.mark.parametrize("stride_on", ["1x1", "3x3"])
-def test_the_first_block_of_a_dilated_stage_takes_half(output_stride, stage3, stage4, stride_on):
+def test_first_block_of_a_dilated_stage_has_half_the_dilation(
+    output_stride, stage3, stage4, stride_on
+):
     model = tiny((3, 3, 3, 3), bottleneck=True, output_stride=output_stride, stride_on=stride_on)
     for stage, expected in ((2, (1, 1, 1)), (3, (1, 1, 1)), (4, stage3), (5, stage4)):
         names = [f"conv{stage}_block{block}_2_conv" for block in (1, 2, 3)]
@@ -94,16 +96,14 @@ def test_the_first_block_of_a_dilated_stage_takes_half(output_stride, stage3, st
 
 @pytest.mark.parametrize(("stride_on", "strided"), [("1x1", "1"), ("3x3", "2")])
 @pytest.mark.parametrize(("output_stride", "stages"), [(8, "3"), (16, "34"), (32, "345")])
-def test_a_bottleneck_has_its_stride_where_it_was_asked_for(
-    stride_on, strided, output_stride, stages
-):
+def test_stride_on_selects_the_strided_convolution(stride_on, strided, output_stride, stages):
     model = tiny((2, 2, 2, 2), bottleneck=True, output_stride=output_stride, stride_on=stride_on)
     found = {
         layer.name
         for layer in model.layers
         if layer.name.startswith("conv") and getattr(layer, "strides", (1, 1)) != (1, 1)
     }
-    # The shortcut of a strided block has the stride, too.
+    # The shortcut of a strided block has the stride as well.
     expected = {f"conv{stage}_block1_{i}_conv" for stage in stages for i in ("0", strided)}
     assert found == expected | {"conv1_conv"}
 
@@ -117,8 +117,8 @@ def test_a_bottleneck_has_its_stride_where_it_was_asked_for(
         ({}, "conv3_block1_1", 2),
     ],
 )
-def test_strided_convolutions_are_padded_on_both_sides(options, layer, reach):
-    # Their first output sees the pixels 0 to k // 2. Padded by "same", it would see one more.
+def test_strided_convolutions_are_padded_symmetrically(options, layer, reach):
+    # The first output sees pixels 0 to k // 2. With "same" padding it would see one more.
     model = tiny(**options)
     padded = keras.Model(
         model.get_layer(f"{layer}_pad").input, model.get_layer(f"{layer}_conv").output
@@ -131,20 +131,20 @@ def test_strided_convolutions_are_padded_on_both_sides(options, layer, reach):
     assert set(rows) == set(columns) == set(range(reach))
 
 
-def test_the_width_multiplier_scales_every_width():
+def test_width_multiplier_scales_every_width():
     names = ("conv1_conv", "conv2_block1_1_conv", "conv5_block1_2_conv")
     for multiplier, widths in ((0.25, (16, 16, 128)), (1 / 128, (1, 1, 4))):
         model = tiny(width_multiplier=multiplier)
         assert tuple(model.get_layer(name).filters for name in names) == widths
 
 
-def test_any_number_of_channels_is_taken():
+def test_any_number_of_input_channels():
     assert tiny(input_shape=(None, None, 4))(np.zeros((1, 9, 9, 4)))["stage4"].shape[-1] == 128
 
 
 @pytest.fixture(scope="module")
 def keras_resnet50(tmp_path_factory):
-    """Keras Applications' ResNet-50 with random weights, an image's features, and its file."""
+    """ResNet-50 of Keras Applications with random weights, features of an image, and its file."""
     model = keras.applications.ResNet50(include_top=False, weights=None)
     draw = np.random.default_rng(1)
     for weight in model.weights:
@@ -165,22 +165,22 @@ def keras_resnet50(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def refuse(*args):
+    def no_connection(*args):
         raise AssertionError("tried to download")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", no_connection)
 
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(("output_stride", "equal"), [(32, STAGES), (8, STAGES[:2])])
-def test_weights_of_keras_applications_give_its_features(keras_resnet50, output_stride, equal):
+def test_keras_applications_weights_reproduce_its_features(keras_resnet50, output_stride, equal):
     path, images, features = keras_resnet50
     outputs = ResNet50(output_stride=output_stride, weights=str(path))(images)
     for stage in equal:
         assert relative_error(outputs[stage], features[stage]) < 1e-5, stage
 
 
-def test_a_truncated_file_is_an_error_that_names_it(keras_resnet50, tmp_path):
+def test_truncated_weights_file_raises(keras_resnet50, tmp_path):
     path = tmp_path / "truncated.weights.h5"
     path.write_bytes(keras_resnet50[0].read_bytes()[:100_000])
     with pytest.raises(ValueError, match=r"Could not read ResNet50.*truncated\.weights\.h5"):
@@ -188,7 +188,7 @@ def test_a_truncated_file_is_an_error_that_names_it(keras_resnet50, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
-def test_weights_of_another_network_are_an_error_that_names_the_file(tmp_path):
+def test_weights_of_another_network_raise(tmp_path):
     path = tmp_path / "other.weights.h5"
     tiny().save_weights(path)
     with pytest.raises(ValueError, match=r"Could not read ResNet50.*other\.weights\.h5"):
@@ -209,12 +209,12 @@ def test_weights_of_another_network_are_an_error_that_names_the_file(tmp_path):
         (ResNet101, {"input_shape": (None, None, 4)}),
     ],
 )
-def test_imagenet_weights_that_do_not_exist_name_those_that_do(build, options):
+def test_imagenet_weights_for_other_structures_raise(build, options):
     with pytest.raises(ValueError, match=r"ResNet-50, 101 and 152.*Received: weights='imagenet'"):
         build(weights="imagenet", **options)
 
 
-def test_a_missing_file_is_an_error_that_names_it():
+def test_missing_weights_file_raises():
     with pytest.raises(ValueError, match=r"None .*'imagenet'.*Received: weights='none.weights.h5'"):
         ResNet50(weights="none.weights.h5")
 
@@ -232,12 +232,12 @@ def test_a_missing_file_is_an_error_that_names_it():
         ("width_multiplier", -1),
     ],
 )
-def test_a_wrong_argument_is_named_with_its_value(argument, value):
+def test_invalid_argument_raises(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}` must be") as error:
         tiny(**{argument: value})
     assert f"Received: {argument}={value!r}" in str(error.value)
 
 
 @pytest.mark.parametrize(("stride_on", "mode"), [("1x1", "caffe"), ("3x3", "torch")])
-def test_each_family_of_weights_has_its_preprocessing(stride_on, mode):
+def test_preprocessing_follows_stride_on(stride_on, mode):
     assert preprocessing_of(stride_on) == mode

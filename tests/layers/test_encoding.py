@@ -1,4 +1,4 @@
-"""Encoding is the paper's equations: in value, in gradient, and without the residual tensor."""
+"""Encoding computes the equations of the paper, without the tensor of all residuals."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "encoding_layer.npz"
 
 
 def encode(x, codewords, scale):
-    """The equations, residual by residual, in float64: codes and assignment."""
+    """Returns codes and assignment from all residuals, in float64."""
     pixels = np.asarray(x, "float64").reshape(len(x), -1, 1, x.shape[-1])
     residuals = pixels - codewords
     logits = scale * (residuals**2).sum(-1)
@@ -24,7 +24,7 @@ def encode(x, codewords, scale):
 
 
 def encoding_of(codewords, scale, ndim=4, **kwargs):
-    """A layer with these parameters."""
+    """Returns a layer with these weights."""
     layer = Encoding(len(codewords), **kwargs)
     layer.build((None,) * (ndim - 1) + (np.shape(codewords)[-1],))
     layer.codewords.assign(codewords)
@@ -56,7 +56,7 @@ def test_codes_assignment_and_gradients_equal_the_reference(dtype, tolerance):
         assert relative_error(gradient, golden[name]) < tolerance, name
 
 
-def test_codes_equal_a_computation_by_hand():
+def test_codes_equal_those_computed_by_hand():
     # Two pixels, two codewords; squared distances are 1 and 1, 4 and 2.
     layer = encoding_of([[0, 0], [1, 1]], [-1, -0.5], ndim=3)
     x = np.array([[[1, 0], [0, 2]]], "float32")
@@ -65,14 +65,14 @@ def test_codes_equal_a_computation_by_hand():
     )
 
 
-def test_each_pixel_is_shared_out_over_the_codewords(rng):
+def test_assignment_sums_to_one_for_each_pixel(rng):
     layer = encoding_of(*parameters(rng, 5, 3))
     assignment = layer.assignment(rng.normal(size=(2, 4, 6, 3)).astype("float32"))
     assert assignment.shape == (2, 24, 5)
     np.testing.assert_allclose(np.sum(assignment, -1), 1, atol=1e-6)
 
 
-def test_a_grid_of_pixels_and_a_list_of_them_agree(rng):
+def test_4d_and_3d_inputs_agree(rng):
     codewords, scale = parameters(rng, 5, 7)
     grid = rng.normal(size=(2, 3, 4, 7)).astype("float32")
     np.testing.assert_array_equal(
@@ -81,20 +81,20 @@ def test_a_grid_of_pixels_and_a_list_of_them_agree(rng):
     )
 
 
-def test_the_order_of_pixels_does_not_matter(rng):
+def test_codes_do_not_depend_on_the_order_of_pixels(rng):
     layer = encoding_of(*parameters(rng, 4, 6), ndim=3)
     x = rng.normal(size=(2, 30, 6)).astype("float32")
     np.testing.assert_allclose(layer(x), layer(x[:, rng.permutation(30)]), rtol=1e-4, atol=1e-5)
 
 
 def test_codes_are_sums_over_pixels(rng):
-    # Twice the pixels, twice the code: no mean hides in the layer.
+    # Twice the pixels give twice the code.
     layer = encoding_of(*parameters(rng, 4, 6), ndim=3)
     x = rng.normal(size=(2, 30, 6)).astype("float32")
     np.testing.assert_allclose(layer(np.tile(x, (1, 2, 1))), 2 * layer(x), rtol=1e-4, atol=1e-5)
 
 
-def test_average_takes_means_over_pixels_and_channels(rng):
+def test_mean_aggregation_averages_over_pixels_and_channels(rng):
     codewords, scale = parameters(rng, 4, 6)
     layer = encoding_of(codewords, scale, aggregation="mean")
     x = rng.normal(size=(2, 5, 3, 6)).astype("float32")
@@ -103,14 +103,14 @@ def test_average_takes_means_over_pixels_and_channels(rng):
     assert relative_error(layer.assignment(x), assignment) < 1e-5
 
 
-def test_averaged_codes_do_not_depend_on_how_large_the_image_is(rng):
+def test_mean_codes_do_not_depend_on_the_image_size(rng):
     layer = encoding_of(*parameters(rng, 4, 6), aggregation="mean")
     x = rng.normal(size=(2, 5, 3, 6)).astype("float32")
     np.testing.assert_allclose(layer(np.tile(x, (1, 2, 2, 1))), layer(x), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("aggregation", "live"), [("sum", 1), ("mean", 32)])
-def test_wide_features_wake_all_codewords_only_where_distances_are_averaged(aggregation, live):
+def test_all_codewords_are_used_on_wide_features_with_mean_distances_only(aggregation, live):
     # Features as after batch normalization and ReLU, at the width of the paper's head.
     keras.utils.set_random_seed(0)
     x = np.maximum(np.random.default_rng(0).normal(size=(2, 8, 8, 512)), 0).astype("float32")
@@ -120,7 +120,7 @@ def test_wide_features_wake_all_codewords_only_where_distances_are_averaged(aggr
     assert (shares > 0.1 / 32).sum() == pytest.approx(live, abs=2)
 
 
-def test_a_functional_model_takes_any_batch_and_size(rng):
+def test_functional_model_accepts_any_batch_and_size(rng):
     inputs = keras.Input((None, None, 6))
     layer = encoding_of(*parameters(rng, 4, 6))
     model = keras.Model(inputs, layer(inputs))
@@ -132,7 +132,7 @@ def test_a_functional_model_takes_any_batch_and_size(rng):
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 2, 6), (3, 10, 6)])
-def test_a_traced_function_takes_any_batch_and_size(rng, shape):
+def test_traced_function_accepts_any_batch_and_size(rng, shape):
     layer = encoding_of(*parameters(rng, 4, 6), ndim=len(shape))
     unknown = tf.TensorSpec((None,) * (len(shape) - 1) + (6,), tf.float32)
     traced = tf.function(layer, input_signature=[unknown])
@@ -142,7 +142,7 @@ def test_a_traced_function_takes_any_batch_and_size(rng, shape):
 
 
 def tensor_sizes(encode, x, *variables):
-    """Numbers of elements of all tensors in a traced forward and backward pass."""
+    """Returns the number of elements of each tensor in a forward and backward pass."""
 
     @tf.function
     def step(x):
@@ -154,13 +154,13 @@ def tensor_sizes(encode, x, *variables):
     graph = step.get_concrete_function(tf.TensorSpec(x, tf.float32)).graph
     graphs = [graph, *(function.graph for function in graph._functions.values())]
     shapes = [out.shape for g in graphs for op in g.get_operations() for out in op.outputs]
-    # An unknown size would hide from the count.
+    # Tensors of unknown size would not be counted.
     assert all(shape.is_fully_defined() for shape in shapes)
     return [shape.num_elements() for shape in shapes]
 
 
-def test_the_tensor_of_all_residuals_is_never_built(rng):
-    # Prime sizes, so no other tensor has as many elements by chance.
+def test_tensor_of_all_residuals_is_never_built(rng):
+    # Prime sizes, so that no other tensor has the same number of elements.
     batch, height, width, num_codewords, channels = 3, 7, 11, 5, 13
     residuals = batch * height * width * num_codewords * channels
     layer = encoding_of(*parameters(rng, num_codewords, channels))
@@ -177,8 +177,8 @@ def test_the_tensor_of_all_residuals_is_never_built(rng):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_codes_beyond_float16_are_computed_in_float32(policy):
-    # 64 * 64 pixels of 100 sum to 409,600; float16 ends at 65,504.
+def test_codes_outside_the_range_of_float16_are_computed_in_float32(policy):
+    # 64 * 64 pixels of 100 sum to 409,600; the maximum of float16 is 65,504.
     codewords, scale = np.array([[0.5] * 8, [-0.5] * 8]), np.array([-0.9, -0.1])
     layer = encoding_of(codewords, scale, dtype=policy)
     x = np.full((2, 64, 64, 8), 100, "float16")
@@ -206,14 +206,14 @@ def test_float16_features_are_encoded_in_float32_under_the_default_policy(rng, s
 
 
 @pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
-def test_the_symbolic_dtype_is_the_real_one(policy):
+def test_symbolic_dtype_is_the_actual_dtype(policy):
     layer = Encoding(2, dtype=policy)
     x = keras.ops.ones((1, 2, 2, 3), layer.compute_dtype)
     symbolic = layer(keras.KerasTensor((None, None, None, 3), layer.compute_dtype))
     assert symbolic.dtype == keras.backend.standardize_dtype(layer(x).dtype)
 
 
-def test_gradients_are_finite_where_a_pixel_is_a_codeword(rng):
+def test_gradients_are_finite_if_a_pixel_equals_a_codeword(rng):
     codewords, scale = parameters(rng, 4, 6)
     layer = encoding_of(codewords, scale, ndim=3)
     x = tf.constant(codewords[None], "float32")
@@ -224,7 +224,7 @@ def test_gradients_are_finite_where_a_pixel_is_a_codeword(rng):
         assert np.isfinite(gradient).all()
 
 
-def test_parameters_start_in_the_ranges_of_the_released_code():
+def test_initial_weights_are_in_the_ranges_of_the_official_code():
     layer = Encoding(32)
     layer.build((None, None, None, 512))
     codewords, scale = layer.codewords.numpy(), layer.scale.numpy()
@@ -233,16 +233,16 @@ def test_parameters_start_in_the_ranges_of_the_released_code():
     assert -1 <= scale.min() < -0.8 < -0.2 < scale.max() <= 0
 
 
-def test_training_draws_the_stochastic_scale_afresh_each_batch(rng):
+def test_stochastic_scale_differs_between_training_batches(rng):
     layer = Encoding(4, stochastic_scale=True, seed=7)
     x = np.repeat(rng.normal(size=(1, 3, 3, 6)), 2, 0).astype("float32")
     first, second = layer(x, training=True), layer(x, training=True)
     assert relative_error(first, second.numpy()) > 1e-2
-    # One draw a batch: equal images have equal codes.
+    # One scale per batch: equal images have equal codes.
     np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
 
 
-def test_equal_seeds_draw_equal_stochastic_scales(rng):
+def test_equal_seeds_give_equal_stochastic_scales(rng):
     parameters_ = parameters(rng, 4, 6)
     x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
 
@@ -255,7 +255,7 @@ def test_equal_seeds_draw_equal_stochastic_scales(rng):
 
 
 @pytest.mark.parametrize("stored", [-0.9, 0.0, 3.0])
-def test_inference_with_stochastic_scale_uses_one_half_whatever_is_stored(rng, stored):
+def test_inference_with_stochastic_scale_ignores_the_stored_scale(rng, stored):
     codewords, _ = parameters(rng, 4, 6)
     layer = encoding_of(codewords, np.full(4, stored), stochastic_scale=True)
     x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
@@ -264,7 +264,7 @@ def test_inference_with_stochastic_scale_uses_one_half_whatever_is_stored(rng, s
     assert relative_error(layer.assignment(x), assignment) < 1e-5
 
 
-def test_training_without_stochastic_scale_uses_the_stored_one(rng):
+def test_training_without_stochastic_scale_uses_the_stored_scale(rng):
     codewords, scale = parameters(rng, 4, 6)
     layer = encoding_of(codewords, scale)
     x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
@@ -285,7 +285,7 @@ def test_training_without_stochastic_scale_uses_the_stored_one(rng):
         },
     ],
 )
-def test_the_configuration_makes_the_same_layer(arguments):
+def test_layer_is_rebuilt_from_its_configuration(arguments):
     layer = Encoding(np.int64(4), name="codes", **arguments)
     config = layer.get_config()
     again = keras.saving.deserialize_keras_object(
@@ -303,7 +303,7 @@ def test_the_configuration_makes_the_same_layer(arguments):
 
 
 @pytest.mark.parametrize("stochastic_scale", [False, True])
-def test_a_saved_model_encodes_as_before(rng, tmp_path, stochastic_scale):
+def test_saved_model_gives_identical_codes(rng, tmp_path, stochastic_scale):
     inputs = keras.Input((None, None, 6))
     layer = encoding_of(*parameters(rng, 4, 6), stochastic_scale=stochastic_scale)
     model = keras.Model(inputs, layer(inputs))
@@ -320,12 +320,12 @@ def test_num_codewords_must_be_a_positive_integer(num_codewords):
 
 
 @pytest.mark.parametrize("shape", [(None, None, None, None), (2, 6), (1, 2, 2, 2, 6)])
-def test_an_input_of_other_rank_or_unknown_channels_is_refused(shape):
+def test_input_of_another_rank_or_unknown_channels_raises(shape):
     with pytest.raises(ValueError, match="with known channels. Received: input_shape="):
         Encoding(4).build(shape)
 
 
-def test_an_input_with_other_channels_than_before_is_refused():
+def test_input_with_another_number_of_channels_raises():
     layer = Encoding(4)
     layer(np.ones((1, 2, 2, 6)))
     with pytest.raises(ValueError, match="axis -1"):

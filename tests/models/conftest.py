@@ -1,4 +1,4 @@
-"""The smallest models, and data for them."""
+"""Tiny models, and data for them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.fixtures import CLASSES
 
 @pytest.fixture
 def data(rng):
-    """Four normalized images and their masks, a quarter of it void."""
+    """Four normalized images and their masks, a quarter of it ignored."""
     masks = rng.integers(0, CLASSES, (4, 8, 8)).astype("int32")
     masks[:, :4, :4] = 255
     return rng.normal(size=(4, 8, 8, 3)).astype("float32"), masks

@@ -1,4 +1,4 @@
-"""The CIFAR networks are those of the paper, and behave as Keras Applications do."""
+"""The CIFAR networks are those of the paper, with the interface of Keras Applications."""
 
 import functools
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 import keras_encnet
 from keras_encnet import EncNet14, ResNet14, SEResNet14
 
-# Of width 8, which a reduction by 16 would leave nothing of.
+# For width 8, which a reduction ratio of 16 would reduce to 0.
 BUILDERS = (
     pytest.param(ResNet14, id="ResNet14"),
     pytest.param(functools.partial(SEResNet14, reduction=4), id="SEResNet14"),
@@ -35,36 +35,36 @@ def trainable_parameters(model):
         (lambda: EncNet14(128, 32), 16_788_234),
     ],
 )
-def test_parameters_are_those_of_the_paper(build, parameters):
+def test_number_of_parameters_is_that_of_the_paper(build, parameters):
     assert trainable_parameters(build()) == parameters
 
 
-def test_a_stochastic_scale_is_not_trained():
+def test_stochastic_scale_is_not_trainable():
     model, stochastic = EncNet14(8), EncNet14(8, stochastic_scale=True)
     assert trainable_parameters(model) == trainable_parameters(stochastic) + 6 * 16
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_probabilities_add_up_and_logits_give_them(build, rng):
+def test_probabilities_are_the_softmax_of_the_logits(build, rng):
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     model = build(8)
     logits = build(8, classifier_activation=None)
     logits.set_weights(model.get_weights())
-    answers = np.asarray(model(images))
-    np.testing.assert_allclose(answers.sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(keras.ops.softmax(logits(images)), answers, rtol=1e-4, atol=1e-6)
+    outputs = np.asarray(model(images))
+    np.testing.assert_allclose(outputs.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.softmax(logits(images)), outputs, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("shape", [(32, 32, 3), (None, None, 3), (40, 24, 1)])
-def test_the_features_are_a_quarter_of_the_size(build, shape):
+def test_features_have_a_quarter_of_the_image_size(build, shape):
     model = build(8, include_top=False, input_shape=shape)
     sides = [None if side is None else side // 4 for side in shape[:2]]
     assert model.output.shape == (None, *sides, 32)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
-def test_pooled_features_are_those_of_all_pixels(pooling, rng):
+def test_pooling_reduces_all_pixels(pooling, rng):
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     model = EncNet14(8, include_top=False)
     pooled = EncNet14(8, include_top=False, pooling=pooling)
@@ -75,23 +75,23 @@ def test_pooled_features_are_those_of_all_pixels(pooling, rng):
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_other_sizes_and_a_hundred_classes_are_taken(build, rng):
+def test_other_image_sizes_and_100_classes(build, rng):
     model = build(8, input_shape=(None, None, 3), classes=100)
     for size in ((1, 1), (17, 33), (64, 48)):
         images = rng.normal(size=(2, *size, 3)).astype("float32")
-        answers = np.asarray(model(images))
-        assert answers.shape == (2, 100)
-        assert np.isfinite(answers).all()
+        outputs = np.asarray(model(images))
+        assert outputs.shape == (2, 100)
+        assert np.isfinite(outputs).all()
 
 
-def test_a_tensor_of_another_model_is_built_upon(rng):
+def test_input_tensor_of_another_model(rng):
     images = keras.Input((28, 28, 3))
     model = EncNet14(8, input_tensor=keras.layers.ZeroPadding2D(2)(images))
     assert model(rng.normal(size=(2, 28, 28, 3))).shape == (2, 10)
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_saved_and_loaded_it_answers_the_same(build, tmp_path, rng):
+def test_saved_model_gives_identical_predictions(build, tmp_path, rng):
     model = build(8)
     model.class_names = "plane car bird cat deer dog frog horse ship truck".split()
     model.save(tmp_path / "model.keras")
@@ -103,7 +103,7 @@ def test_saved_and_loaded_it_answers_the_same(build, tmp_path, rng):
     assert loaded.classifier_activation == "softmax"
 
 
-def test_weights_of_a_file_are_loaded(tmp_path, rng):
+def test_weights_are_loaded_from_a_file(tmp_path, rng):
     model = EncNet14(8)
     model.save_weights(tmp_path / "model.weights.h5")
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
@@ -111,7 +111,7 @@ def test_weights_of_a_file_are_loaded(tmp_path, rng):
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-def test_raw_images_are_classified_as_normalized_ones_are_predicted(rng):
+def test_classify_normalizes_raw_images(rng):
     images = rng.integers(0, 256, (3, 32, 32, 3)).astype("uint8")
     model = ResNet14(8, classifier_activation=None)
     logits = model(keras_encnet.preprocess_input(images, "cifar10"))
@@ -121,49 +121,49 @@ def test_raw_images_are_classified_as_normalized_ones_are_predicted(rng):
 
 
 @pytest.mark.parametrize("value", [-1.0, 256.0])
-def test_images_that_are_not_raw_are_refused(value):
+def test_images_that_are_not_raw_raise(value):
     with pytest.raises(ValueError, match="0 to 255"):
         ResNet14(8).classify(np.full((32, 32, 3), value))
 
 
-def test_the_stochastic_scale_is_reproducible_and_training_alone_draws_it(rng):
+def test_stochastic_scale_is_reproducible_and_random_in_training_only(rng):
     images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
-    drawn = []
+    runs = []
     for seed in (1, 1, 2):
         keras.utils.set_random_seed(seed)
         model = EncNet14(8, stochastic_scale=True)
         keras.utils.set_random_seed(0)
         model.set_weights(_with_seeds_of(model, EncNet14(8, stochastic_scale=True)))
-        drawn.append([np.asarray(model(images, training=True)) for _ in range(2)])
-    np.testing.assert_array_equal(drawn[0], drawn[1])
-    assert np.abs(drawn[0][0] - drawn[0][1]).max() > 0
-    assert np.abs(drawn[0][0] - drawn[2][0]).max() > 0
+        runs.append([np.asarray(model(images, training=True)) for _ in range(2)])
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.abs(runs[0][0] - runs[0][1]).max() > 0
+    assert np.abs(runs[0][0] - runs[2][0]).max() > 0
     np.testing.assert_array_equal(model(images), model(images))
 
 
 def _with_seeds_of(model, other):
-    """The weights of `other`, but the states of the random generators of `model`."""
+    """Copies the weights of `other`, except the states of random generators."""
     pairs = zip(model.weights, other.weights, strict=True)
     return [(mine if mine.dtype == "uint32" else theirs).numpy() for mine, theirs in pairs]
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("build", BUILDERS)
-def test_mixed_precision_agrees_and_answers_in_float32(build, policy, rng):
+def test_mixed_precision_agrees_and_returns_float32(build, policy, rng):
     images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
     exact = build(8)
     keras.config.set_dtype_policy(policy)
     mixed = build(8)
     mixed.set_weights(exact.get_weights())
-    answers = mixed(images)
-    assert answers.dtype == "float32"
-    np.testing.assert_allclose(answers, exact(images), atol=0.03)
+    outputs = mixed(images)
+    assert outputs.dtype == "float32"
+    np.testing.assert_allclose(outputs, exact(images), atol=0.03)
     codes = [layer for layer in mixed.layers if "gate" in layer.name and "attention" in layer.name]
     assert all(layer.input[1].dtype == "float32" for layer in codes)
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_a_few_steps_lower_the_loss(build, rng):
+def test_training_lowers_the_loss(build, rng):
     labels = np.arange(32) % 4
     images = rng.normal(size=(32, 16, 16, 3)).astype("float32") + labels[:, None, None, None]
     model = build(8, input_shape=(16, 16, 3), classes=4, classifier_activation=None)
@@ -174,7 +174,7 @@ def test_a_few_steps_lower_the_loss(build, rng):
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_exports_answer_as_the_model(build, tmp_path, rng):
+def test_export_agrees_with_the_model(build, tmp_path, rng):
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     model = build(8)
     expected = model.predict(images, verbose=0)
@@ -196,7 +196,7 @@ def test_exports_answer_as_the_model(build, tmp_path, rng):
         ({"weights": "imagenet"}, "weights='imagenet'"),
     ],
 )
-def test_a_wrong_argument_is_named(arguments, message):
+def test_invalid_argument_raises(arguments, message):
     with pytest.raises(ValueError) as error:
         EncNet14(**arguments)
     assert message in str(error.value)

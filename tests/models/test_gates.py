@@ -1,4 +1,4 @@
-"""Gates are their equations, and go into any functional model."""
+"""Gates compute their equations in any functional model."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def features(rng):
     return rng.normal(size=(2, 5, 7, 8)).astype("float32")
 
 
-def test_the_context_encoding_gate_is_its_equation(features, randomize):
+def test_context_encoding_gate_computes_its_equation(features, randomize):
     inputs = keras.Input((None, None, 8))
     model = keras.Model(inputs, context_encoding_gate(inputs, num_codewords=3, name="g"))
     randomize(model)
@@ -39,7 +39,7 @@ def test_the_context_encoding_gate_is_its_equation(features, randomize):
     np.testing.assert_allclose(model(features), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_squeeze_excitation_gate_is_its_equation(features, randomize):
+def test_squeeze_excitation_gate_computes_its_equation(features, randomize):
     inputs = keras.Input((None, None, 8))
     model = keras.Model(inputs, squeeze_excitation_gate(inputs, reduction=4, name="g"))
     randomize(model)
@@ -50,8 +50,8 @@ def test_the_squeeze_excitation_gate_is_its_equation(features, randomize):
     np.testing.assert_allclose(model(features), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_black_image_has_finite_gates_and_gradients():
-    # Its code may be zero, which has no direction.
+def test_gates_and_gradients_of_a_black_image_are_finite():
+    # Its code may be zero, which cannot be normalized.
     import tensorflow as tf
 
     inputs = keras.Input((4, 4, 8))
@@ -65,6 +65,6 @@ def test_a_black_image_has_finite_gates_and_gradients():
 
 @pytest.mark.parametrize("gate", [context_encoding_gate, squeeze_excitation_gate])
 @pytest.mark.parametrize("reduction", [0, 9, 2.5])
-def test_an_impossible_reduction_is_refused(gate, reduction):
+def test_invalid_reduction_raises(gate, reduction):
     with pytest.raises(ValueError, match=f"from 1 to 8. Received: reduction={reduction}"):
         gate(keras.Input((4, 4, 8)), reduction=reduction)

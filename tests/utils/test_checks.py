@@ -1,54 +1,58 @@
-"""Checks of arguments name what is wrong, whatever it is."""
+"""Checks of arguments."""
 
+import keras
 import numpy as np
 import pytest
 
-from keras_encnet import FCN50, EncNet50, MultiScaleSegmenter
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import Range, check_count, check_one_size, check_stages, is_count
 
 
 @pytest.mark.parametrize("value", [1, 2, np.int64(3), np.uint8(4)])
 def test_integers_are_counts(value):
     assert is_count(value, least=1)
+    check_count("value", value)
 
 
 @pytest.mark.parametrize(
     "value", [0, -1, 1.5, 2.0, np.float32(4), True, None, "3", (4, 4), np.nan, np.inf]
 )
-def test_nothing_else_is(value):
+def test_other_values_are_not_counts(value):
     assert not is_count(value, least=1)
+    with pytest.raises(ValueError, match="`value` must be an integer of at least 1. Received: "):
+        check_count("value", value)
 
 
-def test_none_classes_and_a_pair_of_crop_sizes_are_named():
-    with pytest.raises(ValueError, match="classes=None"):
-        FCN50(classes=None, backbone_weights=None)
-    with pytest.raises(ValueError, match=r"crop_size=\(480, 480\)"):
-        MultiScaleSegmenter(None, crop_size=(480, 480))
-
-
-@pytest.mark.parametrize("build", [EncNet50, FCN50])
-@pytest.mark.parametrize("option", ["backbone", "output_strides", "build_backbone"])
-def test_options_that_there_are_not_are_named_among_those_that_there_are(build, option):
-    with pytest.raises(TypeError, match="Unknown options: ") as refused:
-        build(backbone_weights=None, **{option: 8})
-    unknown, valid = str(refused.value).split(" Valid options: ")
-    assert unknown == f"Unknown options: {option}."
-    assert "output_stride" in valid
-    assert "backbone" not in valid
+def test_count_has_an_upper_limit():
+    check_count("value", 4, most=4)
+    with pytest.raises(ValueError, match="an integer from 1 to 4. Received: value=5"):
+        check_count("value", 5, most=4)
 
 
 @pytest.mark.parametrize(
-    ("build", "wrong"),
+    ("allowed", "inside", "outside", "text"),
     [
-        (EncNet50, {"gating": "scal"}),
-        (EncNet50, {"codeword_pooling": "max"}),
-        (EncNet50, {"auxiliary": "ffcn"}),
-        (EncNet50, {"variant": "papr"}),
-        (FCN50, {"auxiliary": "context"}),
+        (Range(1), (1, 1.5, np.float32(2)), (0.5, float("nan"), "2", None), "at least 1"),
+        (Range(0, open=True), (1e-9, 3), (0, -1), "above 0"),
+        (Range(0, 1), (0, 0.5, 1), (-0.1, 1.1), "from 0 to 1"),
+        (Range(0, 1, open=True), (0.5,), (0, 1), "between 0 and 1, exclusive"),
+        (Range(), (-1e9, 0, 1e9), ("0",), ""),
     ],
 )
-def test_wrong_choices_are_named_before_anything_is_downloaded(build, wrong, monkeypatch):
-    monkeypatch.setattr("keras.utils.get_file", lambda *args, **kwargs: pytest.fail("a download"))
-    ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}={value!r}"):
-        build(**wrong)
+def test_range_contains_its_numbers(allowed, inside, outside, text):
+    assert all(value in allowed for value in inside)
+    assert not any(value in allowed for value in outside)
+    assert str(allowed) == text
+
+
+def test_missing_stages_raise():
+    check_stages({"stage3": None, "stage4": None})
+    with pytest.raises(ValueError, match="requires stage3, stage4. Received: output="):
+        check_stages({"stage4": None})
+
+
+def test_stages_of_different_sizes_raise():
+    images = keras.Input((None, None, 3))
+    stages = {"stage2": keras.layers.AveragePooling2D(2)(images), "stage3": images}
+    check_one_size(images, {"stage3": stages["stage3"]})
+    with pytest.raises(ValueError, match="output_stride=8.*'stage2': .32, 32., 'stage3': .64, 64."):
+        check_one_size(images, stages)

@@ -1,5 +1,6 @@
 """The fit loop: bad data, precision, averaged weights, clipping, and losses that are not finite."""
 
+import dataclasses
 import json
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET, SMALL_FCN
-from training.configs.cifar10 import CIFAR10EncNet16k64d
+from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
 from training.run import checkpoints, fit
@@ -29,17 +30,20 @@ def small_cifar(monkeypatch, rng):
     monkeypatch.setattr(cifar, "read_split", lambda *arguments: split)
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+SLOW_BFLOAT16 = pytest.param("bfloat16", marks=pytest.mark.slow)
+SLOW_FLOAT16 = pytest.param("float16", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("precision", ["float16", SLOW_BFLOAT16])
 def test_segmentation_trains_in_mixed_precision(precision, data, tmp_path):
     config = ScenesEncNet(data=data, precision=precision, **SMALL_ENCNET)
     check_mixed(config, tmp_path, precision)
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("precision", [SLOW_FLOAT16, "bfloat16"])
 def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_path):
-    check_mixed(
-        CIFAR10EncNet16k64d(precision=precision, epochs=1, **SMALL_CIFAR), tmp_path, precision
-    )
+    config = CIFAR10EncNet16k64d(precision=precision, epochs=1, **SMALL_CIFAR)
+    check_mixed(config, tmp_path, precision)
 
 
 def check_mixed(config, run_dir, precision):
@@ -58,14 +62,14 @@ def check_mixed(config, run_dir, precision):
 
 
 def test_averages_are_saved_and_checkpoints_keep_the_weights(small_cifar, tmp_path):
-    options = {**SMALL_CIFAR, "average_weights": 0.5, "clip_norm": 0.1, "learning_rate": 0.5}
-    model, history = fit.train(CIFAR10EncNet16k64d(epochs=3, **options), tmp_path / "run")
-    plain, _ = fit.train(
-        CIFAR10EncNet16k64d(epochs=3, **{**options, "average_weights": None}), tmp_path / "plain"
+    config = CIFAR10ResNet64d(
+        width=4, batch_size=8, epochs=3, average_weights=0.5, clip_norm=0.1, learning_rate=0.5
     )
+    model, history = fit.train(config, tmp_path / "run")
+    plain, _ = fit.train(dataclasses.replace(config, average_weights=None), tmp_path / "plain")
     # The checkpoint has both: the weights, as without averaging, and the averages.
-    again = fit.task_of(CIFAR10EncNet16k64d(**options)).build_model()
-    again.compile(fit.optimizer(CIFAR10EncNet16k64d(**options), 6), "mse")
+    again = fit.task_of(config).build_model()
+    again.compile(fit.optimizer(config, 6), "mse")
     checkpoints.restore(again, tmp_path / "run" / "checkpoints")
     for one, other in zip(again.weights, plain.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""EncNet is the Context Encoding Module on a backbone, in each of its published variants."""
+"""The Context Encoding Module and the head of EncNet, in every variant."""
 
 import keras
 import numpy as np
@@ -25,14 +25,14 @@ def names(model):
         (EncNet101, 150, {"variant": "mmsegmentation"}, 55_052_162),
     ],
 )
-def test_trainable_parameters_are_as_many_as_published(build, classes, options, parameters):
+def test_number_of_parameters_is_as_published(build, classes, options, parameters):
     model = build(classes, backbone_weights=None, **options)
     assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == parameters
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("auxiliary", [None, *AUXILIARIES])
-def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
+def test_names_shapes_and_dtypes_of_outputs(tiny, variant, auxiliary):
     model = tiny(variant, auxiliary=auxiliary)
     if auxiliary is None:
         auxiliary = "context" if variant in ("keras_encnet", "paper") else "fcn"
@@ -46,7 +46,7 @@ def test_outputs_have_their_names_shapes_and_dtypes(tiny, variant, auxiliary):
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (31, 2)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_odd_and_tiny_images_are_taken(tiny, variant, size):
+def test_odd_and_tiny_image_sizes(tiny, variant, size):
     outputs = tiny(variant, outputs=("segmentation", "presence"))(normalized_image(1, *size))
     assert outputs["segmentation"].shape == (1, *size, 5)
     assert all(np.isfinite(output).all() for output in outputs.values())
@@ -65,7 +65,7 @@ def normalize(x, layer, axis):
 @pytest.mark.parametrize("aggregation", ["sum", "mean"])
 @pytest.mark.parametrize("codeword_pooling", ["sum", "mean"])
 @pytest.mark.parametrize("gating", ["scale", "residual"])
-def test_the_context_encoding_module_is_the_equations(
+def test_context_encoding_module_computes_its_equations(
     rng, randomize, aggregation, codeword_pooling, gating
 ):
     inputs = keras.Input((None, None, 6))
@@ -84,7 +84,7 @@ def test_the_context_encoding_module_is_the_equations(
     weights = np.exp(encoding.scale.numpy() * total(residuals**2, -1))
     weights /= weights.sum(-1, keepdims=True)
     codes = total(weights[..., None] * residuals, 1)
-    # One mean and variance a codeword, not a channel.
+    # One mean and variance per codeword, not per channel.
     codes = np.maximum(normalize(codes, model.get_layer("context_bn"), axis=1), 0)
     expected_code = codes.sum(1) if codeword_pooling == "sum" else codes.mean(1)
     gates = expected_code @ attention.kernel.numpy() + attention.bias.numpy()
@@ -98,9 +98,7 @@ def test_the_context_encoding_module_is_the_equations(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("num_codewords", [0, 32])
-def test_a_sum_over_codewords_starts_from_even_odds_and_half_open_gates(
-    tiny, variant, num_codewords
-):
+def test_sum_over_codewords_starts_with_even_odds_and_half_open_gates(tiny, variant, num_codewords):
     model = tiny(variant, num_codewords=num_codewords)
     neutral = num_codewords == 32 and variant in ("keras_encnet", "paper")
     for name in ("context_attention", "presence"):
@@ -111,9 +109,9 @@ def test_a_sum_over_codewords_starts_from_even_odds_and_half_open_gates(
 @pytest.mark.parametrize(
     ("gating", "codeword_pooling"), [("scale", "sum"), ("residual", "mean"), ("residual", "sum")]
 )
-def test_the_context_encoding_module_survives_float16(gating, codeword_pooling, training):
-    # Codes are sums over 4096 pixels of 100, far beyond float16, and saturate the gates: those near
-    # the middle show any rounding of the sums' terms.
+def test_context_encoding_module_is_finite_in_float16(gating, codeword_pooling, training):
+    # Codes are sums over 4096 pixels of 100, far outside the range of float16, and saturate most
+    # gates. Those that are not saturated show any rounding of the terms.
     def build(policy):
         keras.config.set_dtype_policy(policy)
         inputs = keras.Input((None, None, 512))
@@ -145,7 +143,7 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
         assert model.output[name].dtype == "float32", name
         assert np.isfinite(output).all(), name
         if name.startswith("segmentation"):
-            # Not rounded on the way, either.
+            # The logits before upsampling are not rounded, either.
             assert model.get_layer(f"{name}_logits").output.dtype == "float32"
 
 
@@ -161,7 +159,7 @@ def test_outputs_are_float32_under_mixed_precision(tiny, policy, variant):
         ),
     ],
 )
-def test_each_variant_has_its_parts(
+def test_each_variant_has_its_structure(
     tiny, variant, codeword_pooling, gating, auxiliary, align_corners, dropout
 ):
     model = tiny(variant)
@@ -203,11 +201,11 @@ def test_each_variant_has_its_parts(
         ({"name": "mine"}, lambda m: m.name == "mine"),
     ],
 )
-def test_an_argument_overrides_the_variant(tiny, variant, override, described):
+def test_option_overrides_the_variant(tiny, variant, override, described):
     assert described(tiny(variant, **override))
 
 
-def test_the_lateral_connection_joins_the_head_with_stages_2_and_3(tiny):
+def test_lateral_connections_join_stages_2_and_3_with_the_head(tiny):
     model = tiny("official", lateral=True)
     joined = model.get_layer("fusion_concat")
     sources = [tensor._keras_history.operation.name for tensor in joined.input]
@@ -216,7 +214,9 @@ def test_the_lateral_connection_joins_the_head_with_stages_2_and_3(tiny):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_model_of_fewer_outputs_computes_less_and_the_same(tiny, randomize, tmp_path, variant):
+def test_model_with_fewer_outputs_computes_less_with_the_same_result(
+    tiny, randomize, tmp_path, variant
+):
     full = randomize(tiny(variant))
     path = str(tmp_path / "full.weights.h5")
     full.save_weights(path)
@@ -228,7 +228,7 @@ def test_a_model_of_fewer_outputs_computes_less_and_the_same(tiny, randomize, tm
     np.testing.assert_array_equal(one(x)["segmentation"], full(x)["segmentation"])
 
 
-def test_without_codewords_the_code_is_the_average_feature(tiny, randomize):
+def test_without_codewords_the_code_is_the_mean_feature(tiny, randomize):
     model = randomize(tiny(num_codewords=0))
     assert not any(isinstance(layer, Encoding) for layer in model.layers)
     assert model.get_layer("context_pool").output.dtype == "float32"
@@ -239,7 +239,7 @@ def test_without_codewords_the_code_is_the_average_feature(tiny, randomize):
     assert set(model.output) == {"segmentation", "presence", "presence_stage3"}
 
 
-def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
+def test_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
     inputs = keras.Input((None, None, 6))
     x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
     summed, mean = (
@@ -250,7 +250,7 @@ def test_the_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
     np.testing.assert_allclose(summed, 4 * mean, rtol=1e-5)
 
 
-def test_batch_normalization_has_the_constants_of_the_released_code(tiny):
+def test_batch_normalization_has_the_constants_of_the_official_code(tiny):
     model = tiny("official", lateral=True)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) == 7
@@ -258,7 +258,7 @@ def test_batch_normalization_has_the_constants_of_the_released_code(tiny):
 
 
 @pytest.mark.parametrize(("gate_bias", "expected"), [(None, 0.5), (2.0, 0.8807971)])
-def test_gates_start_where_their_bias_says_whatever_the_image(gate_bias, expected, rng, tiny):
+def test_gate_bias_sets_the_initial_gates_of_any_image(gate_bias, expected, rng, tiny):
     model = tiny("keras_encnet", gate_bias=gate_bias)
     attention = model.get_layer("context_attention")
     code = rng.normal(size=(3, attention.kernel.shape[0])).astype("float32")

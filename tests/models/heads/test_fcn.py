@@ -1,10 +1,10 @@
-"""FCN is a 3x3 convolution and a classifier on a backbone."""
+"""The head of FCN: a 3x3 convolution and a classifier."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_encnet import FCN, FCN50, FCN101, SegmentationModel
+from keras_encnet import FCN, SegmentationModel
 
 
 def image(*shape):
@@ -27,7 +27,7 @@ def test_outputs_are_float32_logits_at_input_size(tiny_backbone, auxiliary, outp
             assert np.isfinite(output).all()
 
 
-def test_a_head_has_a_quarter_of_the_features_channels(tiny_backbone):
+def test_head_has_a_quarter_of_the_channels(tiny_backbone):
     backbone = tiny_backbone(widths=(4, 4, 8, 20))
     model = FCN(backbone, classes=7, auxiliary="fcn")
 
@@ -44,12 +44,12 @@ def test_a_head_has_a_quarter_of_the_features_channels(tiny_backbone):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_corners_are_aligned_on_request(tiny_backbone, align_corners):
+def test_align_corners(tiny_backbone, align_corners):
     model = FCN(tiny_backbone(), align_corners=align_corners)
     assert model.get_layer("segmentation").align_corners == align_corners
 
 
-def test_dropout_is_what_was_asked_for(tiny_backbone):
+def test_dropout_rate(tiny_backbone):
     assert FCN(tiny_backbone(), dropout=0.3).get_layer("segmentation_dropout").rate == 0.3
     without = FCN(tiny_backbone(), dropout=0)
     assert "segmentation_dropout" not in {layer.name for layer in without.layers}
@@ -58,53 +58,18 @@ def test_dropout_is_what_was_asked_for(tiny_backbone):
 @pytest.mark.parametrize(
     ("argument", "value"), [("auxiliary", "context"), ("classes", 1), ("classes", 2.5)]
 )
-def test_a_wrong_argument_is_named_with_its_value(tiny_backbone, argument, value):
+def test_invalid_argument_raises(tiny_backbone, argument, value):
     with pytest.raises(ValueError, match=f"Received: {argument}={value!r}"):
         FCN(tiny_backbone(), **{argument: value})
 
 
-def test_a_backbone_without_stages_is_refused():
+def test_backbone_without_stages_raises():
     images = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match="keys `stage1` to `stage4`"):
         FCN(keras.Model(images, keras.layers.Conv2D(4, 3)(images)))
 
 
-@pytest.mark.parametrize(("build", "depth"), [(FCN50, 50), (FCN101, 101)])
-def test_the_backbone_is_the_resnet_that_imagenet_weights_fit(recorded_backbone, build, depth):
-    model = build(5)
-    assert recorded_backbone == [
-        {
-            "depth": depth,
-            "input_shape": (None, None, 3),
-            "output_stride": 8,
-            "stem": "plain",
-            "stride_on": "1x1",
-            "weights": "imagenet",
-        }
-    ]
-    assert (model.name, model.preprocessing) == (f"fcn{depth}", "caffe")
-    assert build(5, stem="deep_64", stride_on="3x3").preprocessing == "torch"
-
-
-def test_a_misspelt_option_is_refused(recorded_backbone):
-    with pytest.raises(TypeError, match="auxilliary"):
-        FCN50(5, auxilliary="fcn")
-
-
-def test_weights_of_the_model_spare_those_of_the_backbone(
-    recorded_backbone, tiny_backbone, randomize, tmp_path
-):
-    full = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn"))
-    path = str(tmp_path / "fcn.weights.h5")
-    full.save_weights(path)
-    model = FCN50(5, weights=path, auxiliary="fcn")
-    assert recorded_backbone[0]["weights"] is None
-    x = image(1, 9, 9)
-    for name, output in model(x).items():
-        np.testing.assert_array_equal(output, full(x)[name])
-
-
-def test_a_saved_model_answers_as_before(tiny_backbone, randomize, tmp_path):
+def test_saved_model_gives_identical_outputs(tiny_backbone, randomize, tmp_path):
     model = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn", align_corners=True))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

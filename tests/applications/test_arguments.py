@@ -1,0 +1,47 @@
+"""Invalid arguments of the named networks raise before anything is downloaded."""
+
+import pytest
+
+from keras_encnet import FCN50, EncNet50
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch):
+    monkeypatch.setattr("keras.utils.get_file", lambda *args, **kwargs: pytest.fail("a download"))
+
+
+@pytest.mark.parametrize("build", [EncNet50, FCN50])
+@pytest.mark.parametrize("option", ["backbone", "output_strides", "droput"])
+def test_unknown_option_raises_with_the_valid_ones(build, option):
+    with pytest.raises(TypeError, match="Unknown options: ") as error:
+        build(**{option: 8})
+    unknown, valid = str(error.value).split(" Valid options: ")
+    assert unknown == f"Unknown options: {option}."
+    assert "output_stride" in valid
+    assert "backbone" not in valid
+
+
+@pytest.mark.parametrize(
+    ("build", "invalid"),
+    [
+        (EncNet50, {"gating": "scal"}),
+        (EncNet50, {"codeword_pooling": "max"}),
+        (EncNet50, {"auxiliary": "ffcn"}),
+        (EncNet50, {"variant": "papr"}),
+        (EncNet50, {"classes": 1}),
+        (FCN50, {"auxiliary": "context"}),
+        (FCN50, {"variant": "papr"}),
+        (FCN50, {"classes": 1}),
+        (FCN50, {"classes": None}),
+    ],
+)
+def test_invalid_value_raises(build, invalid):
+    ((name, value),) = invalid.items()
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}={value!r}"):
+        build(**invalid)
+
+
+@pytest.mark.parametrize("build", [EncNet50, FCN50])
+def test_weights_that_do_not_exist_raise(build):
+    with pytest.raises(ValueError, match="`weights` must be None .*Received: weights='ade20k'"):
+        build(weights="ade20k")
