@@ -24,6 +24,8 @@ OFFLINE = {
     'backbone_weights="imagenet"': "backbone_weights=None",
 }
 MODULE = r"python -m ((?:benchmarks|keras_encnet|saved_models|training)(?:\.[a-z]\w*)*)"
+# Without "my_...", which stands for files of the reader.
+SOURCE = r"`((?:benchmarks|keras_encnet|tests|training)/(?:(?!my_)[\w/])+(?:\.\w+|/))`"
 SCRIPT = r"python ((?:benchmarks|tests|training)/[\w/]+\.py)"
 
 
@@ -54,11 +56,11 @@ def test_relative_links_resolve(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_exist(page):
+def test_commands_and_source_files_exist(page):
     modules = set(re.findall(MODULE, text_of(page)))
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
-    scripts = set(re.findall(SCRIPT, text_of(page)))
-    assert [name for name in scripts if not (ROOT / name).exists()] == []
+    files = set(re.findall(SCRIPT, text_of(page)) + re.findall(SOURCE, text_of(page)))
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
