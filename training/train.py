@@ -5,6 +5,7 @@ python -m training.train RECIPE --help
 python -m training.train RECIPE [--option value ...]
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from training import cli
@@ -13,8 +14,8 @@ from training.run.fit import train
 from training.run.strategies import lost_workers_named
 
 
-def main(arguments=None):
-    """Trains the recipe that the command line names."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains a recipe and records everything in a run folder."""
     name, config = cli.choose(RECIPES, arguments, prog="python -m training.train")
     with cli.plain_errors(), lost_workers_named():
         train(config, Path(config.run_dir or f"runs/{name}"))

@@ -208,7 +208,7 @@ def build(
     warnings.warn(
         f"The weights {entry.weights!r} have {len(entry.class_names)} classes, not {classes}. "
         f"These layers keep random weights and must be trained: {', '.join(renewed)}",
-        stacklevel=4,
+        stacklevel=5,
     )
     return model
 

@@ -7,6 +7,7 @@ of `models/heads/`, which receive all values.
 """
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -27,6 +28,10 @@ VARIANTS = {
 
 def _all(value):
     return dict.fromkeys(VARIANTS, value)
+
+
+def _each(*values):
+    return dict(zip(VARIANTS, values, strict=True))
 
 
 ANY = Range()
@@ -89,8 +94,7 @@ OPTIONS = (
         "stem",
         tuple(STEMS),
         "First convolutions: one 7x7, or three 3x3 starting at width 32 or 64.",
-        {"keras_encnet": "plain", "paper": "plain", "official": "deep_64"}
-        | {"mmsegmentation": "deep_32"},
+        _each("plain", "plain", "deep_64", "deep_32"),
         ("resnet",),
     ),
     Option(
@@ -98,7 +102,7 @@ OPTIONS = (
         STRIDES_ON,
         "Convolution of a bottleneck that has the stride: 1x1 in Keras Applications, 3x3 in "
         "PyTorch.",
-        {"keras_encnet": "1x1", "paper": "1x1", "official": "3x3", "mmsegmentation": "3x3"},
+        _each("1x1", "1x1", "3x3", "3x3"),
         ("resnet",),
     ),
     Option("channels", int, "Width of the head.", _all(512), ("encnet",), least=1),
@@ -120,7 +124,7 @@ OPTIONS = (
         "aggregation",
         AGGREGATIONS,
         "Sum or mean of the residuals over pixels; with mean, distances are means over channels.",
-        {"keras_encnet": "mean", "paper": "sum", "official": "sum", "mmsegmentation": "sum"},
+        _each("mean", "sum", "sum", "sum"),
         ("encnet",),
         unless=("num_codewords", 0),
     ),
@@ -128,7 +132,7 @@ OPTIONS = (
         "codeword_pooling",
         ("sum", "mean"),
         "How the codes of all codewords are reduced to one.",
-        {"keras_encnet": "sum", "paper": "sum", "official": "mean", "mmsegmentation": "mean"},
+        _each("sum", "sum", "mean", "mean"),
         ("encnet",),
         unless=("num_codewords", 0),
     ),
@@ -136,8 +140,7 @@ OPTIONS = (
         "gating",
         GATINGS,
         "How gates g apply to features x: x * g (scale), or relu(x + x * g) (residual).",
-        {"keras_encnet": "scale", "paper": "scale", "official": "residual"}
-        | {"mmsegmentation": "residual"},
+        _each("scale", "scale", "residual", "residual"),
         ("encnet",),
     ),
     Option(
@@ -151,8 +154,7 @@ OPTIONS = (
         "auxiliary",
         ("context", "fcn", "none"),
         "What stage 3 predicts in training: the classes present (context) or the mask (fcn).",
-        {"keras_encnet": "context", "paper": "context", "official": "fcn"}
-        | {"mmsegmentation": "fcn"},
+        _each("context", "context", "fcn", "fcn"),
         ("encnet",),
     ),
     Option(
@@ -166,7 +168,7 @@ OPTIONS = (
         "align_corners",
         bool,
         "Upsample logits such that the corner pixels of input and output coincide.",
-        {"keras_encnet": False, "paper": False, "official": True, "mmsegmentation": False},
+        _each(False, False, True, False),
         ("encnet", "fcn"),
     ),
     Option(
@@ -181,7 +183,7 @@ OPTIONS = (
         "spatial_dropout",
         bool,
         "Drop whole feature maps instead of single values.",
-        {"keras_encnet": False, "paper": False, "official": False, "mmsegmentation": True},
+        _each(False, False, False, True),
         ("encnet", "fcn"),
         unless=("dropout", 0),
     ),
@@ -210,15 +212,19 @@ def resolve(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> d
             f"`variant` must be one of {tuple(VARIANTS)}. Received: variant={variant!r}"
         )
     options = options_of(*parts)
-    unknown = sorted(set(given) - set(options))
-    if unknown:
-        raise TypeError(
-            f"Unknown options: {', '.join(unknown)}. Valid options: {', '.join(sorted(options))}."
-        )
+    _check_names(given, options)
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         options[name].check(value)
     return {name: option.values[variant] for name, option in options.items()} | given
+
+
+def _check_names(given, valid):
+    unknown = sorted(set(given) - set(valid))
+    if unknown:
+        raise TypeError(
+            f"Unknown options: {', '.join(unknown)}. Valid options: {', '.join(sorted(valid))}."
+        )
 
 
 def without_effect(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> set[str]:
@@ -234,7 +240,10 @@ def without_effect(parts: tuple[str, ...], variant: str, given: Mapping[str, Any
 
 
 def takes_options(*parts: str) -> Callable[[Callable], Callable]:
-    """Decorator of a builder with `**options`: its signature and documentation name them all."""
+    """Decorator of a builder with `**options`: its signature and documentation name them all.
+
+    An unknown name raises TypeError with the valid ones.
+    """
 
     def decorate(build):
         options = options_of(*parts)
@@ -246,11 +255,18 @@ def takes_options(*parts: str) -> Callable[[Callable], Callable]:
             )
             for name, option in options.items()
         ]
-        build.__signature__ = signature.replace(parameters=explicit + named)
+        complete = signature.replace(parameters=explicit + named)
+
+        @functools.wraps(build)
+        def checked(*args, **kwargs):
+            _check_names(kwargs, complete.parameters)
+            return build(*args, **kwargs)
+
+        checked.__signature__ = complete
         lines = [f"    {name}: {option.help}" for name, option in options.items()]
-        build.__doc__ = "\n".join(
+        checked.__doc__ = "\n".join(
             [inspect.cleandoc(build.__doc__), "", "Options, by default as in `variant`:", *lines]
         )
-        return build
+        return checked
 
     return decorate

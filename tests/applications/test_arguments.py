@@ -11,14 +11,14 @@ def no_download(monkeypatch):
 
 
 @pytest.mark.parametrize("build", [EncNet50, FCN50])
-@pytest.mark.parametrize("option", ["backbone", "output_strides", "droput"])
+@pytest.mark.parametrize("option", ["backbone", "output_strides", "droput", "weigths"])
 def test_unknown_option_raises_with_the_valid_ones(build, option):
     with pytest.raises(TypeError, match="Unknown options: ") as error:
         build(**{option: 8})
     unknown, valid = str(error.value).split(" Valid options: ")
     assert unknown == f"Unknown options: {option}."
-    assert "output_stride" in valid
-    assert "backbone" not in valid
+    assert {"output_stride", "dropout", "weights"} <= set(valid.strip(".").split(", "))
+    assert "backbone," not in valid
 
 
 @pytest.mark.parametrize(
