@@ -34,7 +34,7 @@ class _MaskLoss(keras.losses.Loss):
                 f"Received: class_weights={self.class_weights}"
             )
 
-    def weight_tensor(self, classes: int, dtype="float32") -> tf.Tensor | None:
+    def weight_tensor(self, classes: int, dtype: str = "float32") -> tf.Tensor | None:
         """Returns the class weights as a tensor, or None if there are none.
 
         Raises:

@@ -67,7 +67,7 @@ def check_mask(mask: tf.Tensor | np.ndarray | None) -> None:
     if mask is None or len(shape) not in (3, 4) or shape[3:] not in ((), (1,)):
         raise ValueError(
             "The target must be a mask of class ids, `(batch, height, width)` or "
-            f"`(batch, height, width, 1)`. Received: shape={shape}"
+            f"`(batch, height, width, 1)`. Received: shape={mask if mask is None else shape}"
         )
     dtype = keras.backend.standardize_dtype(mask.dtype)
     if "int" not in dtype:

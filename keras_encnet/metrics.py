@@ -57,7 +57,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         ignore_class: int | Sequence[int] = 255,
         absent_classes: str = "exclude",
         name: str = "segmentation_metrics",
-        dtype=None,
+        dtype: str | None = None,
     ):
         if absent_classes not in ABSENT_CLASSES:
             raise ValueError(

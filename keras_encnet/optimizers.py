@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -47,7 +48,7 @@ class SGD(compat.Optimizer):
         l2: float = 0.0,
         multipliers: Mapping[str, float] | None = None,
         name: str = "sgd",
-        **kwargs,
+        **kwargs: Any,
     ):
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}")
@@ -80,7 +81,9 @@ class SGD(compat.Optimizer):
                 stacklevel=2,
             )
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate) -> None:
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
         gradient = ops.cast(gradient, variable.dtype) + self.l2 * variable
         index = self.index_of(variable)
         velocity = self.velocities[index]

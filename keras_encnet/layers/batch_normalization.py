@@ -35,7 +35,9 @@ class BatchNormalization(compat.BatchNormalization):
         - [Batch Normalization](https://arxiv.org/abs/1502.03167)
     """
 
-    def call(self, inputs, training: bool | None = None, mask=None) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         batch_statistics = bool(training and self.trainable)
         fusible = (
             mask is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +38,7 @@ class BilinearUpsampling(keras.layers.Layer):
         ValueError: If an input does not have four axes.
     """
 
-    def __init__(self, align_corners: bool = False, **kwargs):
+    def __init__(self, align_corners: bool = False, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.align_corners = align_corners
 

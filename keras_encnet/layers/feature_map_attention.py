@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -49,9 +51,9 @@ class FeatureMapAttention(keras.layers.Layer):
     def __init__(
         self,
         gating: str = "scale",
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
+        kernel_initializer: str | keras.Initializer = "glorot_uniform",
+        bias_initializer: str | keras.Initializer = "zeros",
+        **kwargs: Any,
     ):
         if gating not in GATINGS:
             raise ValueError(f"`gating` must be one of {GATINGS}. Received: gating={gating!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,14 +32,14 @@ class ClassificationModel(ImageModel):
 
     def __init__(
         self,
-        inputs,
-        outputs,
+        inputs: keras.KerasTensor,
+        outputs: keras.KerasTensor,
         name: str | None = None,
         *,
         preprocessing: str = "cifar10",
         class_names: Sequence[str] | None = None,
         classifier_activation: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(
             inputs,

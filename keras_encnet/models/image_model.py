@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_encnet.models.scalable_model import ScalableModel
@@ -26,13 +28,13 @@ class ImageModel(ScalableModel):
 
     def __init__(
         self,
-        inputs,
-        outputs,
+        inputs: keras.KerasTensor,
+        outputs: keras.KerasTensor | Mapping[str, keras.KerasTensor],
         name: str | None = None,
         *,
         preprocessing: str,
         class_names: Sequence[str] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         normalization_of(preprocessing)  # raises before training if the mode is unknown
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)

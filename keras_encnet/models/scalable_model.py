@@ -29,20 +29,22 @@ class ScalableModel(compat.Model):
     Settings for which replicas would differ from one device raise an error.
     """
 
-    def __init__(self, inputs, outputs, name: str | None = None, **kwargs):
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs):
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         self._check_batches(x, batch_size)
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs
-    ):
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         self._check_batches(x, batch_size)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def make_train_function(self, force: bool = False):
+    def make_train_function(self, force: bool = False) -> Any:
         # Not in `compile`: Keras does not compile loaded models whose class overrides it.
         if self._replicas > 1:
             self._check_steps()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import keras
@@ -42,14 +42,14 @@ class SegmentationModel(ImageModel):
 
     def __init__(
         self,
-        inputs,
-        outputs,
+        inputs: keras.KerasTensor,
+        outputs: Mapping[str, keras.KerasTensor],
         name: str | None = None,
         *,
         preprocessing: str = "torch",
         backbone_layers: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(
             inputs,
@@ -133,8 +133,10 @@ class SegmentationModel(ImageModel):
             ValueError: If shapes, dtypes or values are not those of raw images.
         """
         if isinstance(images, (list, tuple)):
-            return [self.segment(image) for image in images]
-        images = np.asarray(images)
+            return [self._segment(np.asarray(image)) for image in images]
+        return self._segment(np.asarray(images))
+
+    def _segment(self, images):
         check_raw(images)
         batch = images[None] if images.ndim == 3 else images
         dtype = "uint8" if self.classes <= 256 else "int32"
@@ -160,7 +162,9 @@ class SegmentationModel(ImageModel):
     # Training on masks: ids are checked before a batch reaches the network, and every output gets
     # the mask as its target.
 
-    def fit(self, x: Any = None, y: Any = None, *args, **kwargs):
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         x = self._checked(x, y)
         validation = kwargs.get("validation_data")
         if isinstance(validation, tuple):
@@ -169,7 +173,7 @@ class SegmentationModel(ImageModel):
             kwargs["validation_data"] = self._checked(validation)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args, **kwargs):
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         if not compat.is_validation_of_fit(kwargs):  # which `fit` has checked
             x = self._checked(x, y)
         return super().evaluate(x, y, *args, **kwargs)

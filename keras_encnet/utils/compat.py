@@ -152,7 +152,9 @@ def is_validation_of_fit(evaluate_options: dict) -> bool:
 # Graphs
 
 
-def frozen(function: tf.types.experimental.ConcreteFunction):
+def frozen(
+    function: tf.types.experimental.ConcreteFunction,
+) -> tf.types.experimental.ConcreteFunction:
     """Returns a concrete function whose variables have become constants.
 
     TensorFlow 2 exports no function for it. Test: `test_freezing_is_not_public`.

@@ -143,7 +143,9 @@ def build(**compile_options):
     stage4 = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="stage4")(stage3)
     backbone = keras.Model(images, {"stage3": stage3, "stage4": stage4})
     # Without dropout, whose random numbers differ between replicas.
-    model = keras_encnet.EncNet(backbone, classes=3, num_codewords=4, channels=8, dropout=0)
+    model = keras_encnet.EncNet(
+        backbone, classes=3, num_codewords=4, channels=8, auxiliary="none", dropout=0
+    )
     optimizer = keras_encnet.optimizers.SGD(
         keras_encnet.optimizers.PolySchedule(0.05, steps=16),
         l2=1e-3,
