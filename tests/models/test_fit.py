@@ -211,5 +211,5 @@ def test_invalid_data_raises_an_error_before_training(fcn, data, kind, damage, m
 
 
 def test_missing_mask_raises_an_error(fcn, data):
-    with pytest.raises(ValueError, match=r"must be a mask of class ids.*Received: shape=\(\)"):
+    with pytest.raises(ValueError, match="must be a mask of class ids.*Received: shape=None"):
         fcn().fit(data[0], verbose=0)
