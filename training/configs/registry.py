@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeVar, dataclass_transform
 
-from training.configs.config import Config
+from training.configs.classification import ClassificationConfig
+from training.configs.segmentation import SegmentationConfig
 
-Recipe = TypeVar("Recipe", bound=Config)
-RECIPES: dict[str, type[Config]] = {}
+Recipe = TypeVar("Recipe", bound=SegmentationConfig | ClassificationConfig)
+RECIPES: dict[str, type[SegmentationConfig | ClassificationConfig]] = {}
 
 
 @dataclass_transform(
