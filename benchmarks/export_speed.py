@@ -28,7 +28,7 @@ from benchmarks.random_models import encnet50, smooth_noise
 from keras_encnet.export import export_saved_model
 from keras_encnet.export.class_maps import class_maps
 from keras_encnet.export.image_bytes import Limits, decode, inspect
-from keras_encnet.export.network import Network
+from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.labels import default_palette
 from keras_encnet.utils.png import encode_indexed_png
 
@@ -123,7 +123,7 @@ def shares(size: int = 512, classes: int = 150, repeats: int = 7):
         return class_maps(logits, tf.constant(size), tf.constant(size), False)
 
     encode = tf.function(lambda mask: encode_indexed_png(mask, palette))
-    logits = Network(model)(tf.cast(image, tf.float32))["segmentation"]
+    logits = InferenceNetwork(model)(tf.cast(image, tf.float32))["segmentation"]
     upsampled = upsample(logits)
     mask = class_map(logits)[0]
     steps = {
@@ -139,7 +139,7 @@ def shares(size: int = 512, classes: int = 150, repeats: int = 7):
         name: median_seconds(call, repeats) for name, call in {**steps, **alternatives}.items()
     }
     for precision in ("float32", "bfloat16"):
-        network = Network(model, precision=precision)
+        network = InferenceNetwork(model, precision=precision)
         x = tf.cast(image, tf.float32)
         network_time = median_seconds(lambda: network(x)["segmentation"], repeats)  # noqa: B023
         total = network_time + sum(times[name] for name in steps)
@@ -155,7 +155,7 @@ def prepare(folder, size, classes):
     model.save(folder / "model.keras")
     for precision in ("float32", "bfloat16"):
         export_saved_model(model, folder / precision / "1", precision=precision)
-    graph = Network(model, size=(size, size)).outputs.graph
+    graph = InferenceNetwork(model, size=(size, size)).outputs.graph
     one = tf.Graph()
     with one.as_default():
         tf.import_graph_def(

@@ -1,4 +1,4 @@
-"""Trained models for programs that have no Keras: SavedModel, LiteRT, ONNX."""
+"""Export of trained models for programs without Keras: SavedModel, LiteRT, ONNX."""
 
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.litert import export_litert

@@ -2,25 +2,26 @@
 
 import tensorflow as tf
 
-# Values of the upsampled logits that are in memory at a time: they stay in a processor's cache.
+# Number of upsampled logits in memory at a time, so that they fit into a processor's cache.
 STRIP_VALUES = 2**19
 
 
-def class_maps(logits, height, width, align_corners):
-    """Upsamples logits and picks the largest of each pixel, strip by strip.
+def class_maps(
+    logits: tf.Tensor, height: tf.Tensor, width: tf.Tensor, align_corners: bool
+) -> tf.Tensor:
+    """Returns the arg-max of upsampled logits, computed in horizontal strips.
 
-    It computes what `BilinearUpsampling` and arg-max do, and never holds the
-    upsampled logits of a whole image: those of 150 classes at 4096 x 4096
-    pixels would be 10 GB.
+    Equivalent to `BilinearUpsampling` and arg-max, without the upsampled logits of an entire
+    image in memory: 10 GB for 150 classes at 4096x4096 pixels.
 
     Args:
         logits: float32 `(batch, rows, columns, classes)`.
-        height: scalar, of the class maps.
-        width: scalar, likewise.
+        height: scalar, height of the class maps.
+        width: scalar, width of the class maps.
         align_corners: see `BilinearUpsampling`.
 
     Returns:
-        uint8 up to 256 classes, int32 above: `(batch, height, width)`.
+        Class ids `(batch, height, width)`, uint8 for up to 256 classes, otherwise int32.
     """
     classes = logits.shape[-1]
     shape = tf.shape(logits)
@@ -29,15 +30,16 @@ def class_maps(logits, height, width, align_corners):
     left, right, across = _neighbors(width, shape[2], align_corners)
     down, across = down[:, None, None], across[:, None]
     rows = tf.maximum(1, STRIP_VALUES // (width * classes))
-    strips = -(-height // rows)  # an image
+    strips = -(-height // rows)  # per image
 
     def strip(i):
         of_image, first = logits[i // strips], i % strips * rows
         part = slice(first, tf.minimum(first + rows, height))
-        x = _between(tf.gather(of_image, upper[part]), tf.gather(of_image, lower[part]), down[part])
-        x = _between(tf.gather(x, left, axis=1), tf.gather(x, right, axis=1), across)
+        above, below = tf.gather(of_image, upper[part]), tf.gather(of_image, lower[part])
+        x = _interpolate(above, below, down[part])
+        x = _interpolate(tf.gather(x, left, axis=1), tf.gather(x, right, axis=1), across)
         maps = tf.cast(tf.argmax(x, -1, tf.int32), dtype)
-        missing = rows - tf.shape(maps)[0]  # of an image's last strip: all are of one size
+        missing = rows - tf.shape(maps)[0]  # in the last strip of an image
         return tf.pad(maps, ((0, missing), (0, 0)))
 
     maps = tf.map_fn(
@@ -46,14 +48,14 @@ def class_maps(logits, height, width, align_corners):
     return tf.reshape(maps, (shape[0], strips * rows, width))[:, :height]
 
 
-def _between(first, second, share):
-    return first + (second - first) * share
+def _interpolate(first, second, weight):
+    return first + (second - first) * weight
 
 
 def _neighbors(size, source_size, align_corners):
-    """Returns, for each of `size` pixels, the two of the source around it and the second's share.
+    """Returns the two source pixels around each of `size` pixels, and the weight of the second.
 
-    As in TensorFlow's ResizeBilinear, in float32.
+    Computed in float32, like TensorFlow's ResizeBilinear.
     """
     pixels = tf.range(size, dtype=tf.float32)
     last = tf.cast(source_size - 1, tf.float32)

@@ -1,8 +1,8 @@
-"""Encoded images within the graph: what the header says, limits, and pixels.
+"""Decoding of image files within a graph, with limits.
 
-A graph can't catch an error of TensorFlow's decoder, which would fail all images of a batch. So
-format and size are read from the file first, and what can't or shouldn't be decoded never gets
-there: it is answered with a sentence.
+A graph cannot catch errors of TensorFlow's decoder, which would fail all images of a batch.
+Therefore format and size are first read from the header, and files that cannot or should not be
+decoded get a status message instead.
 """
 
 import dataclasses
@@ -10,35 +10,35 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-# Longest header of fixed layout: BMP's.
+# Length of the longest header with a fixed layout, that of BMP.
 HEADER = 34
-# Steps that the search for a JPEG's size or for the end of a GIF's first frame may take.
+# Maximum steps of the search for the size of a JPEG and the end of the first frame of a GIF.
 MAX_SEGMENTS, MAX_GIF_BLOCKS = 256, 100_000
-# Frames whose size TensorFlow decodes: baseline, extended sequential, progressive.
+# Types of frames that TensorFlow decodes: baseline, extended sequential, progressive.
 JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
-# Markers in their range that stand for something else: tables, extensions, arithmetic coding.
+# Markers in the same range that are not frames: tables, extensions, arithmetic coding.
 JPEG_NO_FRAMES = (0xC4, 0xC8, 0xCC)
 GIF_TRAILER = b"\x3b"
 
 OK = "ok"
 NO_IMAGE = "Not a JPEG, PNG, GIF or BMP image."
 EMPTY = "No bytes."
-BROKEN = "The header of the image is broken or cut off."
-JPEG_KIND = "This kind of JPEG (lossless, arithmetic, 12-bit) can't be decoded."
-BMP_KIND = "Only uncompressed BMP images of 24 or 32 bits a pixel can be decoded."
+BROKEN = "The header of the image is corrupt or truncated."
+JPEG_KIND = "JPEG images with lossless or arithmetic coding or 12 bits are not supported."
+BMP_KIND = "BMP images must be uncompressed, with 24 or 32 bits per pixel."
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one request may ask for, which bounds memory and time.
+    """Limits on one request, which bound memory and time.
 
     Args:
-        images: most encoded images of a request.
-        bytes: most bytes of an encoded image.
-        pixels: most pixels of an encoded image.
-        side: most pixels of a side.
-        tensor_pixels: most pixels of all images of a request that sends them
-            as a tensor: all these go through the network in their own size.
+        images: Maximum number of encoded images per request.
+        bytes: Maximum number of bytes per encoded image.
+        pixels: Maximum number of pixels per encoded image.
+        side: Maximum number of pixels per side of an image.
+        tensor_pixels: Maximum number of pixels in all images of a tensor, which the network
+            processes without resizing.
     """
 
     images: int = 16
@@ -48,20 +48,20 @@ class Limits:
     tensor_pixels: int = 2048 * 2048
 
 
-def inspect(data, limits):
-    """Reads format and size from the header of an encoded image.
+def inspect(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
+    """Checks format and size in the header of an encoded image.
 
     Args:
         data: string scalar, the bytes.
         limits: `Limits`.
 
     Returns:
-        `status`, a string scalar: `"ok"`, or a sentence that says why it can't
-        be decoded; and `data`, the bytes to decode: a GIF ends behind its first
-        frame, as the decoder would hold all frames in memory.
+        `status`, a string scalar, `"ok"` or the reason why the image is refused; and `data`, the
+        bytes to decode. A GIF is truncated after the first frame, since the decoder would hold
+        all frames in memory.
     """
     length = tf.strings.length(data)
-    # Zeros behind the end, so that reading there is an error of the format and not of the graph.
+    # Padded with zeros, so that reading past the end is a format error and not a graph error.
     readable = tf.strings.substr(data, 0, tf.minimum(length, limits.bytes))
     octets = tf.concat([tf.io.decode_raw(readable, tf.uint8), tf.zeros(HEADER, tf.uint8)], 0)
 
@@ -75,7 +75,7 @@ def inspect(data, limits):
     def bmp():
         bits, compression = _little(octets, 28, 2), _little(octets, 30, 4)
         kind = ((bits == 24) | (bits == 32)) & (compression == 0) & (_little(octets, 14, 4) >= 40)
-        # A height is negative where rows run from above.
+        # The height is negative if rows are stored from top to bottom.
         height = _little(octets, 22, 4)
         height = tf.minimum(height, 2**32 - height)
         return tf.where(kind, OK, BMP_KIND), _little(octets, 18, 4), height, data
@@ -96,26 +96,26 @@ def inspect(data, limits):
     return status, data
 
 
-def decode(data):
-    """Decodes an image that `inspect` found fit: uint8 `(height, width, 3)`, RGB."""
+def decode(data: tf.Tensor) -> tf.Tensor:
+    """Decodes an image that `inspect` accepted: uint8 `(height, width, 3)`, RGB."""
     is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
     image = tf.cond(
         is_bmp,
-        # Three channels of a BMP with four are more than TensorFlow can do.
+        # TensorFlow cannot decode a BMP with four channels to three.
         lambda: tf.io.decode_bmp(data)[..., :3],
         lambda: tf.io.decode_image(data, 3, expand_animations=False),
     )
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def _refused(sentence, data):
+def _refused(status, data):
     zero = tf.zeros((), tf.int64)
-    return sentence, zero, zero, data
+    return status, zero, zero, data
 
 
 def _too_long(length, limits):
     return tf.strings.join(
-        [tf.strings.as_string(length), f" bytes are more than the {limits.bytes} taken here."]
+        [tf.strings.as_string(length), f" bytes exceed the limit of {limits.bytes} bytes."]
     )
 
 
@@ -124,7 +124,7 @@ def _too_large(width, height, limits):
     return tf.strings.join(
         [
             tf.strings.join(size, " x "),
-            f" pixels are more than the {limits.pixels} taken here, {limits.side} a side.",
+            f" pixels exceed the limit of {limits.pixels} pixels, {limits.side} per side.",
         ]
     )
 
@@ -144,7 +144,7 @@ def _number(octets, at, places):
 
 
 def _jpeg_size(octets):
-    """Walks over the segments of a JPEG to that of the frame, which has its size."""
+    """Walks the segments of a JPEG to the frame, which contains the size."""
     end = tf.size(octets) - HEADER
 
     def marker(at):
@@ -155,15 +155,15 @@ def _jpeg_size(octets):
         others = tf.reduce_any([code == other for other in JPEG_NO_FRAMES])
         return (code >= 0xC0) & (code <= 0xCF) & ~others
 
-    def goes_on(at):
+    def has_next(at):
         return (at + 4 <= end) & (octets[at] == 0xFF) & ~is_frame(at)
 
     def step(at):
-        # A marker may have more 0xFF before it than the one that it needs.
+        # A marker may be preceded by any number of 0xFF bytes.
         length = 2 + tf.maximum(tf.cast(_big(octets, at + 2, 2), tf.int32), 2)
         return (tf.minimum(at + tf.where(marker(at) == 0xFF, 1, length), end),)
 
-    [at] = tf.while_loop(goes_on, step, (2,), maximum_iterations=MAX_SEGMENTS)
+    [at] = tf.while_loop(has_next, step, (2,), maximum_iterations=MAX_SEGMENTS)
     found = (at + 10 <= end) & (octets[at] == 0xFF) & is_frame(at)
     kind = tf.reduce_any([marker(at) == code for code in JPEG_FRAMES]) & (octets[at + 4] == 8)
     status = tf.where(found, tf.where(kind, OK, JPEG_KIND), BROKEN)
@@ -171,16 +171,16 @@ def _jpeg_size(octets):
 
 
 def _gif_frame(octets, data):
-    """Walks over the blocks of a GIF to the end of its first frame, and cuts it there."""
+    """Walks the blocks of a GIF to the end of its first frame and truncates it there."""
     end = tf.size(octets) - HEADER
 
     def colors(at):
-        """Bytes of the color table that the flags at `at` announce."""
+        """Returns the size in bytes of the color table according to the flags at `at`."""
         flags = tf.cast(octets[at], tf.int32)
         return tf.where(flags >= 0x80, 3 * 2 ** ((flags & 7) + 1), 0)
 
     def skip_blocks(at):
-        """Goes over sub-blocks, a length and so many bytes each, to behind the length of zero."""
+        """Returns the position after a list of sub-blocks, which ends with a length of zero."""
         [at] = tf.while_loop(
             lambda at: (at < end) & (octets[at] > 0),
             lambda at: (tf.minimum(at + 1 + tf.cast(octets[at], tf.int32), end),),

@@ -1,10 +1,14 @@
-"""What an export says about itself: JSON for programs, Markdown for people."""
+"""The description of an export: JSON for programs, and a model card in Markdown."""
 
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_encnet.models.segmentation_model import SegmentationModel
 
@@ -27,13 +31,13 @@ CARD = """# {name}
 
 ## Input
 
-- RGB images with values in 0 to 255; the normalization (`{preprocessing}`) is part of the graph.
-- `serving_default` takes encoded JPEG, PNG, GIF (its first frame) or BMP images of any size and
-  resizes them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
+- RGB images with values in 0 to 255. The normalization (`{preprocessing}`) is part of the graph.
+- `serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size and resizes
+  them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
 - `tensors` and `tensors_uint8` take {tensors}.
-- At most {limits[images]} encoded images a request, of {limits[bytes]:,} bytes and
-  {limits[pixels]:,} pixels each; {limits[tensor_pixels]:,} pixels together as a tensor;
-  {limits[side]:,} pixels a side.
+- At most {limits[images]} encoded images per request, of {limits[bytes]:,} bytes and
+  {limits[pixels]:,} pixels each. At most {limits[tensor_pixels]:,} pixels in all images of a
+  tensor. At most {limits[side]:,} pixels per side.
 
 ## Signatures
 
@@ -45,8 +49,10 @@ CARD = """# {name}
 """
 
 
-def describe(model, origin, scores, **export):
-    """Returns a JSON-like dict: model, weights' origin, scores, and how it was exported."""
+def describe(
+    model: keras.Model, origin: str | None, scores: Mapping[str, Any] | None, **export: Any
+) -> dict[str, Any]:
+    """Returns a dict for JSON: the model, the origin of its weights, scores, and the export."""
     is_segmentation = isinstance(model, SegmentationModel)
     return {
         "name": model.name,
@@ -64,8 +70,18 @@ def describe(model, origin, scores, **export):
     }
 
 
-def model_card(description, functions, path):
-    """Returns the model card as Markdown."""
+def model_card(
+    description: Mapping[str, Any],
+    functions: Mapping[str, tf.types.experimental.ConcreteFunction],
+    path: Path,
+) -> str:
+    """Returns the model card as Markdown.
+
+    Args:
+        description: the dict from `describe`.
+        functions: the signatures by name.
+        path: path of the export, `<...>/<name>/<version>`.
+    """
     height, width = description["size"]
     return CARD.format(
         **{
@@ -73,10 +89,10 @@ def model_card(description, functions, path):
             **description["versions"],
             "task": description["task"].capitalize(),
             "path": f"{path.parent.name}/{path.name}",
-            "origin": description["origin"] or "Not told.",
-            "scores": _fenced(description["scores"]) if description["scores"] else "Not told.",
+            "origin": description["origin"] or "Not specified.",
+            "scores": _fenced(description["scores"]) if description["scores"] else "Not specified.",
             "structure": _structure(description),
-            "tensors": f"images of {height} x {width} alone"
+            "tensors": f"images of {height} x {width} only"
             if description["fixed_size"]
             else "images of any size",
             "signatures": "\n".join(_signature(*item) for item in functions.items()),
@@ -86,7 +102,7 @@ def model_card(description, functions, path):
 
 
 def _layers(model):
-    """Counts the layers by kind."""
+    """Returns the number of layers per type, largest first."""
     counts = {}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.InputLayer):

@@ -1,4 +1,6 @@
-"""The network of a model as one TensorFlow function, from raw images to logits, made for speed."""
+"""The network of a model as one fast TensorFlow function from raw images to logits."""
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -14,11 +16,10 @@ from keras_encnet.utils import compat
 
 
 class FusableConv2D(keras.layers.Conv2D):
-    """Conv2D as the two operations that TensorFlow's optimizer fuses with the ReLU behind them.
+    """Conv2D as two operations that TensorFlow's optimizer fuses with a subsequent ReLU.
 
-    Keras's own goes through `tf.nn.convolution`, which puts reshapes around
-    the bias and, where sizes are unknown, moves space to the batch and back
-    for dilation.
+    Keras's layer uses `tf.nn.convolution`, which reshapes around the bias and, for dilation and
+    unknown sizes, inserts space-to-batch operations.
     """
 
     def call(self, x):
@@ -29,23 +30,29 @@ class FusableConv2D(keras.layers.Conv2D):
         return tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
 
 
-class Network(tf.Module):
-    """From raw images `(batch, height, width, 3)`, float32 in 0 to 255, to a dict of outputs.
+class InferenceNetwork(tf.Module):
+    """Maps raw images `(batch, height, width, 3)`, float32 in 0 to 255, to a dict of outputs.
 
-    Of a `SegmentationModel` they are `segmentation`, logits before upsampling,
-    and `presence`, logits, if the model predicts it; of a
-    `ClassificationModel` it is `probabilities`.
+    For a `SegmentationModel` these are `segmentation`, logits before upsampling, and `presence`,
+    logits, if the model predicts it. For a `ClassificationModel` it is `probabilities`.
 
     Args:
-        model: a `SegmentationModel` or `ClassificationModel`.
+        model: a `SegmentationModel` or a `ClassificationModel`.
         fold: whether to fold batch normalization.
-        freeze: whether variables become constants, which the optimizers of
-            TensorFlow can compute with before any image comes.
+        freeze: whether to replace variables by constants, which lets TensorFlow's optimizer
+            compute with them in advance.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`.
-        size: `(height, width)` if it takes images of that size alone.
+        size: `(height, width)`, if all images have the same size.
     """
 
-    def __init__(self, model, fold=True, freeze=True, precision="float32", size=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        fold: bool = True,
+        freeze: bool = True,
+        precision: str = "float32",
+        size: Sequence[int] | None = None,
+    ):
         super().__init__()
         check_exportable(model)
         size = model.input.shape[1:3] if size is None else size
@@ -58,16 +65,16 @@ class Network(tf.Module):
 
         @tf.function(input_signature=[self.spec])
         def outputs(images):
-            answers = inner(preprocess_input(images, model.preprocessing), training=False)
-            return [tf.cast(answers[name], tf.float32) for name in self.names]
+            tensors = inner(preprocess_input(images, model.preprocessing), training=False)
+            return [tf.cast(tensors[name], tf.float32) for name in self.names]
 
         if freeze:
             self.outputs = compat.frozen(outputs.get_concrete_function())
         else:
             self.outputs = outputs
-            self.held = [variable.value for variable in inner.variables]
+            self.tracked = [variable.value for variable in inner.variables]
 
-    def __call__(self, images):
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(zip(self.names, self.outputs(images), strict=True))
 
     def _inner(self, model):
@@ -79,7 +86,7 @@ class Network(tf.Module):
         tensors = {k: v for k, v in model.output.items() if k in ("segmentation", "presence")}
         upsampling = compat.producer_of(tensors["segmentation"])
         if isinstance(upsampling, BilinearUpsampling):
-            # Whoever draws the mask upsamples to the size that it wants.
+            # Upsampling is left to the code that needs the mask, at the size it needs.
             [node] = [node for node in calls(model) if node.operation is upsampling]
             tensors["segmentation"] = node.input_tensors[0]
             self.align_corners = upsampling.align_corners
@@ -93,8 +100,8 @@ def _fusable(layer):
     return copy_of(layer)
 
 
-def check_exportable(model):
-    """Raises ValueError unless `model` is one of this package, with the output that it is for."""
+def check_exportable(model: keras.Model) -> None:
+    """Raises ValueError unless `model` is a model of this package with its main output."""
     if not isinstance(model, SegmentationModel | ClassificationModel):
         raise ValueError(
             "Expected a `SegmentationModel` or a `ClassificationModel`. "

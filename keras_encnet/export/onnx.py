@@ -1,48 +1,59 @@
-"""ONNX files, for the runtimes that read them."""
+"""Export to ONNX."""
 
-from keras_encnet.export.plain import PlainModel
+import os
+from collections.abc import Sequence
+
+import keras
+
+from keras_encnet.export.portable import PortableModel
 from keras_encnet.utils.files import atomic_file
 
 OPSET = 18
 
 
-def export_onnx(model, path, size=None, probabilities=False, opset=OPSET):
-    """Writes an ONNX file that takes raw images and answers as `model` does.
+def export_onnx(
+    model: keras.Model,
+    path: str | os.PathLike,
+    size: Sequence[int] | None = None,
+    probabilities: bool = False,
+    opset: int = OPSET,
+) -> None:
+    """Writes an ONNX file that takes raw images.
 
-    Its input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to
-    255, of any size unless `size` fixes it. Its outputs are those of
-    `PlainModel`. Batch normalization is folded.
+    The input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255, of any size unless
+    `size` sets it. The outputs are those of `PortableModel`. Batch normalization is folded.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
-        path: such as `encnet.onnx`, in place of a file that exists.
-        size: `(height, width)` if images have that size alone.
-        probabilities: whether to return those of each pixel, too.
+        path: the file, such as `encnet.onnx`, overwritten if it exists.
+        size: `(height, width)`, if all images have the same size.
+        probabilities: whether to return the probabilities of each pixel as well.
         opset: version of ONNX's operators.
 
     Raises:
-        ModuleNotFoundError: without `keras-encnet[onnx]`.
+        ModuleNotFoundError: if `keras-encnet[onnx]` is not installed.
+        ValueError: for a model of another class, or without the output `segmentation`.
     """
-    try:
+    try:  # optional dependencies
         import onnx
         import tf2onnx
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "ONNX files are written with tf2onnx: pip install 'keras-encnet[onnx]'."
+            "Exporting to ONNX requires tf2onnx: pip install 'keras-encnet[onnx]'."
         ) from error
-    plain = PlainModel(model, size, probabilities)
-    proto, _ = tf2onnx.convert.from_function(plain.answer, [plain.network.spec], opset=opset)
+    portable = PortableModel(model, size, probabilities)
+    proto, _ = tf2onnx.convert.from_function(portable.predict, [portable.network.spec], opset=opset)
     for node in proto.graph.node:
         if node.op_type == "Conv":
             _pad_explicitly(node, onnx.helper)
-    with atomic_file(path) as place:
-        onnx.save(proto, place)
+    with atomic_file(path) as temporary:
+        onnx.save(proto, temporary)
 
 
 def _pad_explicitly(node, helper):
-    """Says in numbers what "same" padding means, which ONNX Runtime wants beside dilation.
+    """Replaces "same" padding by numbers, as ONNX Runtime requires for dilated convolutions.
 
-    Only where the stride is 1: the padding of others depends on the size.
+    With a stride above 1, which is never dilated, the padding depends on the size of the image.
     """
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     if attributes.get("auto_pad") != b"SAME_UPPER" or set(attributes["strides"]) != {1}:

@@ -1,16 +1,24 @@
-"""SavedModels, for programs that have TensorFlow and not Keras, TensorFlow Serving among them."""
+"""Export to SavedModel, for TensorFlow Serving and other programs without Keras."""
 
 import math
+import os
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_encnet.export.image_bytes import Limits
 from keras_encnet.export.model_card import describe, model_card
-from keras_encnet.export.network import Network, check_exportable
-from keras_encnet.export.signatures import ClassificationSignatures, SegmentationSignatures
+from keras_encnet.export.network import InferenceNetwork, check_exportable
+from keras_encnet.export.signatures import (
+    ClassificationSignatures,
+    SegmentationSignatures,
+    Signatures,
+)
 from keras_encnet.export.warm_up import write_warm_up_requests
 from keras_encnet.labels import default_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -21,71 +29,68 @@ DEFAULT_SIZE = (512, 512)
 
 
 def export_saved_model(
-    model,
-    path,
-    size=None,
-    fixed_size=False,
-    precision="float32",
-    fold=True,
-    freeze=True,
-    probabilities=False,
-    palette=None,
-    limits=None,
-    warm_up=(),
-    origin=None,
-    scores=None,
-):
-    """Writes a SavedModel that takes raw images, whole or not at all.
+    model: keras.Model,
+    path: str | os.PathLike,
+    size: Sequence[int] | None = None,
+    fixed_size: bool = False,
+    precision: str = "float32",
+    fold: bool = True,
+    freeze: bool = True,
+    probabilities: bool = False,
+    palette: np.ndarray | None = None,
+    limits: Limits | None = None,
+    warm_up: Sequence[int] = (),
+    origin: str | None = None,
+    scores: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes a SavedModel that takes raw images. The write is atomic.
 
-    It reads without Keras and without this package. Its signatures, of which
-    every input and output has the batch as its first axis:
+    Reading it requires neither Keras nor this package. In its signatures, the batch is the first
+    axis of every input and output:
 
-    - `serving_default`: `image_bytes`, encoded JPEG, PNG, GIF or BMP images of
-      any sizes, resized to `size` within, to `status` (`"ok"`, or why the
-      image was refused), `mask_png_bytes` (an indexed PNG of the image's own
-      size, its pixels class ids; 16-bit gray above 256 classes; empty for a
-      refused image) and `presence`, probabilities `(batch, classes)`, where
-      the model predicts it.
-    - `tensors` and `tensors_uint8`: `images`, `(batch, height, width, 3)`, RGB
-      in 0 to 255, to `classes`, `(batch, height, width)`, uint8 (int32 above
-      256 classes), `presence`, and `probabilities` if asked for.
-    - `metadata`: `query`, any strings, to `class_names`, `palette` and
-      `description` (JSON).
+    - `serving_default`: from `image_bytes`, encoded JPEG, PNG, GIF or BMP images of any size, to
+      `status` (`"ok"`, or why the image was refused), `mask_png_bytes` (an indexed PNG of the size
+      of the image whose pixels are class ids; 16-bit grayscale above 256 classes; empty for a
+      refused image) and, if the model predicts it, `presence`, probabilities `(batch, classes)`.
+    - `tensors` and `tensors_uint8`: from `images`, `(batch, height, width, 3)`, RGB in 0 to 255,
+      to `classes`, `(batch, height, width)`, uint8 (int32 above 256 classes), `presence`, and
+      optionally `probabilities`.
+    - `metadata`: from `query`, any strings, to `class_names`, `palette` and `description` (JSON).
 
-    Of a `ClassificationModel`, the images' signatures return `probabilities`,
-    `(batch, classes)`, and `class_name`, that of the most probable.
+    For a `ClassificationModel`, the signatures for images return `probabilities`,
+    `(batch, classes)`, and `class_name`, that of the most probable class.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
-        path: a folder that doesn't exist yet. TensorFlow Serving wants
-            `<name>/<version>`, such as `street/1`.
-        size: `(height, width)` that encoded images are resized to: by default
-            what the model's input says, or 512 x 512. Not padded: a padding
-            would enter the code of the image and change its answer.
-        fixed_size: whether `tensors` and `tensors_uint8` take images of `size`
-            alone, which a server can then put together in batches.
+        path: the folder, which must not exist. TensorFlow Serving expects `<name>/<version>`, such
+            as `street/1`.
+        size: `(height, width)` that encoded images are resized to. Defaults to the input size of
+            the model, or to 512x512 if that is None. Images are not padded, since padding would
+            enter the code of the image and change the prediction.
+        fixed_size: whether `tensors` and `tensors_uint8` only take images of `size`, which allows
+            a server to batch them.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`.
         fold: whether to fold batch normalization.
         freeze: whether to store variables as constants.
-        probabilities: whether `tensors` answers with those of each pixel.
-        palette: uint8 array `(classes, 3)`, by default `labels.default_palette`.
-        limits: `Limits` on a request.
-        warm_up: batch sizes of the warm-up requests to write, which a server
-            answers before it is ready. Needs `keras-encnet[serve]`.
-        origin: text for the model card, where the weights come from.
-        scores: dict of scores for the model card.
+        probabilities: whether `tensors` returns the probabilities of each pixel as well.
+        palette: `(classes, 3)`, integers from 0 to 255. Defaults to `labels.default_palette`.
+        limits: `Limits` on one request.
+        warm_up: batch sizes of the warm-up requests, which a server runs before the version is
+            available. Requires `keras-encnet[serve]`.
+        origin: origin of the weights, for the model card.
+        scores: scores for the model card.
 
     Returns:
-        What `description` says of the export, a dict.
+        The description of the export, for JSON.
 
     Raises:
         FileExistsError: if `path` exists.
-        ValueError: for another model, or an argument outside the above.
+        ValueError: for a model of another class, or an argument outside the above.
     """
     path = Path(path)
     if path.exists():
         raise FileExistsError(
-            f"Exports are never written over: choose another version. Received: path={str(path)!r}"
+            f"Exports are never overwritten: choose another version. Received: path={str(path)!r}"
         )
     check_exportable(model)
     limits = limits or Limits()
@@ -93,7 +98,7 @@ def export_saved_model(
     size = _checked_size(size, model.input.shape[1:3], limits)
     _check_warm_up(warm_up, size, limits)
     palette = _checked_palette(palette, model.classes)
-    network = Network(model, fold, freeze, precision, size if fixed_size else None)
+    network = InferenceNetwork(model, fold, freeze, precision, size if fixed_size else None)
     description = describe(
         model,
         size=size,
@@ -114,29 +119,30 @@ def export_saved_model(
         "description": description,
     }
     if isinstance(model, SegmentationModel):
-        signatures = SegmentationSignatures(probabilities, **arguments)
+        signatures: Signatures = SegmentationSignatures(probabilities, **arguments)
     else:
         signatures = ClassificationSignatures(**arguments)
 
-    with atomic_folder(path) as place:
+    with atomic_folder(path) as folder:
         functions = signatures.functions()
-        _write(signatures, functions, place, model.class_names, palette)
+        _save(signatures, functions, folder, model.class_names, palette)
         if warm_up:
-            write_warm_up_requests(place, path.parent.name, size, warm_up)
-        (place / "model_card.md").write_text(model_card(description, functions, path))
+            write_warm_up_requests(folder, path.parent.name, size, warm_up)
+        (folder / "model_card.md").write_text(model_card(description, functions, path))
     return description
 
 
-def _write(signatures, functions, place, class_names, palette):
-    with tempfile.TemporaryDirectory() as folder:
+def _save(signatures, functions, folder, class_names, palette):
+    """Saves the signatures with class names and palette as assets."""
+    with tempfile.TemporaryDirectory() as assets:
         signatures.assets = [
-            _asset(Path(folder) / "class_names.txt", class_names),
-            _asset(Path(folder) / "palette.txt", (" ".join(map(str, color)) for color in palette)),
+            _asset(Path(assets) / "class_names.txt", class_names),
+            _asset(Path(assets) / "palette.txt", (" ".join(map(str, color)) for color in palette)),
         ]
-        tf.saved_model.save(signatures, place, functions)
+        tf.saved_model.save(signatures, folder, functions)
 
 
-def _asset(path, lines):
+def _asset(path: Path, lines: Iterable[str]) -> tf.saved_model.Asset:
     path.write_text("".join(f"{line}\n" for line in lines))
     return tf.saved_model.Asset(str(path))
 
@@ -150,19 +156,19 @@ def _checked_size(size, own_size, limits):
         )
     if own and size != own:
         raise ValueError(
-            f"The model takes images of {own} alone: leave `size` out. Received: size={size}"
+            f"The input size of the model is {own}: omit `size`. Received: size={size}"
         )
     return size
 
 
 def _check_warm_up(batch_sizes, size, limits):
-    """A server doesn't load a version that refuses its own warm-up requests."""
+    """Raises ValueError for requests above the limits, with which a server fails to start."""
     most = min(limits.images, limits.tensor_pixels // math.prod(size))
     if not all(is_count(count, least=1) and count <= most for count in batch_sizes):
         raise ValueError(
-            f"`warm_up` must be batch sizes from 1 to {most}: `limits` lets a request have "
-            f"{limits.images} images and {limits.tensor_pixels:,} pixels, and one has "
-            f"{math.prod(size):,}. Received: warm_up={tuple(batch_sizes)}"
+            f"`warm_up` must be batch sizes from 1 to {most}: `limits` allows {limits.images} "
+            f"images and {limits.tensor_pixels:,} pixels per request, and an image has "
+            f"{math.prod(size):,} pixels. Received: warm_up={tuple(batch_sizes)}"
         )
 
 
@@ -170,12 +176,12 @@ def _checked_palette(palette, classes):
     palette = np.asarray(default_palette(classes) if palette is None else palette)
     if palette.shape != (classes, 3) or palette.dtype.kind not in "ui":
         raise ValueError(
-            f"`palette` must have the shape ({classes}, 3), a color per class, in integers from 0 "
-            f"to 255. Received: palette.shape={palette.shape}, dtype={palette.dtype}"
+            f"`palette` must be integers of shape ({classes}, 3), one color per class. "
+            f"Received: palette.shape={palette.shape}, dtype={palette.dtype}"
         )
     if palette.min() < 0 or palette.max() > 255:
         raise ValueError(
-            "`palette` must hold integers from 0 to 255. "
+            "`palette` must be integers from 0 to 255. "
             f"Received: values from {palette.min()} to {palette.max()}"
         )
     return palette.astype("uint8")

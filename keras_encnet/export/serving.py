@@ -1,8 +1,10 @@
-"""Configuration files for TensorFlow Serving, beside the versions of a model."""
+"""Configuration files of TensorFlow Serving."""
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_encnet.utils.files import atomic_file
 
@@ -31,23 +33,24 @@ max_enqueued_batches {{ value: 100 }}
 """
 
 ANY_SIZE = """\
-For `serving_default` alone. `tensors` and `tensors_uint8` take images of any size here, and a
-# server can't put images of different sizes together: requests that meet would fail. Padding would
-# change their answers. Export with a fixed size to batch these signatures, too."""
-FIXED_SIZE = "Fits all signatures: they take images of one size."
+For `serving_default` only. `tensors` and `tensors_uint8` of this export take images of any size,
+# and a server cannot batch images of different sizes: concurrent requests would fail. Padding would
+# change the predictions. Export with a fixed size to batch these signatures as well."""
+FIXED_SIZE = "For all signatures, as they take images of one size."
 
 
-def write_configuration(folder, export, base_path=None):
+def write_configuration(
+    folder: str | os.PathLike, export: Mapping[str, Any], base_path: str | None = None
+) -> None:
     """Writes `models.config` and `batching.config` to the folder of a model's versions.
 
-    Each is written where it doesn't exist yet: people edit them.
+    Existing files are kept, since users edit them.
 
     Args:
-        folder: `<...>/<name>`.
-        export: what `export_saved_model` returned. Batches hold no more images
-            than the export takes.
-        base_path: the folder, as the server sees it; `/models/<name>` by
-            default, where TensorFlow Serving's Docker image looks.
+        folder: the folder, `<...>/<name>`.
+        export: the dict that `export_saved_model` returned. It limits the images in a batch.
+        base_path: path of the folder on the server. Defaults to `/models/<name>`, as in TensorFlow
+            Serving's Docker image.
     """
     folder = Path(folder)
     fixed_size, limits = export["fixed_size"], export["limits"]
@@ -64,5 +67,5 @@ def write_configuration(folder, export, base_path=None):
     }
     for name, text in contents.items():
         if not (folder / name).exists():
-            with atomic_file(folder / name) as place:
-                place.write_text(text)
+            with atomic_file(folder / name) as temporary:
+                temporary.write_text(text)

@@ -1,12 +1,16 @@
-"""What a SavedModel answers: the functions that become its signatures."""
+"""The functions that become the signatures of a SavedModel."""
 
 import abc
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_encnet.export.class_maps import class_maps
-from keras_encnet.export.image_bytes import OK, decode, inspect
+from keras_encnet.export.image_bytes import OK, Limits, decode, inspect
+from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils.png import encode_indexed_png
 
@@ -14,34 +18,51 @@ from keras_encnet.utils.png import encode_indexed_png
 class Signatures(tf.Module, abc.ABC):
     """The signatures of one model.
 
-    Subclasses say what becomes of the network's outputs: for images that come
-    as tensors, and for encoded ones.
+    Subclasses convert the outputs of the network to predictions.
 
     Args:
-        network: a `Network`.
+        network: an `InferenceNetwork`.
         size: `(height, width)` that encoded images are resized to.
         limits: `Limits`.
         class_names: one name per class.
         palette: uint8 array `(classes, 3)`.
-        description: what `metadata` tells beside these, for JSON.
+        description: dict for JSON, an output of `metadata`.
     """
 
-    def __init__(self, network, size, limits, class_names, palette, description):
+    def __init__(
+        self,
+        network: InferenceNetwork,
+        size: Sequence[int],
+        limits: Limits,
+        class_names: Sequence[str],
+        palette: np.ndarray,
+        description: Mapping[str, Any],
+    ):
         super().__init__()
         self.network, self.size, self.limits = network, tuple(size), limits
         self.class_names, self.palette = tf.constant(class_names), palette
         self.description = tf.constant(json.dumps(description))
 
     @abc.abstractmethod
-    def of_tensors(self, outputs, images):
-        """Returns the answer to images that came as a tensor, a dict."""
+    def predictions_for_tensors(
+        self, outputs: Mapping[str, tf.Tensor], images: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns the predictions for images that were sent as a tensor."""
 
     @abc.abstractmethod
-    def of_bytes(self, outputs, sizes, accepted):
-        """Returns the answer to encoded images, of which some may not have been accepted."""
+    def predictions_for_files(
+        self, outputs: Mapping[str, tf.Tensor], sizes: tf.Tensor, accepted: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns the predictions for encoded images.
 
-    def functions(self):
-        """Returns the signatures, a dict from names to traced functions."""
+        Args:
+            outputs: outputs of the network for the resized images.
+            sizes: `(batch, 2)`, height and width of the images.
+            accepted: booleans `(batch,)`. Refused images get zeros and empty strings.
+        """
+
+    def functions(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Returns the signatures by name."""
         spec = self.network.spec
         functions = {
             "serving_default": tf.function(
@@ -55,28 +76,29 @@ class Signatures(tf.Module, abc.ABC):
         }
         return {name: f.get_concrete_function() for name, f in functions.items()}
 
-    def tensors(self, images):
+    def tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts images sent as a tensor."""
         shape = tf.shape(images, tf.int64)
         pixels = tf.reduce_prod(shape[:3])
         most, side = self.limits.tensor_pixels, self.limits.side
         fit = (pixels > 0) & (pixels <= most) & (tf.reduce_max(shape) <= side)
-        sentence = (
-            f"Images of a request must have 1 to {most} pixels together, and at most {side} a "
-            "side. Received (batch, height, width, channels):"
+        message = (
+            f"The images of a request must have 1 to {most} pixels in total, and at most {side} "
+            "per side. Received (batch, height, width, channels):"
         )
-        with tf.control_dependencies([tf.debugging.Assert(fit, [sentence, shape])]):
-            # A server compares no shapes; this does.
+        with tf.control_dependencies([tf.debugging.Assert(fit, [message, shape])]):
+            # Servers do not check shapes.
             images = tf.cast(tf.ensure_shape(images, self.network.spec.shape), tf.float32)
-        return self.of_tensors(self.network(images), images)
+        return self.predictions_for_tensors(self.network(images), images)
 
-    def encoded_images(self, image_bytes):
+    def encoded_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts encoded images."""
         count = tf.size(image_bytes)
-        sentence = (
-            f"A request must have 1 to {self.limits.images} images: send several requests. "
-            "Received:"
+        message = (
+            f"A request must have 1 to {self.limits.images} images: use several requests. Received:"
         )
         fit = (count > 0) & (count <= self.limits.images)
-        with tf.control_dependencies([tf.debugging.Assert(fit, [sentence, count])]):
+        with tf.control_dependencies([tf.debugging.Assert(fit, [message, count])]):
             status, images, sizes = tf.map_fn(
                 self._read,
                 image_bytes,
@@ -87,11 +109,11 @@ class Signatures(tf.Module, abc.ABC):
                 ),
                 parallel_iterations=2,
             )
-        answer = self.of_bytes(self.network(images), sizes, status == OK)
-        return {**answer, "status": status}
+        predictions = self.predictions_for_files(self.network(images), sizes, status == OK)
+        return {**predictions, "status": status}
 
     def _read(self, data):
-        """Returns the status of one encoded image, its pixels resized, and its own size."""
+        """Returns the status of an encoded image, its resized pixels, and its size."""
         status, data = inspect(data, self.limits)
         image = tf.cond(
             status == OK,
@@ -100,8 +122,8 @@ class Signatures(tf.Module, abc.ABC):
         )
         return status, tf.image.resize(image, self.size, antialias=True), tf.shape(image)[:2]
 
-    def metadata(self, query):
-        """Answers a row per element of `query`, whose values don't matter."""
+    def metadata(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns one row per element of `query`; the values of `query` are not used."""
 
         def rows(value):
             repeats = tf.concat([tf.shape(query), tf.ones_like(tf.shape(value))], 0)
@@ -115,28 +137,33 @@ class Signatures(tf.Module, abc.ABC):
 
 
 class SegmentationSignatures(Signatures):
-    """To class maps, and the classes present if the model predicts them.
+    """Predicts class maps and, if the model does, the classes present.
 
     Args:
-        probabilities: whether `tensors` also answers with those of each pixel.
+        probabilities: whether `tensors` returns the probabilities of each pixel as well.
         **kwargs: see `Signatures`.
     """
 
-    def __init__(self, probabilities=False, **kwargs):
+    def __init__(self, probabilities: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.probabilities = probabilities
 
-    def of_tensors(self, outputs, images):
+    def predictions_for_tensors(
+        self, outputs: Mapping[str, tf.Tensor], images: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         logits, corners = outputs["segmentation"], self.network.align_corners
         size = tf.shape(images)[1:3]
-        answer = {"classes": class_maps(logits, size[0], size[1], corners)}
+        predictions = {"classes": class_maps(logits, size[0], size[1], corners)}
         if self.probabilities:
-            answer["probabilities"] = tf.nn.softmax(BilinearUpsampling(corners)(logits, images))
-        return {**answer, **_presence(outputs)}
+            upsampled = BilinearUpsampling(corners)(logits, images)
+            predictions["probabilities"] = tf.nn.softmax(upsampled)
+        return {**predictions, **_presence(outputs)}
 
-    def of_bytes(self, outputs, sizes, accepted):
-        def draw(of_image):
-            logits, size, accepted = of_image
+    def predictions_for_files(
+        self, outputs: Mapping[str, tf.Tensor], sizes: tf.Tensor, accepted: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        def mask_png(elements):
+            logits, size, accepted = elements
             return tf.cond(
                 accepted,
                 lambda: encode_indexed_png(
@@ -147,35 +174,39 @@ class SegmentationSignatures(Signatures):
             )
 
         masks = tf.map_fn(
-            draw,
+            mask_png,
             (outputs["segmentation"], sizes, accepted),
             fn_output_signature=tf.string,
             parallel_iterations=1,
         )
-        return {"mask_png_bytes": masks, **_where(accepted, _presence(outputs))}
+        return {"mask_png_bytes": masks, **_zero_unless(accepted, _presence(outputs))}
 
 
 class ClassificationSignatures(Signatures):
-    """To probabilities and the name of the most probable class."""
+    """Predicts probabilities and the name of the most probable class."""
 
-    def of_tensors(self, outputs, images):
+    def predictions_for_tensors(
+        self, outputs: Mapping[str, tf.Tensor], images: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         probabilities = outputs["probabilities"]
         names = tf.gather(self.class_names, tf.argmax(probabilities, -1))
         return {"probabilities": probabilities, "class_name": names}
 
-    def of_bytes(self, outputs, sizes, accepted):
-        return _where(accepted, self.of_tensors(outputs, None))
+    def predictions_for_files(
+        self, outputs: Mapping[str, tf.Tensor], sizes: tf.Tensor, accepted: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        return _zero_unless(accepted, self.predictions_for_tensors(outputs, images=None))
 
 
 def _presence(outputs):
     return {k: tf.sigmoid(v) for k, v in outputs.items() if k == "presence"}
 
 
-def _where(accepted, answer):
-    """Puts zeros or empty strings where an image wasn't accepted."""
+def _zero_unless(accepted, predictions):
+    """Replaces the predictions of refused images by zeros or empty strings."""
     return {
         name: tf.where(
             tf.reshape(accepted, [-1] + [1] * (value.shape.rank - 1)), value, tf.zeros_like(value)
         )
-        for name, value in answer.items()
+        for name, value in predictions.items()
     }

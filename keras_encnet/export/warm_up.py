@@ -1,4 +1,7 @@
-"""Warm-up requests, which TensorFlow Serving answers before it calls a version available."""
+"""Warm-up requests, which TensorFlow Serving runs before a version is available."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -6,20 +9,22 @@ import tensorflow as tf
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
-def write_warm_up_requests(folder, name, size, batch_sizes):
-    """Writes a request of each batch size for each signature that takes images.
+def write_warm_up_requests(
+    folder: Path, name: str, size: Sequence[int], batch_sizes: Sequence[int]
+) -> None:
+    """Writes one request per batch size and signature that takes images.
 
-    Without them, the first requests wait for the optimization of the graph
-    and for the kernels of each new shape to be made.
+    Without them, the first requests wait until the graph is optimized and the kernels of each new
+    shape are compiled.
 
     Args:
-        folder: of the SavedModel.
-        name: of the model.
+        folder: folder of the SavedModel.
+        name: name of the model on the server.
         size: `(height, width)` of the images.
         batch_sizes: positive integers.
 
     Raises:
-        ModuleNotFoundError: without `keras-encnet[serve]`.
+        ModuleNotFoundError: if `keras-encnet[serve]` is not installed.
     """
     predict_pb2, prediction_log_pb2 = _protocol_buffers()
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), "uint8")
@@ -45,11 +50,11 @@ def write_warm_up_requests(folder, name, size, batch_sizes):
 
 
 def _protocol_buffers():
-    try:
+    try:  # optional dependency
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Warm-up requests are written with TensorFlow Serving's protocol buffers: "
-            "pip install 'keras-encnet[serve]', or export with warm_up=()."
+            "Writing warm-up requests requires tensorflow-serving-api: "
+            "pip install 'keras-encnet[serve]', or export with `warm_up=()`."
         ) from error
     return predict_pb2, prediction_log_pb2

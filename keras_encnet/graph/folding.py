@@ -1,6 +1,7 @@
-"""Batch normalization at inference: part of the convolution before it, or one multiply-add."""
+"""Folding of batch normalization, for inference, into convolutions or into a multiply-add."""
 
 import collections
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,9 +10,9 @@ from keras import layers, ops
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
 from keras_encnet.utils.compat import producer_of
 
-# Linear in their input, one output channel a bias. The kernel's last axes are the output channels.
+# Linear layers with one bias per output channel. The output channels are the last kernel axes.
 LINEAR = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.Dense)
-# What does something in training alone.
+# Layers without effect at inference.
 TRAINING_ONLY = (
     layers.Dropout,
     layers.SpatialDropout1D,
@@ -25,19 +26,19 @@ TRAINING_ONLY = (
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class MultiplyAdd(keras.layers.Layer):
-    """Computes `x * scale + shift` along one axis: what batch normalization is at inference.
+    """Computes `x * scale + shift` along one axis, like batch normalization at inference.
 
     Args:
-        axis: of `x`, the one that `scale` and `shift` run along.
+        axis: the axis of `x` of `scale` and `shift`.
 
     Input shape:
         Any; the size of `axis` must be known.
 
     Output shape:
-        That of the input, in the layer's compute dtype.
+        Same as the input, in the layer's compute dtype.
     """
 
-    def __init__(self, axis=-1, **kwargs):
+    def __init__(self, axis: int = -1, **kwargs: Any):
         super().__init__(**kwargs)
         self.axis = axis
 
@@ -46,7 +47,7 @@ class MultiplyAdd(keras.layers.Layer):
         self.scale = self.add_weight(name="scale", shape=size, initializer="ones")
         self.shift = self.add_weight(name="shift", shape=size, initializer="zeros")
 
-    def call(self, x, training=None, mask=None):  # as batch normalization is called
+    def call(self, x, training=None, mask=None):  # the signature of batch normalization
         shape = [1] * len(x.shape)
         shape[self.axis] = -1
         return x * ops.reshape(self.scale, shape) + ops.reshape(self.shift, shape)
@@ -58,14 +59,13 @@ class MultiplyAdd(keras.layers.Layer):
         return {**super().get_config(), "axis": self.axis}
 
 
-def fold_batch_normalization(model):
-    """Returns a model for inference that computes the same without batch normalization.
+def fold_batch_normalization(model: keras.Model) -> keras.Model:
+    """Returns an equivalent model for inference without batch normalization.
 
-    Where batch normalization directly follows a convolution (or Dense) whose
-    output nothing else uses, the convolution's kernel and bias absorb it. Any
-    other, such as that before the convolution of a pre-activation block,
-    becomes one multiplication and one addition. Dropout is left out. The
-    arithmetic is done in float64.
+    Batch normalization directly after a convolution (or Dense) whose output has no other use is
+    folded into its kernel and bias. Otherwise, as before the convolution of a pre-activation
+    block, it becomes one multiplication and one addition. Dropout is omitted. Weights are
+    computed in float64.
 
     Example:
 
@@ -77,14 +77,13 @@ def fold_batch_normalization(model):
     [('conv', True)]
 
     Args:
-        model: a functional model. It is not changed. Models nested in it as
-            layers stay as they are.
+        model: a functional model. It is not changed. Models nested in it are not folded.
 
     Returns:
-        A model of the same class with weights of its own. Not for training.
+        A model of the same class with new weights. It cannot be trained further.
 
     Raises:
-        ValueError: if `model` isn't functional.
+        ValueError: if `model` is not functional.
     """
     norms = _norms_by_producer(model)
     folded = {norm.name for norm in norms.values()}
@@ -104,11 +103,11 @@ def fold_batch_normalization(model):
             return _scale_and_shift(layer)
         return weights_of(layer)
 
-    return rebuild(model, copy, weights, left_out=folded | idle)
+    return rebuild(model, copy, weights, omitted=folded | idle)
 
 
 def _norms_by_producer(model):
-    """Maps the names of layers to the batch normalization that they can absorb."""
+    """Returns the batch normalization that can be folded into each layer, by the layer's name."""
     nodes = calls(model)
     called = collections.Counter(node.operation.name for node in nodes)
     used = collections.Counter(id(x) for node in nodes for x in node.input_tensors)
@@ -132,7 +131,7 @@ def _norms_by_producer(model):
 
 
 def _scale_and_shift(norm):
-    """Returns what `norm` multiplies by and adds at inference, float64."""
+    """Returns the factors and summands of `norm` at inference, float64."""
     mean, variance, gamma, beta = (
         default if weight is None else np.asarray(weight, "float64")
         for weight, default in (
@@ -147,7 +146,7 @@ def _scale_and_shift(norm):
 
 
 def _kernel_and_bias(producer, norm):
-    """Returns kernel and bias of `producer` with `norm` behind it."""
+    """Returns kernel and bias of `producer` followed by `norm`."""
     scale, shift = _scale_and_shift(norm)
     kernel = np.asarray(producer.kernel, "float64")
     bias = np.asarray(producer.bias, "float64") if producer.use_bias else 0.0

@@ -1,6 +1,8 @@
-"""A model whose feature maps are bfloat16 and whose codes, gates and logits stay float32."""
+"""Models with bfloat16 feature maps and float32 codes, gates and logits."""
 
 import collections
+
+import keras
 
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
 from keras_encnet.layers import Encoding
@@ -9,21 +11,20 @@ from keras_encnet.utils.compat import producer_of
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def with_precision(model, precision):
-    """Returns the model with its convolutions in another precision, whatever it was trained in.
+def with_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Returns a copy of a model that computes its feature maps in the given precision.
 
-    Under `"bfloat16"` feature maps are bfloat16. What has no spatial axes
-    (codes, presence), and the last convolution before an Encoding or an
-    output, with what is between, stays in float32, as the builders have it
-    under `mixed_bfloat16`. Weights are stored in float32.
+    With `"bfloat16"`, tensors without spatial axes (codes, presence) stay in float32, and so do
+    the layers from the last convolution before an Encoding or an output, as in models built under
+    the policy `mixed_bfloat16`. Weights are stored in float32.
 
     Args:
         model: a functional model. It is not changed.
-        precision: `"float32"` or `"bfloat16"`. The latter pays on CPUs with
-            AVX512-BF16 or AMX and on GPUs from Ampere on.
+        precision: `"float32"` or `"bfloat16"`. bfloat16 is faster on CPUs with AVX512-BF16 or AMX
+            and on GPUs from Ampere on.
 
     Raises:
-        ValueError: for another precision.
+        ValueError: for another precision, or if `model` is not functional.
     """
     if precision not in PRECISIONS:
         raise ValueError(
@@ -39,7 +40,7 @@ def with_precision(model, precision):
 
 
 def _sensitive(model):
-    """Names the layers that stay in float32."""
+    """Returns the names of the layers that stay in float32."""
     producers = collections.defaultdict(list)
     sensitive, ends = set(), {producer_of(x) for x in model.outputs}
     for node in calls(model):
@@ -49,12 +50,12 @@ def _sensitive(model):
             sensitive.add(layer.name)
         if isinstance(layer, Encoding):
             ends.add(layer)
-    # From each end back to the first layer with a kernel.
-    back = [layer for layer in ends if not hasattr(layer, "kernel")]
+    # From each end backwards to the first layer with a kernel.
+    pending = [layer for layer in ends if not hasattr(layer, "kernel")]
     sensitive |= {layer.name for layer in ends}
-    while back:
-        for layer in producers[back.pop().name]:
+    while pending:
+        for layer in producers[pending.pop().name]:
             if layer.name not in sensitive and not hasattr(layer, "kernel"):
-                back.append(layer)
+                pending.append(layer)
             sensitive.add(layer.name)
     return sensitive

@@ -1,5 +1,3 @@
-"""One exported model."""
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,7 @@ from tests.export.exported import LIMITS, SIZE, signatures_of
 from tests.fixtures import small_encnet
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model():
     keras_encnet_model = small_encnet(gating="residual")
     draw = np.random.default_rng(0)
@@ -19,16 +17,16 @@ def model():
     return keras_encnet_model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "street" / "1"
     scores = {"mean_iou": 0.5}
     export_saved_model(
-        model, path, size=SIZE, limits=LIMITS, warm_up=(1, 2), origin="Drawn.", scores=scores
+        model, path, size=SIZE, limits=LIMITS, warm_up=(1, 2), origin="Random.", scores=scores
     )
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def signatures(exported):
     return signatures_of(exported)

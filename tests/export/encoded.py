@@ -1,4 +1,4 @@
-"""Encoded images, sound and hostile."""
+"""Encoded images, valid and malformed."""
 
 import io
 import struct
@@ -24,8 +24,8 @@ def animation(pixels, frames):
     return file.getvalue()
 
 
-def claiming(png, width, height):
-    """Returns a PNG whose header, checksum included, claims another size."""
+def with_size(png, width, height):
+    """Returns a PNG whose header has another size and the matching checksum."""
     header = struct.pack(">II", width, height) + png[24:29]
     checksum = struct.pack(">I", zlib.crc32(b"IHDR" + header))
     return png[:16] + header + checksum + png[33:]
@@ -36,8 +36,8 @@ def gradient(height=40, width=60):
     return (ramp * np.array([2, 1, 1.5])).clip(0, 255).astype("uint8")
 
 
-def sound(pixels=None):
-    """Returns files that must be answered, by name."""
+def valid(pixels=None):
+    """Returns files that must be accepted, by name."""
     pixels = gradient() if pixels is None else pixels
     topdown = bytearray(encode(pixels, "BMP"))
     topdown[22:26] = struct.pack("<i", -pixels.shape[0])
@@ -56,15 +56,15 @@ def sound(pixels=None):
         "gif": encode(pixels, "GIF"),
         "animated gif": animation(pixels, 4),
         "bmp": encode(pixels, "BMP"),
-        "bmp from above": bytes(topdown[:54]) + encode(flipped, "BMP")[54:],
+        "bmp from top to bottom": bytes(topdown[:54]) + encode(flipped, "BMP")[54:],
         "bmp with alpha": encode(pixels, "BMP", "RGBA"),
         "1 x 1": encode(pixels[:1, :1], "PNG"),
         "20000 x 1": encode(np.zeros((1, 20000, 3), "uint8"), "PNG"),
     }
 
 
-def hostile():
-    """Returns files and a part of the sentence that each must be refused with in its status."""
+def malformed():
+    """Returns files that must be refused, each with a part of its status, by name."""
     pixels = gradient()
     png, jpeg, gif = encode(pixels, "PNG"), encode(pixels, "JPEG"), animation(pixels, 3)
     screen = struct.pack("<HHBBB", 100, 100, 0, 0, 0)
@@ -74,30 +74,30 @@ def hostile():
         "zeros": (bytes(1000), "Not a JPEG"),
         "webp": (encode(pixels, "WEBP"), "Not a JPEG"),
         "tiff": (encode(pixels, "TIFF"), "Not a JPEG"),
-        "png of 60000 x 60000": (claiming(png, 60000, 60000), "60000 x 60000 pixels are more"),
-        "png of one long row": (claiming(png, 40000, 1), "40000 x 1 pixels are more"),
-        "png of 0 x 5": (claiming(png, 0, 5), "broken"),
-        "png cut in its header": (png[:20], "broken"),
-        "jpeg cut in its header": (jpeg[:100], "broken"),
-        "jpeg of padding": (b"\xff\xd8" + b"\xff" * 5000, "broken"),
-        "jpeg of empty segments": (b"\xff\xd8" + b"\xff\xe0\0\2" * 5000, "broken"),
-        "jpeg without end": (b"\xff\xd8\xff\xe0\xff\xff" + bytes(10), "broken"),
-        "lossless jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc3"), "can't be decoded"),
-        "gif cut in its header": (gif[:10], "broken"),
-        "gif cut in its first frame": (gif[:900], "broken"),
-        "gif of extensions": (b"GIF89a" + screen + b"\x21\xfe\1A\0" * 5000, "broken"),
+        "png of 60000 x 60000": (with_size(png, 60000, 60000), "60000 x 60000 pixels exceed"),
+        "png of one long row": (with_size(png, 40000, 1), "40000 x 1 pixels exceed"),
+        "png of 0 x 5": (with_size(png, 0, 5), "corrupt or truncated"),
+        "png cut in its header": (png[:20], "corrupt or truncated"),
+        "jpeg cut in its header": (jpeg[:100], "corrupt or truncated"),
+        "jpeg of padding": (b"\xff\xd8" + b"\xff" * 5000, "corrupt or truncated"),
+        "jpeg of empty segments": (b"\xff\xd8" + b"\xff\xe0\0\2" * 5000, "corrupt or truncated"),
+        "jpeg without end": (b"\xff\xd8\xff\xe0\xff\xff" + bytes(10), "corrupt or truncated"),
+        "lossless jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc3"), "not supported"),
+        "gif cut in its header": (gif[:10], "corrupt or truncated"),
+        "gif cut in its first frame": (gif[:900], "corrupt or truncated"),
+        "gif of extensions": (b"GIF89a" + screen + b"\x21\xfe\1A\0" * 5000, "corrupt or truncated"),
         "palette bmp": (encode(pixels, "BMP", "P"), "24 or 32 bits"),
         "bmp cut in its header": (encode(pixels, "BMP")[:20], "24 or 32 bits"),
     }
 
 
-def broken_bodies():
-    """Returns files whose header is sound and whose body isn't."""
+def corrupt_bodies():
+    """Returns files with a valid header and a corrupt body, by name."""
     pixels = gradient()
     png = encode(pixels, "PNG")
     return {
         "jpeg": encode(pixels, "JPEG")[:-150],
         "png": png[:-40],
         "bmp": encode(pixels, "BMP")[:1000],
-        "png larger than its body": claiming(png, 150, 150),
+        "png larger than its body": with_size(png, 150, 150),
     }

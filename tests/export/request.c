@@ -1,10 +1,10 @@
-/* Loads a SavedModel as TensorFlow Serving's loader does, through TensorFlow's C API, and has
- * images answered: no Python, no operator of its own.
+/* Loads a SavedModel through TensorFlow's C API, like TensorFlow Serving's loader, and predicts one
+ * image, without Python and without custom operators.
  *
  *     request MODEL tensors INPUT OUTPUT HEIGHT WIDTH < float32 pixels > class ids
- *     request MODEL bytes INPUT OUTPUT < an encoded image > the mask's PNG file
+ *     request MODEL bytes INPUT OUTPUT < an encoded image > the PNG file of the mask
  *
- * INPUT and OUTPUT are the operations that the signature names, such as serving_default_images:0.
+ * INPUT and OUTPUT are operations named by the signature, such as serving_default_images:0.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -75,18 +75,18 @@ int main(int argc, char** argv) {
   TF_Output input = find(graph, argv[3]), output = find(graph, argv[4]);
   TF_Tensor* request =
       of_pixels ? pixels(data, length, atoi(argv[5]), atoi(argv[6])) : encoded(data, length);
-  TF_Tensor* answer = NULL;
-  TF_SessionRun(session, NULL, &input, &request, 1, &output, &answer, 1, NULL, 0, NULL, status);
+  TF_Tensor* result = NULL;
+  TF_SessionRun(session, NULL, &input, &request, 1, &output, &result, 1, NULL, 0, NULL, status);
   check("running");
 
   if (of_pixels) {
-    fwrite(TF_TensorData(answer), 1, TF_TensorByteSize(answer), stdout);
+    fwrite(TF_TensorData(result), 1, TF_TensorByteSize(result), stdout);
   } else {
-    const TF_TString* string = TF_TensorData(answer);
+    const TF_TString* string = TF_TensorData(result);
     fwrite(TF_StringGetDataPointer(string), 1, TF_StringGetSize(string), stdout);
   }
   TF_DeleteTensor(request);
-  TF_DeleteTensor(answer);
+  TF_DeleteTensor(result);
   TF_CloseSession(session, status);
   TF_DeleteSession(session, status);
   TF_DeleteGraph(graph);

@@ -1,4 +1,4 @@
-"""A C program loads the export and predicts, as TensorFlow Serving does."""
+"""A C program runs exports through TensorFlow's C API, like TensorFlow Serving's loader."""
 
 import io
 import shutil
@@ -11,9 +11,9 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_encnet.export import export_saved_model
 from tests.export import encoded
-from tests.fixtures import raw_images, small_encnet
+from tests.export.exported import SIZE
+from tests.fixtures import raw_images
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 LIBRARIES = Path(tf.sysconfig.get_lib())
@@ -24,52 +24,45 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def model():
-    return small_encnet(gating="residual", classes=5)
-
-
-@pytest.fixture(scope="module")
-def ask(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("c")
-    program, saved_model = folder / "request", folder / "model" / "1"
+def run_request(exported, tmp_path_factory):
+    program = tmp_path_factory.mktemp("c") / "request"
     source = Path(__file__).with_name("request.c")
     command = [COMPILER, "-O1", "-Wall", "-Werror", str(source), "-o", str(program)]
     command += [f"-I{tf.sysconfig.get_include()}", f"-L{LIBRARIES}", f"-Wl,-rpath,{LIBRARIES}"]
     command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     subprocess.run(command, check=True, timeout=120)
-    export_saved_model(model, saved_model, size=(32, 40))
-    content = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
+    content = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     signatures = content.meta_graphs[0].signature_def
 
-    def ask(signature, output, request, *arguments):
+    def run_request(signature, output, request, *arguments):
         definition = signatures[signature]
         [operation] = [info.name for info in definition.inputs.values()]
         names = [operation, definition.outputs[output].name]
         mode = "tensors" if signature == "tensors" else "bytes"
-        call = [str(program), str(saved_model), mode, *names, *map(str, arguments)]
+        call = [str(program), str(exported), mode, *names, *map(str, arguments)]
         return subprocess.run(call, input=request, capture_output=True, timeout=120)
 
-    return ask
+    return run_request
 
 
-def test_tensors_are_answered(ask, model):
+def test_tensors_give_class_ids(run_request, model):
     [image] = raw_images(1, 37, 53)
-    answer = ask("tensors", "classes", image.astype("float32").tobytes(), 37, 53)
-    assert answer.returncode == 0, answer.stderr.decode()
-    classes = np.frombuffer(answer.stdout, "uint8").reshape(37, 53)
+    result = run_request("tensors", "classes", image.astype("float32").tobytes(), 37, 53)
+    assert result.returncode == 0, result.stderr.decode()
+    classes = np.frombuffer(result.stdout, "uint8").reshape(37, 53)
     assert (classes == model.segment(image)).mean() > 0.99
 
 
-def test_bytes_are_answered_with_a_png(ask, model):
-    [image] = raw_images(1, 32, 40)
-    answer = ask("serving_default", "mask_png_bytes", encoded.encode(image, "PNG"))
-    assert answer.returncode == 0, answer.stderr.decode()
-    mask = np.asarray(Image.open(io.BytesIO(answer.stdout)))
+def test_encoded_images_give_a_png(run_request, model):
+    [image] = raw_images(1, *SIZE)
+    result = run_request("serving_default", "mask_png_bytes", encoded.encode(image, "PNG"))
+    assert result.returncode == 0, result.stderr.decode()
+    mask = np.asarray(Image.open(io.BytesIO(result.stdout)))
     assert (mask == model.segment(image)).mean() > 0.99
 
 
-def test_a_broken_body_is_an_invalid_argument(ask):
-    data = encoded.broken_bodies()["png"]
-    answer = ask("serving_default", "mask_png_bytes", data)
-    assert answer.returncode == 3
-    assert "PNG" in answer.stderr.decode()
+def test_corrupt_body_is_an_invalid_argument(run_request):
+    data = encoded.corrupt_bodies()["png"]
+    result = run_request("serving_default", "mask_png_bytes", data)
+    assert result.returncode == 3
+    assert "PNG" in result.stderr.decode()

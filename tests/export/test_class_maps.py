@@ -1,5 +1,3 @@
-"""Strips give the class maps of the whole, and PNG files that any reader takes."""
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,10 +10,10 @@ from keras_encnet.layers import BilinearUpsampling
 @pytest.mark.parametrize(
     ("size", "classes"), [((37, 53), 21), ((1, 1), 4), ((700, 1), 5), ((3, 90), 300), ((5, 7), 256)]
 )
-def test_strips_are_upsampling_and_arg_max(size, classes, align_corners, rng, monkeypatch):
-    monkeypatch.setattr(class_maps, "STRIP_VALUES", 4 * 53 * 21)  # several strips, one unfinished
+def test_strips_equal_upsampling_and_arg_max(size, classes, align_corners, rng, monkeypatch):
+    monkeypatch.setattr(class_maps, "STRIP_VALUES", 4 * 53 * 21)  # several strips
     logits = rng.normal(size=(2, 5, 7, classes)).astype("float32")
-    got = tf.function(class_maps.class_maps)(logits, *map(tf.constant, size), align_corners)
-    whole = np.asarray(BilinearUpsampling(align_corners)(logits, np.zeros((2, *size, 3))))
-    assert got.dtype == (tf.uint8 if classes <= 256 else tf.int32)
-    np.testing.assert_array_equal(got, whole.argmax(-1))
+    maps = tf.function(class_maps.class_maps)(logits, *map(tf.constant, size), align_corners)
+    upsampled = np.asarray(BilinearUpsampling(align_corners)(logits, np.zeros((2, *size, 3))))
+    assert maps.dtype == (tf.uint8 if classes <= 256 else tf.int32)
+    np.testing.assert_array_equal(maps, upsampled.argmax(-1))

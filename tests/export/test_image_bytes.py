@@ -1,4 +1,4 @@
-"""What a file's header says decides whether it is decoded."""
+"""Files are decoded or refused according to their headers."""
 
 import io
 
@@ -10,7 +10,7 @@ from PIL import Image
 from keras_encnet.export.image_bytes import OK, Limits, decode, inspect
 from tests.export import encoded
 
-SOUND, HOSTILE, BROKEN = encoded.sound(), encoded.hostile(), encoded.broken_bodies()
+VALID, MALFORMED, CORRUPT = encoded.valid(), encoded.malformed(), encoded.corrupt_bodies()
 
 
 def reader(limits):
@@ -28,33 +28,33 @@ def read():
     return reader(Limits())
 
 
-@pytest.mark.parametrize("name", SOUND)
-def test_sound_files_are_decoded_as_pillow_does(name, read):
-    status, image = read(SOUND[name])
+@pytest.mark.parametrize("name", VALID)
+def test_valid_files_are_decoded_like_in_pillow(name, read):
+    status, image = read(VALID[name])
     assert status == OK.encode()
     if name == "16-bit png":  # Pillow clips to 8 bits
-        want = np.repeat(encoded.gradient()[..., :1], 3, axis=-1)
+        expected = np.repeat(encoded.gradient()[..., :1], 3, axis=-1)
     else:
-        want = np.asarray(Image.open(io.BytesIO(SOUND[name])).convert("RGB"))
-    # Decoders of JPEG may round differently.
-    np.testing.assert_allclose(image.numpy().astype(int), want, atol=4 * ("jpeg" in name))
+        expected = np.asarray(Image.open(io.BytesIO(VALID[name])).convert("RGB"))
+    # JPEG decoders may round differently.
+    np.testing.assert_allclose(image.numpy().astype(int), expected, atol=4 * ("jpeg" in name))
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_headers_are_refused_with_a_sentence(name, read):
-    data, sentence = HOSTILE[name]
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_headers_are_refused_with_a_reason(name, read):
+    data, reason = MALFORMED[name]
     status, image = read(data)
-    assert sentence in status.numpy().decode()
+    assert reason in status.numpy().decode()
     assert image.shape == (0, 0, 3)
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_bodies_are_invalid_arguments(name, read):
+@pytest.mark.parametrize("name", CORRUPT)
+def test_corrupt_bodies_are_invalid_arguments(name, read):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        read(BROKEN[name])
+        read(CORRUPT[name])
 
 
-def test_only_the_first_frame_of_a_gif_reaches_the_decoder():
+def test_gif_is_truncated_after_its_first_frame():
     data = encoded.animation(encoded.gradient(), 6)
     status, cut = inspect(tf.constant(data), Limits())
     assert status == OK.encode()
@@ -62,22 +62,22 @@ def test_only_the_first_frame_of_a_gif_reaches_the_decoder():
     assert Image.open(io.BytesIO(cut.numpy())).n_frames == 1
 
 
-def test_limits_are_those_given():
+def test_limits():
     read = reader(Limits(bytes=200, pixels=100, side=30))
     pixels = encoded.gradient()
-    for cut, sentence in (
+    for cut, status in (
         (pixels[:10, :10], b"ok"),
-        (pixels[:10, :11], b"11 x 10 pixels are more than the 100 taken here"),
+        (pixels[:10, :11], b"11 x 10 pixels exceed the limit of 100 pixels"),
         (pixels[:31, :1], b"1 x 31 pixels"),
     ):
-        assert read(encoded.encode(cut, "PNG"))[0].numpy().startswith(sentence)
-    assert b"bytes are more than the 200" in read(encoded.encode(pixels, "JPEG"))[0].numpy()
+        assert read(encoded.encode(cut, "PNG"))[0].numpy().startswith(status)
+    assert b"bytes exceed the limit of 200 bytes" in read(encoded.encode(pixels, "JPEG"))[0].numpy()
 
 
-def test_random_damage_is_answered_refused_or_invalid(read, rng):
+def test_randomly_corrupted_files_are_decoded_refused_or_invalid(read, rng):
     for name in ("jpeg", "png", "gif", "bmp"):
         for i in range(40):
-            data = bytearray(SOUND[name])
+            data = bytearray(VALID[name])
             for at in rng.integers(0, min(len(data), 60 if i % 2 else len(data)), 3):
                 data[at] = rng.integers(0, 256)
             try:

@@ -1,4 +1,4 @@
-"""LiteRT files answer as the model does."""
+"""LiteRT files make the same predictions as the model."""
 
 import numpy as np
 import pytest
@@ -23,18 +23,18 @@ def test_class_maps_and_presence_agree(name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())
     export_litert(model, tmp_path / "model.tflite")
     images = raw_images(2, 37, 53)
-    answer = run(tmp_path / "model.tflite", images)
+    outputs = run(tmp_path / "model.tflite", images)
     x = keras_encnet.preprocess_input(images, model.preprocessing)
-    want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
-    assert_same_classes(answer["classes"], want["segmentation"])
-    if "presence" in want:
-        presence = 1 / (1 + np.exp(-want["presence"].astype("float64")))
-        np.testing.assert_allclose(answer["presence"], presence, atol=1e-4)
+    expected = {k: np.asarray(v) for k, v in model(x, training=False).items()}
+    assert_same_classes(outputs["classes"], expected["segmentation"])
+    if "presence" in expected:
+        presence = 1 / (1 + np.exp(-expected["presence"].astype("float64")))
+        np.testing.assert_allclose(outputs["presence"], presence, atol=1e-4)
 
 
-def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
+def test_classifier_probabilities_agree(randomize, tmp_path):
     model = randomize(NETWORKS["encnet14"]())
     export_litert(model, tmp_path / "model.tflite")
     images = raw_images(2, 32, 32)
-    got = run(tmp_path / "model.tflite", images)["probabilities"]
-    np.testing.assert_allclose(got, model.classify(images), atol=1e-5)
+    probabilities = run(tmp_path / "model.tflite", images)["probabilities"]
+    np.testing.assert_allclose(probabilities, model.classify(images), atol=1e-5)

@@ -1,4 +1,4 @@
-"""ONNX files answer as the model does."""
+"""ONNX files make the same predictions as the model."""
 
 import numpy as np
 import pytest
@@ -22,24 +22,24 @@ def test_class_maps_and_presence_agree_at_any_size(name, randomize, tmp_path):
     export_onnx(model, tmp_path / "model.onnx")
     for size in ((2, 37, 53), (1, 64, 64)):
         images = raw_images(*size)
-        answer = run(tmp_path / "model.onnx", images)
+        outputs = run(tmp_path / "model.onnx", images)
         x = keras_encnet.preprocess_input(images, model.preprocessing)
-        want = {k: np.asarray(v) for k, v in model(x, training=False).items()}
-        assert_same_classes(answer["classes"], want["segmentation"])
-        if "presence" in want:
-            presence = 1 / (1 + np.exp(-want["presence"].astype("float64")))
-            np.testing.assert_allclose(answer["presence"], presence, atol=1e-4)
+        expected = {k: np.asarray(v) for k, v in model(x, training=False).items()}
+        assert_same_classes(outputs["classes"], expected["segmentation"])
+        if "presence" in expected:
+            presence = 1 / (1 + np.exp(-expected["presence"].astype("float64")))
+            np.testing.assert_allclose(outputs["presence"], presence, atol=1e-4)
 
 
-def test_probabilities_of_a_classifier_agree(randomize, tmp_path):
+def test_classifier_probabilities_agree(randomize, tmp_path):
     model = randomize(NETWORKS["encnet14"]())
     export_onnx(model, tmp_path / "model.onnx")
     images = raw_images(2, 32, 32)
-    got = run(tmp_path / "model.onnx", images)["probabilities"]
-    np.testing.assert_allclose(got, model.classify(images), atol=1e-5)
+    probabilities = run(tmp_path / "model.onnx", images)["probabilities"]
+    np.testing.assert_allclose(probabilities, model.classify(images), atol=1e-5)
 
 
-def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_export_keeps_the_existing_file(tmp_path, monkeypatch):
     (tmp_path / "model.onnx").write_text("old")
     monkeypatch.setattr("onnx.save", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Folded batch normalization computes the same, and stays out where it can't fold."""
+"""Models with folded batch normalization compute the same."""
 
 import keras
 import numpy as np
@@ -29,19 +29,20 @@ def folded_equal(model, x, atol=1e-5):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_folds_exactly(name, randomize, rng):
+def test_every_network_is_folded_completely(name, randomize, rng):
     model = randomize(NETWORKS[name]())
     x = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     folded = fold_batch_normalization(model)
     assert type(folded) is type(model)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in folded.layers)
     assert not any(isinstance(layer, layers.Dropout) for layer in folded.layers)
-    got = outputs_of(folded, x)
-    for key, want in outputs_of(model, x).items():
-        np.testing.assert_allclose(got[key], want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+    outputs = outputs_of(folded, x)
+    for key, expected in outputs_of(model, x).items():
+        atol = 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(outputs[key], expected, rtol=1e-4, atol=atol)
 
 
-def test_what_the_model_remembers_stays(randomize):
+def test_attributes_of_the_model_are_kept(randomize):
     model = randomize(NETWORKS["paper"]())
     model.class_names = "abcde"
     folded = fold_batch_normalization(model)
@@ -51,7 +52,7 @@ def test_what_the_model_remembers_stays(randomize):
     assert folded.head_layers
 
 
-def test_the_model_itself_is_not_changed(randomize):
+def test_original_model_is_not_changed(randomize):
     model = randomize(NETWORKS["fcn"]())
     before = [np.array(weight) for weight in model.weights]
     names = [layer.name for layer in model.layers]
@@ -71,7 +72,7 @@ def test_the_model_itself_is_not_changed(randomize):
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_producers_absorb_it(producer, randomize, rng):
+def test_linear_layers_are_folded(producer, randomize, rng):
     images = keras.Input((9, 9, 3))
     producer = type(producer).from_config(producer.get_config())
     y = layers.BatchNormalization(scale=False)(producer(images))
@@ -79,7 +80,7 @@ def test_producers_absorb_it(producer, randomize, rng):
     assert kinds(folded) == [layers.InputLayer, type(producer)]
 
 
-def test_a_second_consumer_keeps_the_output_of_the_convolution(randomize, rng):
+def test_convolution_with_a_second_consumer_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 1)(images)
     y = layers.Add()([layers.BatchNormalization()(x), x])
@@ -87,17 +88,17 @@ def test_a_second_consumer_keeps_the_output_of_the_convolution(randomize, rng):
     assert MultiplyAdd in kinds(folded)
 
 
-def test_a_convolution_that_is_an_output_stays_one(randomize, rng):
+def test_convolution_that_is_an_output_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 1)(images)
     model = randomize(keras.Model(images, [x, layers.BatchNormalization()(x)]))
     folded = fold_batch_normalization(model)
     x = rng.normal(size=(2, 8, 8, 3))
-    for got, want in zip(folded(x), model(x), strict=True):
-        np.testing.assert_allclose(got, want, atol=1e-5)
+    for output, expected in zip(folded(x), model(x), strict=True):
+        np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
-def test_what_is_called_twice_is_not_folded(randomize, rng):
+def test_layer_called_twice_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     conv = layers.Conv2D(3, 1)
     y = conv(layers.BatchNormalization()(conv(images)))
@@ -105,7 +106,7 @@ def test_what_is_called_twice_is_not_folded(randomize, rng):
     assert kinds(folded).count(MultiplyAdd) == 1
 
 
-def test_an_activation_or_another_axis_between_is_respected(randomize, rng):
+def test_activation_or_another_axis_prevents_folding(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.BatchNormalization()(layers.Conv2D(4, 1, activation="relu")(images))
     y = layers.BatchNormalization(axis=1)(layers.Conv2D(4, 1)(x))
@@ -113,19 +114,19 @@ def test_an_activation_or_another_axis_between_is_respected(randomize, rng):
     assert kinds(folded).count(MultiplyAdd) == 2
 
 
-def test_folding_twice_changes_nothing(randomize, rng):
+def test_folding_twice_is_the_same_as_once(randomize, rng):
     images = keras.Input((8, 8, 3))
     y = layers.Conv2D(2, 1)(layers.ReLU()(layers.BatchNormalization()(images)))
     once = folded_equal(randomize(keras.Model(images, y)), rng.normal(size=(2, 8, 8, 3)))
     folded_equal(once, rng.normal(size=(2, 8, 8, 3)), atol=0)
 
 
-def test_a_model_that_is_not_functional_is_refused():
-    with pytest.raises(ValueError, match="functional.*Sequential|Received"):
+def test_model_that_is_not_functional_raises():
+    with pytest.raises(ValueError, match="must be functional.*Received: model of class Model"):
         fold_batch_normalization(keras.Model())
 
 
-def test_a_folded_model_is_saved_and_loaded(tmp_path, randomize, rng):
+def test_folded_model_can_be_saved_and_loaded(tmp_path, randomize, rng):
     folded = fold_batch_normalization(randomize(NETWORKS["resnet14"]()))
     folded.save(tmp_path / "folded.keras")
     x = rng.normal(size=(1, 32, 32, 3)).astype("float32")

@@ -1,4 +1,4 @@
-"""bfloat16 is for feature maps: codes and logits stay in float32."""
+"""With bfloat16 feature maps, codes and logits stay in float32."""
 
 import numpy as np
 import pytest
@@ -19,25 +19,25 @@ def test_codes_and_logits_stay_in_float32(randomize):
 
 
 @pytest.mark.parametrize("name", ["official", "fcn", "encnet14", "se_resnet14"])
-def test_it_computes_nearly_the_same(name, randomize, rng):
+def test_bfloat16_outputs_are_close(name, randomize, rng):
     model = fold_batch_normalization(randomize(NETWORKS[name]()))
     x = rng.normal(size=(2, 32, 32, 3)).astype("float32")
-    low = with_precision(model, "bfloat16")(x, training=False)
-    want = model(x, training=False)
-    if isinstance(want, dict):
-        low, want = low["segmentation"], want["segmentation"]
-    low, want = np.asarray(low), np.asarray(want)
-    assert low.dtype == np.float32
-    error = np.abs(low - want).max() / np.abs(want).max()
+    outputs = with_precision(model, "bfloat16")(x, training=False)
+    expected = model(x, training=False)
+    if isinstance(expected, dict):
+        outputs, expected = outputs["segmentation"], expected["segmentation"]
+    outputs, expected = np.asarray(outputs), np.asarray(expected)
+    assert outputs.dtype == np.float32
+    error = np.abs(outputs - expected).max() / np.abs(expected).max()
     assert 0 < error < 0.05  # bfloat16 has 8 bits
 
 
-def test_a_model_of_mixed_precision_becomes_float32(randomize, rng):
+def test_mixed_precision_model_becomes_float32(randomize, rng):
     model = with_precision(randomize(NETWORKS["fcn"]()), "bfloat16")
     back = with_precision(model, "float32")
     assert float32_layers(back) == {layer.name for layer in back.layers}
 
 
-def test_other_precisions_are_refused():
+def test_unknown_precision_raises():
     with pytest.raises(ValueError, match="precision='int8'"):
         with_precision(NETWORKS["resnet14"](), "int8")

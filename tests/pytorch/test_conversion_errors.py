@@ -29,7 +29,7 @@ from tests.pytorch import published
     ],
 )
 def test_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
-    wanted = tuple(tiny[name].shape) if name in tiny else None
+    expected = tuple(tiny[name].shape) if name in tiny else None
     if shape is None:
         del tiny[name]
     else:
@@ -37,9 +37,9 @@ def test_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
     with pytest.raises(ValueError) as error:
         keras_encnet.from_pytorch(tiny)
     problem = {
-        "missing": f"\nMissing (1): {name} {wanted}\n",
+        "missing": f"\nMissing (1): {name} {expected}\n",
         "unexpected": f"\nUnexpected (1): {name} {shape}\n",
-        "misshapen": f"\nMisshapen (1): {name} {shape} instead of {wanted}\n",
+        "misshapen": f"\nMisshapen (1): {name} {shape} instead of {expected}\n",
     }[kind]
     assert problem in str(error.value)
     assert str(error.value).count("(1)") == 1

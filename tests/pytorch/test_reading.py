@@ -181,5 +181,5 @@ def test_file_and_mapping_give_the_same_model(tmp_path):
     tensors = procedural.weights(published.resnet((1, 1, 1, 1), bottleneck=False))
     path = save(tmp_path / "resnet.pth", tensors)
     model, expected = keras_encnet.from_pytorch(path), keras_encnet.from_pytorch(tensors)
-    for actual, wanted in zip(model.get_weights(), expected.get_weights(), strict=True):
-        np.testing.assert_array_equal(actual, wanted)
+    for weights, expected_weights in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected_weights)

@@ -92,14 +92,14 @@ def test_unknown_models_and_versions_raise(connect):
 
 def test_malformed_files_get_a_status_and_the_server_keeps_running(connect):
     one = connect()
-    sound = encoded.encode(raw_images(1, 9, 9)[0], "PNG")
-    for data, sentence in encoded.hostile().values():
+    valid = encoded.encode(raw_images(1, 9, 9)[0], "PNG")
+    for data, reason in encoded.malformed().values():
         [prediction] = one.predict([data])
-        assert sentence in prediction["status"]
-    for data in encoded.broken_bodies().values():
+        assert reason in prediction["status"]
+    for data in encoded.corrupt_bodies().values():
         with pytest.raises(ServerError, match=r"(?i)jpeg|png|bmp"):
             one.predict([data])
-    assert one.predict([sound])[0]["status"] == "ok"
+    assert one.predict([valid])[0]["status"] == "ok"
 
 
 def test_concurrent_requests_get_their_own_predictions(connect):
