@@ -194,7 +194,7 @@ def test_prediction_does_not_overwrite_images(run, tmp_path):
     Image.new("RGB", (32, 32)).save(photo)
     before = photo.read_bytes()
     for images, message in (
-        ((photo,), "overwritten by results.*photo.png"),
+        ((photo,), "overwrite these images.*photo.png"),
         ((tmp_path / "a.jpg", tmp_path / "a_overlay.jpg"), "overwrite each other.*a_overlay.png"),
     ):
         with pytest.raises(ValueError, match=message):
