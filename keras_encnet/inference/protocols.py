@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -162,11 +162,11 @@ class Mmsegmentation(Protocol):
         return np.asarray(tf.nn.softmax(resize(logits, size, settings.align_corners)))
 
 
-def sum_in_place(arrays):
+def sum_in_place(arrays: Iterable[np.ndarray]) -> np.ndarray:
     """Adds arrays into a copy of the first, which holds fewer of them at a time than `sum`."""
-    arrays = iter(arrays)
-    total = np.array(next(arrays))
-    for array in arrays:
+    rest = iter(arrays)
+    total = np.array(next(rest))
+    for array in rest:
         # Overflow is found in the result.
         with np.errstate(over="ignore"):
             total += array

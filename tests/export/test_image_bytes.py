@@ -13,6 +13,11 @@ from tests.export import encoded
 VALID, MALFORMED, CORRUPT = encoded.valid(), encoded.malformed(), encoded.corrupt_bodies()
 
 
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """Unneeded, and TensorFlow would optimize the functions again after each new seed."""
+
+
 def reader(limits):
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
     def read(data):
