@@ -61,6 +61,7 @@ def check_mixed(config, run_dir, precision):
     assert scales == (precision == "float16")
 
 
+@pytest.mark.slow
 def test_averages_are_saved_and_checkpoints_keep_the_weights(small_cifar, tmp_path):
     config = CIFAR10ResNet64d(
         width=4, batch_size=8, epochs=3, average_weights=0.5, clip_norm=0.1, learning_rate=0.5
