@@ -1,4 +1,4 @@
-"""The builders give published weights to the very network they were converted from."""
+"""Builders with published weights give the network that the weights were converted from."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests import procedural
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    """The official EncNet50 for ADE20K with drawn weights, converted, and where it is saved."""
+    """The official EncNet50 for ADE20K with random weights, converted, and its saved weights."""
     case, _ = procedural.golden("official_encnet50s_ade20k")
     model = keras_encnet.from_pytorch(procedural.weights(case["shapes"]))
     path = tmp_path_factory.mktemp("cache") / "converted.weights.h5"
@@ -18,7 +18,7 @@ def converted(tmp_path_factory):
     return model, path
 
 
-def test_a_name_builds_the_converted_network(converted, monkeypatch):
+def test_name_of_weights_builds_the_converted_network(converted, monkeypatch):
     expected, path = converted
     monkeypatch.setattr(pretrained, "fetch", lambda entry: path)
     model = keras_encnet.EncNet50(weights="ade20k_official", outputs=("segmentation", "presence"))
