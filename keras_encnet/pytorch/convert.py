@@ -28,6 +28,23 @@ KERAS_EPOCH = "1980-01-01@00:00:00"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    checkpoint, output = options.pop("checkpoint"), options.pop("output")
+    if output.suffix != ".keras":
+        parser.error(f"OUTPUT must end in .keras. Received: {str(output)!r}")
+    # The same random weights and seeds of dropout every time.
+    keras.utils.set_random_seed(0)
+    try:
+        model = from_pytorch(checkpoint, **options)
+        save_reproducibly(model, output)
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    outputs = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
+    print(f"{output}: {model.name}, {model.count_params():,} parameters, outputs: {outputs}")
+
+
+def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m keras_encnet.pytorch.convert",
         description="Converts a published PyTorch checkpoint to a .keras file.",
@@ -53,19 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="for CIFAR networks trained as `encnetdrop`",
     )
-    options = vars(parser.parse_args(arguments))
-    checkpoint, output = options.pop("checkpoint"), options.pop("output")
-    if output.suffix != ".keras":
-        parser.error(f"OUTPUT must end in .keras. Received: {str(output)!r}")
-    # The same random weights and seeds of dropout every time.
-    keras.utils.set_random_seed(0)
-    try:
-        model = from_pytorch(checkpoint, **options)
-        save_reproducibly(model, output)
-    except (ImportError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    outputs = ", ".join(sorted(model.output)) if isinstance(model.output, dict) else "logits"
-    print(f"{output}: {model.name}, {model.count_params():,} parameters, outputs: {outputs}")
+    return parser
 
 
 def save_reproducibly(model: keras.Model, path: str | os.PathLike) -> None:

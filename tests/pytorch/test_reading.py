@@ -112,7 +112,7 @@ def test_archive_without_exactly_one_checkpoint_raises(tmp_path, members):
         read_tensors(path)
 
 
-class Hostile:
+class Malicious:
     def __init__(self, path):
         self.path = path
 
@@ -123,16 +123,16 @@ class Hostile:
 @pytest.mark.parametrize("serialization", [OLD, NEW])
 def test_malicious_file_raises_and_is_not_run(tmp_path, tensors, serialization):
     def wrap(state):
-        return {"state_dict": state, "best_pred": Hostile(tmp_path / "run")}
+        return {"state_dict": state, "best_pred": Malicious(tmp_path / "run")}
 
-    path = save(tmp_path / "hostile.pth", tensors, serialization, wrap)
-    with pytest.raises(ValueError, match=r"harmful and was not run: \w+\.mkdir.*hostile\.pth"):
+    path = save(tmp_path / "malicious.pth", tensors, serialization, wrap)
+    with pytest.raises(ValueError, match=r"harmful and was not run: \w+\.mkdir.*malicious\.pth"):
         keras_encnet.from_pytorch(path)
     assert not (tmp_path / "run").exists()
-    with zipfile.ZipFile(tmp_path / "hostile.zip", "w") as archive:
-        archive.write(path, "hostile.pth")
-    with pytest.raises(ValueError, match=r"not run.*hostile\.zip"):
-        keras_encnet.from_pytorch(tmp_path / "hostile.zip")
+    with zipfile.ZipFile(tmp_path / "malicious.zip", "w") as archive:
+        archive.write(path, "malicious.pth")
+    with pytest.raises(ValueError, match=r"not run.*malicious\.zip"):
+        keras_encnet.from_pytorch(tmp_path / "malicious.zip")
     assert not (tmp_path / "run").exists()
 
 
