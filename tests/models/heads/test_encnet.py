@@ -7,6 +7,7 @@ import pytest
 from keras_encnet import EncNet50, EncNet101
 from keras_encnet.layers import Encoding, FeatureMapAttention
 from keras_encnet.models.heads.encnet import context_code
+from keras_encnet.utils.compat import producer_of
 from tests.fixtures import VARIANTS, normalized_image
 
 AUXILIARIES = {"context": {"presence_stage3"}, "fcn": {"segmentation_stage3"}, "none": set()}
@@ -208,7 +209,7 @@ def test_option_overrides_the_variant(tiny, variant, override, described):
 def test_lateral_connections_join_stages_2_and_3_with_the_head(tiny):
     model = tiny("official", lateral=True)
     joined = model.get_layer("fusion_concat")
-    sources = [tensor._keras_history.operation.name for tensor in joined.input]
+    sources = [producer_of(tensor).name for tensor in joined.input]
     assert sources == ["head_relu", "lateral_stage2_relu", "lateral_stage3_relu"]
     assert np.isfinite(model(normalized_image(1, 17, 23))["segmentation"]).all()
 
