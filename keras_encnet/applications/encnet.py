@@ -49,8 +49,7 @@ def EncNet50(
             for `stem="plain"` and `stride_on="1x1"`), the path of a
             `.weights.h5` file saved by `keras.applications.ResNet50(
             include_top=False)`, or None. Unused if `weights` is given.
-        variant: preset for the options, see `EncNet`: `"keras_encnet"`,
-            `"paper"`, `"official"` or `"mmsegmentation"`; by default that of the
+        variant: preset for the options, listed below; by default that of the
             published weights, otherwise `"keras_encnet"`.
         outputs: names of the outputs to keep, all by default.
         preprocessing: mode of `preprocess_input`; by default what the weights of

@@ -31,7 +31,7 @@ def FCN50(
         input_shape: `(height, width, channels)`; height and width may be None.
         weights: None, or the path of a `.weights.h5` file of the complete model.
         backbone_weights: see `EncNet50`.
-        variant: preset for the options, see `EncNet`.
+        variant: preset for the options, listed below.
         preprocessing: see `EncNet50`.
         name: name of the model.
         **options: structural options, listed below.

@@ -49,9 +49,7 @@ def EncNet(
         classes: number of classes, at least 2, without the ignored label.
         weights: None, or the path of a `.weights.h5` file of the complete
             model with all the outputs of its variant, from `save_weights`.
-        variant: preset for the options: `"keras_encnet"`, the paper's structure
-            with means inside Encoding, which trains better; `"paper"`;
-            `"official"` (PyTorch-Encoding); or `"mmsegmentation"`.
+        variant: preset for the options, listed below.
         outputs: names of the outputs to keep, all by default. The model
             computes only what they need.
         preprocessing: mode of `preprocess_input` that the backbone expects.
@@ -97,7 +95,7 @@ def FCN(
         backbone: see `EncNet`.
         classes: number of classes, at least 2, without the ignored label.
         weights: None, or the path of a `.weights.h5` file of the complete model.
-        variant: preset for the options, see `EncNet`.
+        variant: preset for the options, listed below.
         preprocessing: mode of `preprocess_input` that the backbone expects.
         name: name of the model.
         **options: structural options, listed below.

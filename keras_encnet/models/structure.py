@@ -2,8 +2,8 @@
 
 `OPTIONS` is read by the builders (signature, documentation, checks), the recipes, the command line
 with its help, the check for options without effect, and the table in docs/recipes.md. To add an
-option, declare it here and use it in the code that implements it: `backbones/resnet.py` or a file
-of `models/heads/`, which receive all values.
+option, declare it here and use it in the code that implements it, which receives its value: the
+backbone's builder as an argument, a head of `models/heads/` as an attribute of `options`.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from keras_encnet.layers.encoding import AGGREGATIONS
 from keras_encnet.layers.feature_map_attention import GATINGS
 from keras_encnet.utils.checks import Range, is_count
 
-# The presets: what an option is when it is not given.
+# The presets of the options, and what they are.
 VARIANTS = {
     "keras_encnet": "the paper's structure with means inside Encoding, which trains better",
     "paper": "the structure of the paper",
@@ -263,9 +263,14 @@ def takes_options(*parts: str) -> Callable[[Callable], Callable]:
             return build(*args, **kwargs)
 
         checked.__signature__ = complete
-        lines = [f"    {name}: {option.help}" for name, option in options.items()]
         checked.__doc__ = "\n".join(
-            [inspect.cleandoc(build.__doc__), "", "Options, by default as in `variant`:", *lines]
+            [
+                inspect.cleandoc(build.__doc__),
+                "\nVariants:",
+                *(f"    {variant}: {description}." for variant, description in VARIANTS.items()),
+                "\nOptions, by default as in `variant`:",
+                *(f"    {name}: {option.help}" for name, option in options.items()),
+            ]
         )
         return checked
 

@@ -17,6 +17,12 @@ from keras_encnet.models.structure import (
 )
 from training.configs.config import AtLeast0, Config
 
+_VARIANT = tyro.conf.arg(
+    help="Preset for the structural options below: "
+    + "; ".join(f"{variant}, {description}" for variant, description in VARIANTS.items())
+    + "."
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
@@ -52,8 +58,7 @@ class Network:
     """A `.keras` file; its weights are copied to the layers that agree in name and shape."""
     freeze_backbone_batch_normalization: bool = False
     """Keep the statistics and parameters of the backbone's batch normalization."""
-    variant: Literal[tuple(VARIANTS)] = "keras_encnet"  # type: ignore[valid-type]
-    """Preset for the structural options below."""
+    variant: Annotated[Literal[tuple(VARIANTS)], _VARIANT] = "keras_encnet"  # type: ignore
 
 
 def _field(option: Option) -> tuple[str, Any, None]:

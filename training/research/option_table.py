@@ -1,4 +1,4 @@
-"""Updates the table of structural options in docs/recipes.md.
+"""Updates the list of variants and the table of structural options in docs/recipes.md.
 
 python -m training.research.option_table
 """
@@ -15,15 +15,16 @@ BEGIN, END = "<!-- option table: begin -->\n", "<!-- option table: end -->\n"
 
 
 def main() -> None:
-    """Updates the table of structural options in docs/recipes.md."""
+    """Updates the list of variants and the table of structural options in docs/recipes.md."""
     PAGE.write_text(updated(PAGE.read_text()))
 
 
 def updated(page: str) -> str:
-    """Returns the text of the page with the current table between its markers."""
+    """Returns the text of the page with the current list and table between its markers."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table()}\n\n{END}{after}"
+    variants = "\n".join(f"- `{variant}`: {text}" for variant, text in VARIANTS.items())
+    return f"{before}{BEGIN}\n{variants}\n\n{table()}\n\n{END}{after}"
 
 
 def table() -> str:
