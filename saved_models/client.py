@@ -58,7 +58,7 @@ def main(
     """Sends images to an exported model on TensorFlow Serving and writes the predictions.
 
     The mask of an image is written to OUTPUT under the name of the image, for images in a folder
-    under their path in the folder. `predictions.json` in OUTPUT contains the other outputs. The
+    under their path in the folder. `answers.json` in OUTPUT contains the other outputs. The
     exit status is 1 if any image has no prediction.
 
     Args:
@@ -78,7 +78,7 @@ def main(
     requests = predict_files(client, masks, in_flight)
     results = list(tqdm(requests, total=len(masks), unit="image"))
     elapsed = time.perf_counter() - began
-    run_folder.write_json(output / "predictions.json", {str(r.path): r.record() for r in results})
+    run_folder.write_json(output / "answers.json", {str(r.path): r.record() for r in results})
     failed = print_summary(results, elapsed, output)
     sys.exit(1 if failed else 0)
 

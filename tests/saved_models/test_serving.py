@@ -149,10 +149,10 @@ def test_command_writes_masks_and_reports_failures(connect, server, tmp_path, ca
     assert Image.open(tmp_path / "out/a.png").size == (30, 20)
     assert Image.open(tmp_path / "out/deep/a.png").size == (20, 30)
     assert not (tmp_path / "out/bad.png").exists()
-    predictions = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert predictions[str(tmp_path / "in/a.jpg")]["status"] == "ok"
-    assert "Not a JPEG" in predictions[str(tmp_path / "in/bad.png")]["error"]
-    assert len(predictions) == 3
+    answers = json.loads((tmp_path / "out/answers.json").read_text())
+    assert answers[str(tmp_path / "in/a.jpg")]["status"] == "ok"
+    assert "Not a JPEG" in answers[str(tmp_path / "in/bad.png")]["error"]
+    assert len(answers) == 3
 
 
 def test_images_that_would_have_the_same_mask_raise(tmp_path):
