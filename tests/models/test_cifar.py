@@ -16,6 +16,11 @@ BUILDERS = (
     pytest.param(functools.partial(SEResNet14, reduction=4), id="SEResNet14"),
     pytest.param(EncNet14, id="EncNet14"),
 )
+# For tests that take seconds: the fast tier has EncNet14, with layers of every kind.
+SLOW_BUILDERS = (
+    *(pytest.param(*build.values, id=build.id, marks=pytest.mark.slow) for build in BUILDERS[:2]),
+    BUILDERS[2],
+)
 
 
 def trainable_parameters(model):
@@ -162,7 +167,7 @@ def test_mixed_precision_agrees_and_returns_float32(build, policy, rng):
     assert all(layer.input[1].dtype == "float32" for layer in codes)
 
 
-@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize("build", SLOW_BUILDERS)
 def test_training_lowers_the_loss(build, rng):
     labels = np.arange(32) % 4
     images = rng.normal(size=(32, 16, 16, 3)).astype("float32") + labels[:, None, None, None]
@@ -173,7 +178,7 @@ def test_training_lowers_the_loss(build, rng):
     assert losses[-1] < losses[0] / 2
 
 
-@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize("build", SLOW_BUILDERS)
 def test_export_agrees_with_the_model(build, tmp_path, rng):
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     model = build(8)

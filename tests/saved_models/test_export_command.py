@@ -54,7 +54,7 @@ def test_versions_are_numbered_and_not_overwritten(run, tmp_path, monkeypatch, c
     assert str(run) not in card
     assert '"mean_iou": 0.25' in card
     assert '"mean_iou": 0.75' not in card  # of another model of the run
-    with pytest.raises(SystemExit, match="never written over"):
+    with pytest.raises(SystemExit, match="never overwritten"):
         call(*arguments, "--version", "7", monkeypatch=monkeypatch)
 
 

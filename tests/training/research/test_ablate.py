@@ -100,11 +100,13 @@ def test_deeper_backbone_requires_its_own_weights():
         ablation_rows.deeper(FolderEncNet50(data="x", backbone="resnet152"))
 
 
+@pytest.mark.slow
 def test_rerun_trains_only_missing_rows_and_seeds(done):
     _, trained = done
     assert trained == ["fcn-seed0", "se_loss-seed0", "fcn-seed1"]
 
 
+@pytest.mark.slow
 def test_result_records_its_experiment(done):
     output, _ = done
     result = json.loads((output / "fcn-seed1.json").read_text())
@@ -125,6 +127,7 @@ def test_result_records_its_experiment(done):
     assert multi_scale["source"] == "se_loss"
 
 
+@pytest.mark.slow
 def test_table_has_mean_minimum_and_maximum_over_seeds(done):
     output, _ = done
     table = (output / "table.md").read_text()
@@ -193,6 +196,7 @@ def test_interrupted_row_resumes(data, eager, trained, tmp_path, monkeypatch):
     assert result["seconds"]["train"] == pytest.approx(sum(history["seconds"]))
 
 
+@pytest.mark.slow
 def test_results_of_another_experiment_raise(data, done):
     output, _ = done
     with pytest.MonkeyPatch.context() as monkeypatch:

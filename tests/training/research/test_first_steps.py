@@ -36,6 +36,7 @@ def command(data, tmp_path_factory):
     return json.loads((run_dir / "first_steps.json").read_text()), printed.getvalue()
 
 
+@pytest.mark.slow
 def test_command_writes_a_record_and_prints_a_table(command):
     record, printed = command
     assert record["config"]["channels"] == 8
@@ -43,6 +44,7 @@ def test_command_writes_a_record_and_prints_a_table(command):
     assert "features moved by" in printed
 
 
+@pytest.mark.slow
 def test_losses_equal_those_of_an_unobserved_training(command, data):
     measured = command[0]["measurements"]
     config = ScenesEncNet(data=data, **ENCNET, **SMALL)
@@ -59,6 +61,7 @@ def test_losses_equal_those_of_an_unobserved_training(command, data):
     assert measured[0]["drift"] == 0 < measured[1]["drift"]
 
 
+@pytest.mark.slow
 def test_zero_initialized_gates_and_presence_pass_no_gradient(command, data):
     first = command[0]["measurements"][0]
     assert first["gates"] == first["presence"] == 0 < first["classifier"]
@@ -67,6 +70,7 @@ def test_zero_initialized_gates_and_presence_pass_no_gradient(command, data):
     assert min(first["gates"], first["presence"], first["classifier"]) > 0
 
 
+@pytest.mark.slow
 def test_learning_rate_of_zero_leaves_features_unchanged(data):
     frozen = {"freeze_backbone_batch_normalization": True}  # its statistics would move
     config = ScenesFCN(data=data, learning_rate=0.0, **SMALL, **frozen)

@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, eager, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
     model, history = fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), run_dir)
     return run_dir, model, history
@@ -54,6 +54,7 @@ def test_saved_model_predicts_like_the_trained_one(run):
     assert loaded.class_names == scenes.CLASSES
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(run, data, tmp_path):
     _, model, _ = run
     again, _ = fit.train(ScenesEncNet(data=str(data), **SMALL_ENCNET), tmp_path / "again")
