@@ -1,5 +1,10 @@
 """EncNet (Context Encoding for Semantic Segmentation) for Keras 3 and TensorFlow."""
 
+from keras_encnet.utils.backend import check_backend
+
+check_backend()  # before the first import of Keras
+
+# ruff: isort: split
 from keras_encnet import backbones, layers, optimizers
 from keras_encnet.applications import FCN50, FCN101, EncNet50, EncNet101, pretrained
 from keras_encnet.export import export_litert, export_onnx, export_saved_model

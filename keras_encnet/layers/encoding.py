@@ -1,5 +1,6 @@
 """The Encoding layer of Deep TEN and EncNet."""
 
+import math
 from typing import Any
 
 import keras
@@ -60,7 +61,7 @@ class Encoding(keras.layers.Layer):
         Only `channels` must be known.
 
     Output shape:
-        `(batch, num_codewords, channels)`.
+        `(batch, num_codewords, channels)`; zeros for an image without pixels.
 
     Raises:
         ValueError: for a `num_codewords` below 1, an unknown `aggregation`, or
@@ -129,7 +130,7 @@ class Encoding(keras.layers.Layer):
         mass = ops.expand_dims(ops.sum(assignment, axis=1), -1)
         code = full_matmul(ops.swapaxes(assignment, 1, 2), x) - mass * codewords
         if self.aggregation == "mean":
-            code /= ops.cast(ops.shape(x)[1], code.dtype)
+            code /= ops.cast(ops.maximum(ops.shape(x)[1], 1), code.dtype)
         return code
 
     def assignment(self, x: Any) -> Any:
@@ -139,7 +140,9 @@ class Encoding(keras.layers.Layer):
     def _pixels(self, x, training):
         dtype = at_least_float32(self.compute_dtype)
         x = ops.cast(x, dtype)
-        x = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+        batch, *sizes, channels = ops.shape(x)
+        # Not -1, which is ambiguous if the batch is empty.
+        x = ops.reshape(x, (batch, math.prod(sizes), channels))
         scale = ops.cast(self.scale, dtype)
         if self.stochastic_scale:
             if training:

@@ -26,7 +26,8 @@ class ScalableModel(compat.Model):
     - Gradients are summed over the replicas before they are clipped or checked for overflows,
       see `keras_encnet.utils.compat.sum_gradients_first`.
 
-    Settings for which replicas would differ from one device raise an error.
+    `predict` accepts a last batch of any size. Settings of training for which replicas would
+    differ from one device raise an error.
     """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
@@ -57,6 +58,14 @@ class ScalableModel(compat.Model):
 
     def test_step(self, data):
         return self._reducible(super().test_step(self._non_empty(data)))
+
+    def predict_step(self, data):
+        if self._replicas == 1:
+            return super().predict_step(data)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        size = tf.shape(tf.nest.flatten(x)[0])[0]
+        outputs = super().predict_step(tf.nest.map_structure(_at_least_one, x))
+        return tf.nest.map_structure(lambda output: output[:size], outputs)
 
     def _check_steps(self):
         """Raises ValueError for settings that Keras does not support on several replicas."""
@@ -124,3 +133,9 @@ class ScalableModel(compat.Model):
     @property
     def _replicas(self):
         return self.distribute_strategy.num_replicas_in_sync
+
+
+def _at_least_one(samples):
+    """Adds a sample of zeros if there is none: on a CPU, layers return wrong shapes for none."""
+    missing = tf.cast(tf.shape(samples)[0] == 0, tf.int32)
+    return tf.pad(samples, [(0, missing)] + [(0, 0)] * (samples.shape.rank - 1))

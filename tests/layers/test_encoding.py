@@ -120,6 +120,13 @@ def test_all_codewords_are_used_on_wide_features_with_mean_distances_only(aggreg
     assert (shares > 0.1 / 32).sum() == pytest.approx(live, abs=2)
 
 
+@pytest.mark.parametrize("aggregation", ["sum", "mean"])
+@pytest.mark.parametrize("shape", [(2, 0, 5, 4), (2, 0, 4), (0, 3, 3, 4)])
+def test_codes_of_no_pixels_are_zeros(aggregation, shape):
+    code = Encoding(3, aggregation=aggregation)(np.ones(shape, "float32"))
+    np.testing.assert_array_equal(code, np.zeros((shape[0], 3, 4)))
+
+
 def test_functional_model_accepts_any_batch_and_size(rng):
     inputs = keras.Input((None, None, 6))
     layer = encoding_of(*parameters(rng, 4, 6))

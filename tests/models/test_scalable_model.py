@@ -127,6 +127,15 @@ def test_unsupported_settings_raise_an_error(runs, option, message):
     assert message in str(runs["findings"][option])
 
 
+@pytest.mark.parametrize("images", [1, 4, 7, 8])
+def test_predict_accepts_a_last_batch_of_any_size(runs, images):
+    # Of batches of 6 on 3 replicas; with 1 and 7 images, two replicas get none.
+    findings = runs["findings"]
+    np.testing.assert_allclose(
+        findings[f"predicted_{images}"], findings["called"][:images], rtol=1e-5, atol=1e-6
+    )
+
+
 # From here on: what the processes run.
 
 
@@ -204,6 +213,7 @@ def devices(folder):
         folder / "findings.npz",
         overflow_is_skipped=overflow_is_skipped(mirrored),
         **step_lengths(one_device, mirrored),
+        **predictions(mirrored),
         **refusals(mirrored),
     )
 
@@ -280,6 +290,18 @@ def overflow_is_skipped(strategy):
     x[-1] = 1
     model.fit(x, y, batch_size=REPLICAS, verbose=0)
     return skipped and scale == 1.0 and np.all(model.get_weights())
+
+
+def predictions(strategy):
+    """Outputs for numbers of images that do not divide evenly, and those of a call."""
+    with strategy.scope():
+        model = build()
+    images = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype("float32")
+    found = {
+        f"predicted_{count}": model.predict(images[:count], batch_size=6, verbose=0)["segmentation"]
+        for count in (1, 4, 7, 8)
+    }
+    return {**found, "called": model(images, training=False)["segmentation"]}
 
 
 def refusals(strategy):
