@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.pytorch.families import Family, recognize
-from keras_encnet.pytorch.reading import read_tensors, to_numpy
+from keras_encnet.pytorch.reading import read_tensors, renamed, to_numpy
 
 # Per layer type, its weights: PyTorch's name, and PyTorch's axes in the order of Keras's.
 VECTOR, LINEAR, CONVOLUTION = (0,), (1, 0), (2, 3, 1, 0)
@@ -27,8 +27,8 @@ WEIGHTS: dict[type, dict[str, tuple[str, tuple[int, ...]]]] = {
     Encoding: {"codewords": ("codewords", (0, 1)), "scale": ("scale", VECTOR)},
     FeatureMapAttention: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
 }
-# A step counter of batch normalization, which inference does not use.
-COUNTER = "num_batches_tracked"
+# Counters of batch normalization and of averaged models, which inference does not use.
+COUNTERS = ("num_batches_tracked", "n_averaged")
 # An error names this many tensors of each kind at most.
 MOST_NAMED = 20
 
@@ -104,8 +104,10 @@ def from_pytorch(
     Args:
         checkpoint: a file (`.pth`, `.pth.tar` or `.zip`, in PyTorch's old or new serialization or
             an archive of one such file), or a mapping of names to arrays, such as a state dict.
-            The mapping may be nested in `state_dict`, and names may start with `module.`. No code
-            in a file is run.
+            The mapping may be nested in `state_dict`, `model_state_dict` or `model`. Names may
+            have the prefixes of `DataParallel`, `torch.compile` and Lightning: `module.`,
+            `_orig_mod.`, `model.`. No code in a file is run: other objects in it, such as the
+            message hub of MMEngine, are ignored.
         classes: number of classes, by default that of the checkpoint. For another number, layers
             that depend on it keep random weights, and a warning names them.
         align_corners: how logits are upsampled. Defaults to True for the official code and to
@@ -144,8 +146,9 @@ def from_pytorch(
         "stochastic_scale": stochastic_scale or None,
     }
     options = {name: value for name, value in options.items() if value is not None}
-    tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTER)}
-    family = recognize(tensors)
+    tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTERS)}
+    family, prefix = recognize(tensors)
+    tensors = renamed(tensors, lambda name: name.removeprefix(prefix))
     tensors = {n: t for n, t in tensors.items() if not n.startswith(family.ignored)}
     network = _build(family, tensors, options)
     _check_fit(tensors, network, family, checkpoint)

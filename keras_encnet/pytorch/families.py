@@ -45,8 +45,11 @@ class Family:
         return size_of(shapes, *(self.parts[layer] for layer in self.class_layers))
 
 
-def recognize(names: Iterable[str]) -> Family:
-    """Returns the family of a checkpoint.
+def recognize(names: Iterable[str]) -> tuple[Family, str]:
+    """Returns the family of a checkpoint, and a prefix of its names that is not the family's.
+
+    A module that contains the network, such as one of Lightning, adds the name of its attribute
+    to all names of the network: `model.` or any other, if it has no other tensors.
 
     Args:
         names: the names of its tensors.
@@ -55,9 +58,11 @@ def recognize(names: Iterable[str]) -> Family:
         ValueError: if the family is unknown.
     """
     names = list(names)
-    for family in FAMILIES:
-        if any(name.startswith(family.mark) for name in names):
-            return family
+    outer = {f"{name.partition('.')[0]}." for name in names}
+    for prefix in ("", "model.", *(outer if len(outer) == 1 else ())):
+        for family in FAMILIES:
+            if any(name.startswith(prefix + family.mark) for name in names):
+                return family, prefix
     raise ValueError(
         "Unknown network. Expected the checkpoint of one of: "
         f"{', '.join(family.title for family in FAMILIES)}. Received: names {names[:5]}"

@@ -238,6 +238,34 @@ def test_wrappers_prefixes_and_counters_are_removed(tiny):
         np.testing.assert_array_equal(weights, expected_weights)
 
 
+@pytest.mark.parametrize(
+    ("key", "rename"),
+    [
+        ("state_dict", "model.{}"),  # Lightning
+        ("state_dict", "segmentor.{}"),
+        ("model_state_dict", "_orig_mod.{}"),
+        ("model", "module._orig_mod.{}"),
+        ("model_state", "model._orig_mod.{}"),
+        ("state_dict", "_orig_mod.module.{}"),
+    ],
+)
+@pytest.mark.parametrize("network", ["segmentation", "cifar"])
+def test_prefixes_of_frameworks_are_removed(key, rename, network, tiny):
+    # The names of the CIFAR networks start with `model.` themselves.
+    state = tiny if network == "segmentation" else procedural.weights(published.cifar(4, 3))
+    expected = keras_encnet.from_pytorch(state).get_weights()
+    renamed = {rename.format(name): tensor for name, tensor in state.items()}
+    model = keras_encnet.from_pytorch({"epoch": 3, key: renamed})
+    for weights, expected_weights in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weights, expected_weights)
+
+
+def test_averaged_model_is_read(tiny):
+    averaged = {f"module.{name}": tensor for name, tensor in tiny.items()}
+    averaged["n_averaged"] = np.int64(3)
+    assert keras_encnet.from_pytorch(averaged).classes == 5
+
+
 def test_mapping_requires_no_torch_and_is_not_changed(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     before = dict(tiny)

@@ -111,6 +111,21 @@ def test_unknown_checkpoint_raises(checkpoint, error, message):
         keras_encnet.from_pytorch(checkpoint)
 
 
+def test_network_next_to_other_tensors_raises_with_their_names(tiny):
+    state = {f"model.{name}": tensor for name, tensor in tiny.items()}
+    with pytest.raises(ValueError, match=r"Unexpected \(1\): criterion.weight \(5,\)"):
+        keras_encnet.from_pytorch({**state, "criterion.weight": np.ones(5)})
+
+
+def test_network_that_is_contained_twice_raises(tiny):
+    twice = {f"{prefix}{name}": tiny[name] for name in tiny for prefix in ("", "model.")}
+    with pytest.raises(ValueError, match="Unexpected"):
+        keras_encnet.from_pytorch(twice)
+    compiled = {f"{prefix}{name}": tiny[name] for name in tiny for prefix in ("", "_orig_mod.")}
+    with pytest.raises(ValueError, match="contains the network twice.*_orig_mod"):
+        keras_encnet.from_pytorch(compiled)
+
+
 @pytest.mark.parametrize(
     "option",
     [{"classes": 3}, {"align_corners": False}, {"stochastic_scale": True}],

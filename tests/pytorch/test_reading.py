@@ -1,6 +1,8 @@
 """Checkpoint files of every published form are read without running code in them."""
 
+import argparse
 import os
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -136,13 +138,71 @@ def test_malicious_file_raises_and_is_not_run(tmp_path, tensors, serialization):
     assert not (tmp_path / "run").exists()
 
 
-def test_only_numpy_scalars_are_allowed(tmp_path, tensors):
-    path = save(tmp_path / "array.pth", tensors, wrap=lambda s: {"state_dict": s, "x": np.ones(3)})
+class HistoryBuffer:
+    """Like that of MMEngine, with its methods as values."""
+
+    made = 0
+
+    def __init__(self):
+        type(self).made += 1
+        self.log = np.arange(3.0)
+        self.methods = {"mean": HistoryBuffer.mean}
+
+    def __setstate__(self, state):
+        type(self).made += 1
+
+    def mean(self):
+        return self.log.mean()
+
+
+class Settings(dict):
+    pass
+
+
+@pytest.mark.parametrize("serialization", [OLD, NEW])
+def test_objects_of_frameworks_next_to_the_weights_are_ignored(tmp_path, tensors, serialization):
     before = torch.serialization.get_safe_globals()
-    with pytest.raises(ValueError, match="was not run: numpy"):
-        read_tensors(path)
-    # The allowed globals are restored.
-    assert torch.serialization.get_safe_globals() == before
+    others = {
+        "message_hub": {"log_scalars": {"train/loss": HistoryBuffer()}},
+        "meta": {"options": argparse.Namespace(lr=0.1), "path": Path("a")},
+        "arrays": [np.ones(3), np.arange(3, dtype="uint8")],
+        "loss": torch.nn.functional.relu,
+    }
+
+    def wrap(state):
+        return {**others, "state_dict": state}
+
+    path = save(tmp_path / "iter_160000.pth", tensors, serialization, wrap)
+    made = HistoryBuffer.made
+    assert_holds(path, tensors)
+    assert HistoryBuffer.made == made
+    assert torch.serialization.get_safe_globals() == before  # the allowed globals are restored
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (Settings(a=1), r"was not run: .*Settings\. .*save the weights only"),
+        (shutil.rmtree, r"was not run: shutil\.rmtree\."),
+        (eval, r"was not run: eval\."),
+        (torch.nn.Linear(1, 1), r"contains a torch.nn.modules.linear.Linear, not a state dict"),
+        ({"weights": {"a": torch.ones(1)}}, r"possibly nested in .*with {'weights': 'dict'}"),
+        ({"a": torch.ones(1), "b": torch.nn.ReLU()}, r"mapping of names to tensors.*'b': .*ReLU"),
+    ],
+    ids=["dict", "command", "builtin", "module", "unknown key", "value"],
+)
+def test_file_that_cannot_be_read_without_its_code_says_how_to_save_it(content, message, tmp_path):
+    torch.save(content, tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=message) as error:
+        read_tensors(tmp_path / "own.pth")
+    assert str(tmp_path / "own.pth") in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>Not found</html>", b"\x89PNG", b"\0"])
+def test_file_of_another_kind_raises_with_its_path(tmp_path, content):
+    (tmp_path / "page.pth").write_bytes(content * 50)
+    with pytest.raises(ValueError, match=r"not a PyTorch checkpoint.*page\.pth"):
+        read_tensors(tmp_path / "page.pth")
 
 
 @pytest.mark.parametrize("serialization", [OLD, NEW])
