@@ -1,4 +1,4 @@
-"""Sends images to an exported model on TensorFlow Serving and writes the predictions.
+"""Send images to an exported model on TensorFlow Serving and write its predictions.
 
 python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --rest http://localhost:8501
 python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --grpc localhost:8500 --in-flight 8
@@ -26,9 +26,9 @@ class Server:
     rest: str = "http://localhost:8501"
     """Address of the REST interface."""
     grpc: str | None = None
-    """Address of the gRPC interface, which is used instead of REST if given."""
+    """Address of the gRPC interface, used instead of REST if given."""
     version: int | None = None
-    """Number of the version. Defaults to the version that the server selects."""
+    """Number of the version; by default the server selects one."""
     label: str | None = None
     """Label of the version, such as `canary`, instead of its number."""
     retries: int = 3
@@ -55,14 +55,14 @@ def main(
     output: Path = Path("predictions"),
     in_flight: int = 4,
 ) -> None:
-    """Sends images to an exported model on TensorFlow Serving and writes the predictions.
+    """Send images to an exported model on TensorFlow Serving and write its predictions.
 
-    The mask of an image is written to OUTPUT under the name of the image, for images in a folder
-    under their path in the folder. `answers.json` in OUTPUT contains the other outputs. The
-    exit status is 1 if any image has no prediction.
+    Masks are written to OUTPUT under the names of their images; those of images in a folder keep
+    their path in the folder. `answers.json` in OUTPUT contains the other outputs. The exit status
+    is 1 if any image has no prediction.
 
     Args:
-        images: Image files, and folders to search for them.
+        images: Image files, and folders to search for images.
         model: Name of the model on the server.
         server: The server, and the version of the model on it.
         output: Folder of the predictions.
@@ -109,4 +109,4 @@ def print_summary(results: Sequence[Result], elapsed: float, output: Path) -> in
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m saved_models.client")

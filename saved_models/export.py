@@ -1,4 +1,4 @@
-"""Exports a trained model for TensorFlow Serving.
+"""Export a trained model for TensorFlow Serving.
 
 python -m saved_models.export MODEL --name NAME
 python -m saved_models.export MODEL --name NAME --size 512 512 --fixed-size --precision bfloat16
@@ -22,22 +22,19 @@ class Graph:
     """The exported graph."""
 
     size: tuple[int, int] | None = None
-    """Height and width that encoded images are resized to. Defaults to the input size of the
-    model, or 512 512 if it has none."""
+    """Size that encoded images are resized to; by default that of the model, or 512 512."""
     fixed_size: bool = False
     """Require that size for tensors as well, so that a server can batch them."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the feature maps. bfloat16 is faster on CPUs with AVX512-BF16 or AMX and on GPUs
-    from Ampere on."""
+    """Precision of the feature maps. bfloat16 is faster on processors that support it."""
     fold: bool = True
     """Fold batch normalization into the convolutions."""
     freeze: bool = True
     """Store variables as constants."""
     probabilities: bool = False
-    """Return the probabilities of each pixel from the signatures for tensors as well."""
+    """Return the class probabilities of each pixel from the signatures for tensors as well."""
     warm_up: tuple[int, ...] = (1,)
-    """Batch sizes of the warm-up requests that the server runs before the version is available;
-    empty for none."""
+    """Batch sizes of the requests that the server runs before the version is available."""
 
 
 def main(
@@ -50,22 +47,19 @@ def main(
     scores: Path | None = None,
     folder: Path = Path("saved_models"),
 ) -> None:
-    """Exports a trained model for TensorFlow Serving.
+    """Export a trained model for TensorFlow Serving.
 
     Writes FOLDER/NAME/VERSION atomically, and `models.config` and `batching.config` in FOLDER/NAME
-    unless they exist.
+    unless they exist. Existing versions are not overwritten.
 
     Args:
-        model: A run folder, of which the best model is exported, or a `.keras` file.
+        model: Run folder (its best model), or `.keras` file.
         name: Name of the model on the server.
-        version: A positive integer. Defaults to the highest existing version plus 1. Existing
-            versions are not overwritten.
+        version: Positive integer; by default one more than the highest existing version.
         graph: The exported graph.
         limits: Limits on one request.
-        origin: Origin of the weights for the model card. Defaults to the name and hash of the file
-            and the configuration of its run.
-        scores: JSON file with scores for the model card. Defaults to the newest evaluation of the
-            model in the run folder, if there is one.
+        origin: Origin of the weights for the model card; by default the file and its run.
+        scores: JSON file with scores for the model card; by default the newest evaluation.
         folder: Folder of all exported models.
     """
     check_name(name)
@@ -105,4 +99,4 @@ def checked_version(version: int | None, folder: Path) -> int:
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m saved_models.export")

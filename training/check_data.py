@@ -1,4 +1,4 @@
-"""Checks every file of a folder data set before training.
+"""Check every file of a folder data set before training.
 
     python -m training.check_data FOLDER
     python -m training.check_data FOLDER --splits train val --ignore-class 0 255
@@ -21,13 +21,13 @@ def main(
     ignore_class: tuple[int, ...] = (255,),
     skip_bad: bool = False,
 ) -> None:
-    """Checks every image and every mask of a folder data set.
+    """Check every image and every mask of a folder data set.
 
     Args:
-        folder: The data set: `images/`, `labels/`, `classes.txt`, and one list of stems per split.
-        splits: The splits to check; all by default.
-        ignore_class: The labels that are ignored in loss and metrics.
-        skip_bad: Fail only if a split has no valid images, as training with `--skip-bad`.
+        folder: Folder with `images/`, `labels/`, `classes.txt`, and a list of stems per split.
+        splits: Splits to check; all by default.
+        ignore_class: Labels ignored in loss and metrics.
+        skip_bad: Fail only if a split has no valid image, like training with `--skip-bad`.
     """
     failed = []
     for name in splits or split_names(folder) or ("train",):

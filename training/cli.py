@@ -31,9 +31,9 @@ def choose(
     if arguments and arguments[0] in recipes:
         name, *rest = arguments
         return name, parse(recipes[name], rest, prog and f"{prog} {name}")
-    # tyro's subcommands make the list of recipes and the error for an unknown name. They do not
-    # parse the options: a subcommand has the same text in the list as in its own help, and for a
-    # misspelled option they suggest those of other recipes. Speed is no reason (0.15 s either way).
+    # Subcommands of tyro only list the recipes and report unknown names. They are not used to parse
+    # options: each would have the same description in the list as in its own help, and for a
+    # misspelled option they would suggest those of other recipes.
     choices = [
         Annotated[recipe, tyro.conf.subcommand(name, prefix_name=False, description=_title(recipe))]
         for name, recipe in recipes.items()
@@ -101,9 +101,11 @@ def _with_defaults(group, names, defaults):
 
 
 def run(function: Callable) -> None:
-    """Calls `function` with the arguments of the command line, which its signature declares."""
+    """Calls the main function of a command with the arguments that its signature declares."""
+    spec = sys.modules[function.__module__].__spec__
+    prog = None if spec is None else f"python -m {spec.name}"
     with plain_errors():
-        tyro.cli(function, config=(tyro.conf.PositionalRequiredArgs,))
+        tyro.cli(function, prog=prog, config=(tyro.conf.PositionalRequiredArgs,))
 
 
 def refuse(options: Mapping[str, Any], where: str) -> None:

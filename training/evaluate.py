@@ -24,13 +24,11 @@ def main(
     """Score a model: segmentation on whole images at their native size, or classification.
 
     Args:
-        model: Run folder, for its best model, or `.keras` file.
-        data: Folder data set or `scenes`; for a classifier `cifar10` or `cifar100`. Default: the
-            data that the model was trained on.
+        model: Run folder (its best model), or `.keras` file.
+        data: Folder, `scenes`, `cifar10` or `cifar100`; by default the data of the run.
         split: Split to score, such as `test` or `train+val`.
         segmentation: How masks are scored; not for classifiers.
-        output: Folder of the results. Default: `evaluation-SPLIT` next to the model, with
-            `-multi-scale` appended for multi-scale evaluation.
+        output: Folder of the results; by default `evaluation-SPLIT` next to the model.
     """
     path = trained_models.find_model(model)
     network = trained_models.load_model(path, trained_models.KINDS)

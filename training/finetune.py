@@ -50,10 +50,10 @@ def main(
         coco: Folder of COCO with the classes of VOC. Without it, `trainaug` is the first stage.
         start_from: A `.keras` file that the first stage starts from, such as a converted ResNet;
             required for the structure of the official code.
-        backbone_weights: Weights of the backbone in the first stage without `start_from`.
+        backbone_weights: Weights of the backbone in the first stage without `--start-from`.
         run_dir: Folder of the run folders. By default `runs/ORDER`.
         batch_size: Images per step in all stages.
-        precision: Precision of the arithmetic in all stages.
+        precision: Precision of the computation in all stages.
     """
     if order.endswith("official") and start_from is None:
         raise ValueError(

@@ -29,16 +29,15 @@ def main(
 ) -> None:
     """Segment images: masks, overlays, and the classes that are predicted to be present.
 
-    For `photo.jpg` it writes `photo.png`, whose pixels are class ids with a palette,
+    For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids,
     `photo_overlay.png` with a legend, and an entry in `predictions.json`.
 
     Args:
-        model: Run folder, for its best model, or `.keras` file.
+        model: Run folder (its best model), or `.keras` file.
         images: Image files.
         output: Folder of the results.
-        explain: Also write `photo_codewords.png`: assignments to codewords, gates, and predicted
-            presence of classes.
-        truth: Folder of true masks such as `photo.png`, shown by `--explain`.
+        explain: Also write `photo_codewords.png`: assignment to codewords, gates and presence.
+        truth: Folder of ground truth masks such as `photo.png`, shown by `--explain`.
     """
     # Every invalid input raises here, before any output.
     if truth is not None and not explain:

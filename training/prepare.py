@@ -1,4 +1,4 @@
-"""Prepares a data set as a folder for training: a published one, or the generated scenes.
+"""Prepare a data set as a folder for training: a published one, or the generated scenes.
 
     python -m training.prepare ade20k data/ade20k
     python -m training.prepare cityscapes data/cityscapes --manual-dir ~/downloads
@@ -28,12 +28,12 @@ def main(
     tfds_dir: Path = Path("~/tensorflow_datasets"),
     manual_dir: Path | None = None,
 ) -> None:
-    """Prepares a data set as a folder for training: a published one, or the generated scenes.
+    """Prepare a data set as a folder for training: a published one, or the generated scenes.
 
     Args:
-        dataset: The data set.
-        output: The folder to write, the `--data` of the other commands.
-        tfds_dir: Where TensorFlow Datasets keeps downloads and prepared data sets.
+        dataset: Name of the data set.
+        output: Folder to write, the `--data` of the other commands.
+        tfds_dir: Folder for downloads and prepared data sets of TensorFlow Datasets.
         manual_dir: Folder of archives that are already downloaded; required for Cityscapes.
     """
     if dataset == "scenes":

@@ -38,7 +38,7 @@ def main(
     """Write the masks of PASCAL VOC 2012's test images as an archive for the evaluation server.
 
     Args:
-        model: Run folder, for its best model, or `.keras` file.
+        model: Run folder (its best model), or `.keras` file.
         voc: Folder with `JPEGImages` and `ImageSets`.
         output: Archive to write, `.tgz`.
         split: List of images, one of `ImageSets/Segmentation`.

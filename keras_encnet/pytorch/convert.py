@@ -1,4 +1,4 @@
-"""Converts a published PyTorch checkpoint to a `.keras` file.
+"""Convert a published PyTorch checkpoint to a `.keras` file.
 
     python -m keras_encnet.pytorch.convert encnet_resnet50s_ade-07ac287c.zip encnet50_ade.keras
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m keras_encnet.pytorch.convert",
-        description="Converts a published PyTorch checkpoint to a .keras file.",
+        description="Convert a published PyTorch checkpoint to a .keras file.",
     )
     parser.add_argument("checkpoint", help=".pth, .pth.tar or .zip")
     parser.add_argument("output", type=Path, help=".keras, overwritten if it exists")

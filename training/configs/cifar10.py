@@ -6,7 +6,7 @@ of the code at the time of the paper and is used here; its documentation and lat
 (`--l2 1e-4`). The paper's numbers are for 600 epochs, with the best model selected on the test
 images.
 
-`--epochs 8` is a recipe of its own: the schedule decays to 0 in eight epochs.
+With `--epochs 8`, the schedule decays to 0 in eight epochs.
 """
 
 from training.configs.classification import ClassificationConfig
@@ -17,8 +17,9 @@ from training.configs.registry import recipe
 class CIFAR10EncNet16k64d(ClassificationConfig):
     """EncNet of 14 layers, 16 codewords, width 64. Published test error: 3.96 %.
 
-    7 to 8 minutes per epoch on two cores in bfloat16 (12 in float32), so 3 days; not run at full
-    length here. 7.82 % with `--epochs 17 --precision bfloat16`, in 2 h 15 min.
+    Takes 7 to 8 minutes per epoch on two cores in bfloat16 (12 in float32), 3 days in total; not
+    run at full length here. With `--epochs 17 --precision bfloat16`, the test error is 7.82 % after
+    2 h 15 min.
 
         python -m training.train cifar10_encnet_16k64d
         python -m training.evaluate runs/cifar10_encnet_16k64d
@@ -29,8 +30,8 @@ class CIFAR10EncNet16k64d(ClassificationConfig):
 class CIFAR10EncNet32k128d(ClassificationConfig):
     """EncNet of 14 layers, 32 codewords, width 128. Published test error: 3.45 %.
 
-    The published checkpoint has 3.35 %. Four times the operations of `cifar10_encnet_16k64d`; not
-    run here.
+    The published checkpoint has an error of 3.35 %. Requires four times the operations of
+    `cifar10_encnet_16k64d`; not run here.
 
         python -m training.train cifar10_encnet_32k128d
     """
@@ -43,7 +44,7 @@ class CIFAR10EncNet32k128d(ClassificationConfig):
 class CIFAR10ResNet64d(ClassificationConfig):
     """The baseline, a pre-activation ResNet of 14 layers. Published test error: 4.93 %.
 
-    6 minutes per epoch on two cores in bfloat16 (10 in float32); not run at full length here.
+    Takes 6 minutes per epoch on two cores in bfloat16 (10 in float32); not run at full length here.
 
         python -m training.train cifar10_resnet_64d
     """
@@ -55,7 +56,7 @@ class CIFAR10ResNet64d(ClassificationConfig):
 class CIFAR10SEResNet64d(ClassificationConfig):
     """ResNet of 14 layers with squeeze and excitation. Published test error: 4.65 %.
 
-    6 minutes per epoch on two cores in bfloat16 (11 in float32); not run at full length here.
+    Takes 6 minutes per epoch on two cores in bfloat16 (11 in float32); not run at full length here.
 
         python -m training.train cifar10_se_resnet_64d
     """

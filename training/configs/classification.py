@@ -22,7 +22,7 @@ class Data:
     data_dir: str | None = None
     """Folder of TensorFlow Datasets, by default `~/tensorflow_datasets`."""
     train_split: str = "train"
-    """Training split, or a part of one: `train[:90%]`."""
+    """Training split, or a part of it, such as `train[:90%]`."""
     val_split: str = "test"
     """Validation split, which selects the best model, such as `train[90%:]`."""
 
@@ -48,7 +48,7 @@ class Augmentation:
     """Random crops of the training images."""
 
     padding: int = 4
-    """Black pixels added on each side, before a crop of the original size."""
+    """Black pixels added on each side before cropping to the original size."""
     flip: bool = True
     """Flip horizontally at random."""
 

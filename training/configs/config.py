@@ -28,13 +28,13 @@ class Schedule:
     learning_rate: Annotated[float, AtLeast0] = 0.001
     """Initial learning rate, for the batch size of the recipe."""
     learning_rate_batch: Annotated[int | None, AtLeast1] = None
-    """Batch size that the rate is for; it scales linearly. By default that of the recipe."""
+    """Batch size that the learning rate is for; it is scaled linearly. By default the recipe's."""
     schedule: Decay = "poly"
     """Decay of the learning rate to 0 over all steps."""
     power: float = 0.9
     """Exponent of the poly schedule."""
     warmup_steps: Annotated[int, AtLeast0] = 0
-    """Number of first steps in which the learning rate increases linearly."""
+    """Number of initial steps in which the learning rate increases linearly."""
     momentum: float = 0.9
     """Momentum of SGD."""
     l2: float = 1e-4
@@ -42,7 +42,7 @@ class Schedule:
     clip_norm: Annotated[float | None, Positive] = None
     """Maximum global norm of the gradient. Not clipped by default."""
     average_weights: Annotated[float | None, Range(0, 1, open=True)] = None
-    """Momentum of moving averages of the weights to evaluate and save, such as 0.999."""
+    """Evaluate and save moving averages of the weights with this momentum, such as 0.999."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Devices:
     strategy: Literal[STRATEGIES] = "auto"  # type: ignore[valid-type]
     """Distribution strategy; auto uses all GPUs of the machine, or the machines in TF_CONFIG."""
     cpu_devices: int = 1
-    """Number of logical devices the CPU is split into, to try mirrored without GPUs."""
+    """Number of logical devices to split the CPU into, to test `mirrored` without GPUs."""
     precision: Precision = "float32"
     """Precision of the computation. bfloat16 is faster on processors that support it."""
     deterministic: bool = False
@@ -66,13 +66,13 @@ class Run:
     run_dir: str | None = None
     """Run folder, by default `runs/RECIPE`."""
     overwrite: bool = False
-    """Start from scratch in a used run folder. Without it, the command resumes its run."""
+    """Start from scratch instead of resuming the run in the run folder."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; there is also one at the end of each epoch."""
+    """Steps between checkpoints, in addition to one at the end of each epoch."""
     keep_checkpoints: int = 2
     """Number of newest checkpoints to keep."""
     seed: int = 0
-    """Seed of initial weights, order of images, and augmentation."""
+    """Seed of initial weights, order of images and augmentation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from training.configs.segmentation import SegmentationConfig
 
 @recipe("scenes_encnet")
 class ScenesEncNet(SegmentationConfig):
-    """EncNet on a dilated ResNet with one block per stage, on scenes.
+    """EncNet on a dilated ResNet with one block per stage, on the generated scenes.
 
     Scenes must keep their size and borders, so flips are the only augmentation. The receptive
-    field of the backbone is 163 pixels, too small to see the name next to any object.
+    field of the backbone is 163 pixels, too small to include both an object and its band.
 
         python -m training.train scenes_encnet
     """

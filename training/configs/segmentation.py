@@ -37,7 +37,7 @@ class Data:
     ignore_class: tuple[int, ...] = (255,)
     """Labels ignored in loss and metrics."""
     skip_bad: bool = False
-    """Skip images that fail the check of the data, instead of stopping."""
+    """Skip images that fail the data check, instead of stopping."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,11 @@ class Network:
     width_multiplier: float = 1.0
     """Factor of every width of the backbone."""
     backbone_weights: str | None = "imagenet"
-    """`imagenet` (downloads), a `.weights.h5` file of Keras Applications, or None (random)."""
+    """`imagenet` (downloaded), a `.weights.h5` file of Keras Applications, or None (random)."""
     start_from: str | None = None
-    """A `.keras` file; its weights are copied to the layers that agree in name and shape."""
+    """A `.keras` file, whose weights are copied to layers of the same name and shape."""
     freeze_backbone_batch_normalization: bool = False
-    """Keep the statistics and parameters of the backbone's batch normalization."""
+    """Do not train batch normalization in the backbone, neither statistics nor parameters."""
     variant: Annotated[Literal[tuple(VARIANTS)], _VARIANT] = "keras_encnet"  # type: ignore
 
 
@@ -103,7 +103,7 @@ class Loss:
     presence_multiplier: Annotated[float | None, AtLeast0] = None
     """Factor of the learning rate of the presence classifiers, by default that of the head."""
     diagnostics: Annotated[int, AtLeast0] = 16
-    """Number of validation images for diagnostics of codewords and gates; 0 disables them."""
+    """Number of validation images for diagnostics of codewords and gates; 0 disables these."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Augmentation:
     scale: tuple[float, float] = (0.5, 2.0)
     """Smallest and largest random scale."""
     base_size: int | None = None
-    """Long side that images are resized to before the random scale, by default their own."""
+    """Long side that images are resized to before the random scale. Not resized by default."""
     rotation: float = 10.0
     """Largest random rotation in either direction, in degrees."""
 

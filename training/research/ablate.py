@@ -38,7 +38,7 @@ class Options:
     data: str | None = None
     """Folder data set or `scenes`. By default the data of the recipe."""
     recipe: str = "scenes_encnet"
-    """Recipe of an EncNet, whose options the rows vary."""
+    """Recipe of an EncNet; the rows vary its options."""
     output: Path = Path("runs/ablation")
     """Folder of results, table and plots; the runs are in its subfolder `runs`."""
     seeds: tuple[int, ...] = (0,)
@@ -46,21 +46,19 @@ class Options:
     parts: tuple[Part, ...] = PARTS
     """Rows of the table, and the two sweeps."""
     split: str = "test"
-    """Split to score the last model of each training on."""
+    """Split on which the last model of each training is scored."""
     epochs: int | None = None
     """Number of epochs. By default that of the recipe."""
     precision: Precision | None = None
-    """Precision of the arithmetic; bfloat16 is faster on processors that support it. By default
-    that of the recipe."""
+    """Precision of the computation. By default that of the recipe."""
     backbone_weights: str | None = None
     """Weights of the backbone. By default those of the recipe."""
     deeper_weights: str | None = None
     """Weights of the deeper backbone; required if `backbone_weights` is a file."""
     base_size: int | None = None
-    """Long side of images at scale 1 in the multi-scale row. By default as in training, if the
-    recipe resizes images, or as in `training.evaluate`."""
+    """Long side at scale 1 in the multi-scale row. Default: as in the recipe or `evaluate`."""
     crop_size: int | None = None
-    """Side of the sliding windows in the multi-scale row; default as for `base_size`."""
+    """Side of the sliding windows in the multi-scale row. By default as for `base_size`."""
     hours: float | None = None
     """Time limit after which no further training starts."""
 

@@ -44,7 +44,7 @@ def main(
     """Score one model on images of several sizes.
 
     Args:
-        model: Run folder, for its best model, or `.keras` file.
+        model: Run folder (its best model), or `.keras` file.
         data: Folder data set or `scenes`. By default the data that the model was trained on.
         split: Split to score, such as `test` or `train+val`.
         sizes: Factors of height and width.

@@ -74,9 +74,9 @@ def main(
 
     Args:
         data: Folder data set or `scenes`.
-        recipe: Recipe of an EncNet, whose options the heads vary.
+        recipe: Recipe of an EncNet, which the heads vary.
         output: Folder of features and results.
-        split: Split to score on.
+        split: Split on which the heads are scored.
         backbone_weights: Weights of the backbone. By default those of the recipe.
         seeds: Seeds to train each head with; the crops are always those of the recipe's seed.
     """

@@ -20,18 +20,16 @@ def _default(name):
 
 @dataclasses.dataclass(frozen=True)
 class MultiScaleOptions:
-    """Evaluation at several scales, as published scores were measured."""
+    """Evaluation at several scales, as for published scores."""
 
     multi_scale: bool = False
     """Average predictions over six scales and their mirror images."""
     base_size: Annotated[int | tuple[int, int] | None, _default("base_size")] = None
-    """Long side of the image at scale 1; for mmsegmentation also the bounds of both sides, such
-    as `2048 512`."""
+    """Long side at scale 1; for mmsegmentation also bounds of both sides, such as `2048 512`."""
     crop_size: Annotated[int | None, _default("crop_size")] = None
     """Side of the sliding windows."""
     protocol: Annotated[Literal["official", "mmsegmentation"] | None, _default("protocol")] = None
-    """Arithmetic of the official code or of mmsegmentation, see
-    `keras_encnet.MultiScaleSegmenter`."""
+    """Procedure of the official code or of mmsegmentation, see `MultiScaleSegmenter`."""
 
     def __post_init__(self):
         if not self.multi_scale:

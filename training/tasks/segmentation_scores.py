@@ -37,11 +37,9 @@ class SegmentationScoring(MultiScaleOptions):
     ] = None
     """Labels ignored in all scores."""
     absent_classes: Literal["exclude", "zero"] = "exclude"
-    """Score of a class that is neither in the truth nor predicted: `exclude` leaves it out of the
-    mean, `zero` counts it as 0, as the official code does."""
+    """Classes neither labeled nor predicted: exclude them, or count 0 as the official code does."""
     with_background: bool = False
-    """Also report the mean IoU with the ignored pixels as one more class that is never predicted:
-    the number over 60 classes on PASCAL-Context."""
+    """Also report mean IoU with ignored pixels as one more class (60 on PASCAL-Context)."""
 
 
 class SegmentationScorer:
