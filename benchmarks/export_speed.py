@@ -25,9 +25,8 @@ import tyro
 
 from benchmarks.measuring import median_seconds, number_after, output_of, seconds_of
 from benchmarks.random_models import encnet50, smooth_noise
-from keras_encnet.export import export_saved_model
+from keras_encnet.export import export_saved_model, image_bytes
 from keras_encnet.export.class_maps import class_maps
-from keras_encnet.export.image_bytes import Limits, decode, inspect
 from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.labels import default_palette
 from keras_encnet.utils.png import encode_indexed_png
@@ -107,12 +106,12 @@ def shares(size: int = 512, classes: int = 150, repeats: int = 7):
     image = smooth_noise(1, size, size)
     jpeg = tf.io.encode_jpeg(image[0])
     model = encnet50("mmsegmentation", classes)
-    limits, palette = Limits(), default_palette(classes)
+    limits, palette = image_bytes.Limits(), default_palette(classes)
 
     @tf.function
     def read(data):
-        _, data = inspect(data, limits)
-        return tf.image.resize(decode(data), (size, size), antialias=True)
+        _, pixels = image_bytes.read(data, limits)
+        return tf.image.resize(pixels, (size, size), antialias=True)
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, classes))])
     def upsample(logits):

@@ -1,31 +1,17 @@
-"""Decoding of image files within a graph, with limits.
-
-A graph cannot catch errors of TensorFlow's decoder, which would fail all images of a batch.
-Therefore format and size are first read from the header, and files that cannot or should not be
-decoded get a status message instead.
-"""
+"""Decoding of image files within a graph: a file that cannot be decoded gets a status message."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
-# Length of the longest header with a fixed layout, that of BMP.
-HEADER = 34
-# Maximum steps of the search for the size of a JPEG and the end of the first frame of a GIF.
-MAX_SEGMENTS, MAX_GIF_BLOCKS = 256, 100_000
-# Types of frames that TensorFlow decodes: baseline, extended sequential, progressive.
-JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
-# Markers in the same range that are not frames: tables, extensions, arithmetic coding.
-JPEG_NO_FRAMES = (0xC4, 0xC8, 0xCC)
-GIF_TRAILER = b"\x3b"
+from keras_encnet.export import image_headers
+from keras_encnet.export.image_headers import BROKEN, OK
 
-OK = "ok"
 NO_IMAGE = "Not a JPEG, PNG, GIF or BMP image."
 EMPTY = "No bytes."
-BROKEN = "The header of the image is corrupt or truncated."
-JPEG_KIND = "JPEG images with lossless or arithmetic coding or 12 bits are not supported."
-BMP_KIND = "BMP images must be uncompressed, with 24 or 32 bits per pixel."
+CORRUPT = "The image is corrupt or truncated."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +23,8 @@ class Limits:
         bytes: Maximum number of bytes per encoded image.
         pixels: Maximum number of pixels per encoded image.
         side: Maximum number of pixels per side of an image.
+        scans: Maximum number of scans of a JPEG. Decoders process all pixels in every scan, even
+            in an empty one; a progressive JPEG usually has about ten.
         tensor_pixels: Maximum number of pixels in all images of a tensor, which the network
             processes without resizing.
     """
@@ -45,11 +33,29 @@ class Limits:
     bytes: int = 32 * 2**20
     pixels: int = 4096 * 4096
     side: int = 32768
+    scans: int = 64
     tensor_pixels: int = 2048 * 2048
 
 
+def read(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes an encoded image, or returns why it is refused.
+
+    Args:
+        data: string scalar, the bytes.
+        limits: `Limits`.
+
+    Returns:
+        `status`, a string scalar, `"ok"` or the reason why the image is refused; and the image,
+        uint8 `(height, width, 3)`, RGB. A refused image is one black pixel.
+    """
+    status, data = inspect(data, limits)
+    image = tf.cond(status == OK, lambda: decode_or_none(data), _no_image)
+    status = tf.where((status == OK) & (tf.size(image) == 0), CORRUPT, status)
+    return status, tf.cond(status == OK, lambda: image, lambda: tf.zeros((1, 1, 3), tf.uint8))
+
+
 def inspect(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
-    """Checks format and size in the header of an encoded image.
+    """Checks format, size and structure of an encoded image without decoding it.
 
     Args:
         data: string scalar, the bytes.
@@ -57,36 +63,29 @@ def inspect(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
 
     Returns:
         `status`, a string scalar, `"ok"` or the reason why the image is refused; and `data`, the
-        bytes to decode. A GIF is truncated after the first frame, since the decoder would hold
-        all frames in memory.
+        bytes to decode. A GIF is truncated after the first frame.
     """
     length = tf.strings.length(data)
-    # Padded with zeros, so that reading past the end is a format error and not a graph error.
     readable = tf.strings.substr(data, 0, tf.minimum(length, limits.bytes))
-    octets = tf.concat([tf.io.decode_raw(readable, tf.uint8), tf.zeros(HEADER, tf.uint8)], 0)
+    padding = tf.zeros(image_headers.PADDING, tf.uint8)
+    octets = tf.concat([tf.io.decode_raw(readable, tf.uint8), padding], 0)
 
     def starts_with(prefix):
         return tf.strings.substr(data, 0, len(prefix)) == prefix
 
-    def png():
-        is_header = tf.strings.substr(data, 8, 8) == b"\0\0\0\x0dIHDR"
-        return tf.where(is_header, OK, BROKEN), _big(octets, 16, 4), _big(octets, 20, 4), data
-
-    def bmp():
-        bits, compression = _little(octets, 28, 2), _little(octets, 30, 4)
-        kind = ((bits == 24) | (bits == 32)) & (compression == 0) & (_little(octets, 14, 4) >= 40)
-        # The height is negative if rows are stored from top to bottom.
-        height = _little(octets, 22, 4)
-        height = tf.minimum(height, 2**32 - height)
-        return tf.where(kind, OK, BMP_KIND), _little(octets, 18, 4), height, data
-
+    formats: list[tuple[tf.Tensor, Callable[..., image_headers.Inspected]]] = [
+        (
+            starts_with(b"\xff\xd8\xff"),
+            functools.partial(image_headers.jpeg, max_scans=limits.scans),
+        ),
+        (starts_with(b"\x89PNG\r\n\x1a\n"), image_headers.png),
+        (starts_with(b"GIF87a") | starts_with(b"GIF89a"), image_headers.gif),
+        (starts_with(b"BM"), image_headers.bmp),
+    ]
     cases = [
         (length == 0, lambda: _refused(EMPTY, data)),
         (length > limits.bytes, lambda: _refused(_too_long(length, limits), data)),
-        (starts_with(b"\xff\xd8\xff"), lambda: (*_jpeg_size(octets), data)),
-        (starts_with(b"\x89PNG\r\n\x1a\n"), png),
-        (starts_with(b"GIF87a") | starts_with(b"GIF89a"), lambda: _gif_frame(octets, data)),
-        (starts_with(b"BM"), bmp),
+        *((is_format, functools.partial(header, data, octets)) for is_format, header in formats),
     ]
     status, width, height, data = tf.case(cases, default=lambda: _refused(NO_IMAGE, data))
     has_pixels = (width > 0) & (height > 0)
@@ -108,6 +107,24 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
+def decode_or_none(data: tf.Tensor) -> tf.Tensor:
+    """Decodes an image like `decode`; an image that cannot be decoded has no pixels.
+
+    The operations of a graph cannot catch errors, and an error would fail all images of a batch.
+    The elements of a data set can be skipped if they raise one.
+    """
+    images = tf.data.Dataset.from_tensors(data).map(decode).ignore_errors()
+    images = images.concatenate(tf.data.Dataset.from_tensors(_no_image())).take(1)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return images.with_options(options).get_single_element()
+
+
+def _no_image():
+    return tf.ensure_shape(tf.zeros((0, 0, 3), tf.uint8), (None, None, 3))
+
+
 def _refused(status, data):
     zero = tf.zeros((), tf.int64)
     return status, zero, zero, data
@@ -127,78 +144,3 @@ def _too_large(width, height, limits):
             f" pixels exceed the limit of {limits.pixels} pixels, {limits.side} per side.",
         ]
     )
-
-
-def _little(octets, at, count):
-    """Reads a little-endian number of `count` bytes, int64."""
-    return _number(octets, at, 256 ** np.arange(count))
-
-
-def _big(octets, at, count):
-    """Reads a big-endian number of `count` bytes, int64."""
-    return _number(octets, at, 256 ** np.arange(count)[::-1])
-
-
-def _number(octets, at, places):
-    return tf.reduce_sum(tf.cast(octets[at : at + len(places)], tf.int64) * places)
-
-
-def _jpeg_size(octets):
-    """Walks the segments of a JPEG to the frame, which contains the size."""
-    end = tf.size(octets) - HEADER
-
-    def marker(at):
-        return tf.cast(octets[at + 1], tf.int32)
-
-    def is_frame(at):
-        code = marker(at)
-        others = tf.reduce_any([code == other for other in JPEG_NO_FRAMES])
-        return (code >= 0xC0) & (code <= 0xCF) & ~others
-
-    def has_next(at):
-        return (at + 4 <= end) & (octets[at] == 0xFF) & ~is_frame(at)
-
-    def step(at):
-        # A marker may be preceded by any number of 0xFF bytes.
-        length = 2 + tf.maximum(tf.cast(_big(octets, at + 2, 2), tf.int32), 2)
-        return (tf.minimum(at + tf.where(marker(at) == 0xFF, 1, length), end),)
-
-    [at] = tf.while_loop(has_next, step, (2,), maximum_iterations=MAX_SEGMENTS)
-    found = (at + 10 <= end) & (octets[at] == 0xFF) & is_frame(at)
-    kind = tf.reduce_any([marker(at) == code for code in JPEG_FRAMES]) & (octets[at + 4] == 8)
-    status = tf.where(found, tf.where(kind, OK, JPEG_KIND), BROKEN)
-    return status, _big(octets, at + 7, 2), _big(octets, at + 5, 2)
-
-
-def _gif_frame(octets, data):
-    """Walks the blocks of a GIF to the end of its first frame and truncates it there."""
-    end = tf.size(octets) - HEADER
-
-    def colors(at):
-        """Returns the size in bytes of the color table according to the flags at `at`."""
-        flags = tf.cast(octets[at], tf.int32)
-        return tf.where(flags >= 0x80, 3 * 2 ** ((flags & 7) + 1), 0)
-
-    def skip_blocks(at):
-        """Returns the position after a list of sub-blocks, which ends with a length of zero."""
-        [at] = tf.while_loop(
-            lambda at: (at < end) & (octets[at] > 0),
-            lambda at: (tf.minimum(at + 1 + tf.cast(octets[at], tf.int32), end),),
-            (tf.minimum(at, end),),
-            maximum_iterations=MAX_GIF_BLOCKS,
-        )
-        return tf.where(octets[at] == 0, at, end) + 1
-
-    [frame] = tf.while_loop(
-        lambda at: (at < end) & (octets[at] == 0x21),  # extensions
-        lambda at: (tf.minimum(skip_blocks(at + 2), end),),
-        (tf.minimum(13 + colors(10), end),),
-        maximum_iterations=MAX_SEGMENTS,
-    )
-    found = (frame + 10 < end) & (octets[frame] == 0x2C)
-    frame = tf.where(found, frame, 0)
-    last = skip_blocks(frame + 10 + colors(frame + 9) + 1)
-    width = tf.maximum(_little(octets, frame + 5, 2), _little(octets, 6, 2))
-    height = tf.maximum(_little(octets, frame + 7, 2), _little(octets, 8, 2))
-    status = tf.where(found & (last <= end), OK, BROKEN)
-    return status, width, height, tf.strings.substr(data, 0, last) + GIF_TRAILER

@@ -36,8 +36,9 @@ CARD = """# {name}
   them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
 - `tensors` and `tensors_uint8` take {tensors}.
 - At most {limits[images]} encoded images per request, of {limits[bytes]:,} bytes and
-  {limits[pixels]:,} pixels each. At most {limits[tensor_pixels]:,} pixels in all images of a
-  tensor. At most {limits[side]:,} pixels per side.
+  {limits[pixels]:,} pixels each; at most {limits[scans]} scans per JPEG. At most
+  {limits[tensor_pixels]:,} pixels in all images of a tensor. At most {limits[side]:,} pixels per
+  side.
 
 ## Signatures
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_encnet.export.class_maps import class_maps
-from keras_encnet.export.image_bytes import OK, Limits, decode, inspect
+from keras_encnet.export.image_bytes import OK, Limits, read
 from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils.png import encode_indexed_png
@@ -114,12 +114,7 @@ class Signatures(tf.Module, abc.ABC):
 
     def _read(self, data):
         """Returns the status of an encoded image, its resized pixels, and its size."""
-        status, data = inspect(data, self.limits)
-        image = tf.cond(
-            status == OK,
-            lambda: decode(data),
-            lambda: tf.zeros((1, 1, 3), tf.uint8),
-        )
+        status, image = read(data, self.limits)
         return status, tf.image.resize(image, self.size, antialias=True), tf.shape(image)[:2]
 
     def metadata(self, query: tf.Tensor) -> dict[str, tf.Tensor]:

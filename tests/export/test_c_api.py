@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tests.export import encoded
+from tests.export import encoded, odd_files
 from tests.export.exported import SIZE
 from tests.fixtures import raw_images
 
@@ -61,8 +61,14 @@ def test_encoded_images_give_a_png(run_request, model):
     assert (mask == model.segment(image)).mean() > 0.99
 
 
-def test_corrupt_body_is_an_invalid_argument(run_request):
-    data = encoded.corrupt_bodies()["png"]
-    result = run_request("serving_default", "mask_png_bytes", data)
+def test_undecodable_image_gets_a_status(run_request):
+    data = odd_files.undecodable()["png cut in its pixels"]
+    result = run_request("serving_default", "status", data)
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"corrupt or truncated" in result.stdout
+
+
+def test_tensor_of_no_pixels_is_an_invalid_argument(run_request):
+    result = run_request("tensors", "classes", b"", 0, 53)
     assert result.returncode == 3
-    assert "PNG" in result.stderr.decode()
+    assert "must have 1 to" in result.stderr.decode()

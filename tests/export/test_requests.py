@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_encnet.labels import default_palette
-from tests.export import encoded
+from tests.export import encoded, odd_files
 from tests.export.exported import SIZE, logits_of, predict
 from tests.fixtures import assert_same_classes, raw_images
 
@@ -70,11 +70,17 @@ def test_every_image_format_is_accepted(name, signatures):
     assert mask_of(data).ndim == 2
 
 
-@pytest.mark.parametrize("name", encoded.corrupt_bodies())
-def test_corrupt_body_fails_its_request_only(name, signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        predict(signatures, encoded.corrupt_bodies()[name])
-    assert predict(signatures, encoded.encode(raw_images(1, 8, 8)[0], "PNG"))["status"][0] == b"ok"
+def test_undecodable_images_do_not_fail_the_others_of_their_batch(signatures):
+    valid = encoded.encode(raw_images(1, 20, 30)[0], "JPEG")
+    expected = predict(signatures, valid)["mask_png_bytes"][0]
+    odd = [*odd_files.undecodable().values(), *(d for d, _ in odd_files.expensive().values())]
+    for start in range(0, len(odd), 3):
+        outputs = predict(signatures, valid, *odd[start : start + 3])
+        assert outputs["status"][0] == b"ok"
+        assert outputs["mask_png_bytes"][0] == expected
+        assert b"ok" not in outputs["status"][1:]
+        assert not any(outputs["mask_png_bytes"][1:])
+        assert not outputs["presence"][1:].any()
 
 
 @pytest.mark.parametrize("count", [0, 5])
