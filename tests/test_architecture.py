@@ -52,7 +52,7 @@ def deferred_imports(tree):
                     yield from imported(node)
 
 
-def test_the_contract_on_commands_names_every_command():
+def test_import_contract_lists_every_command():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = {c["id"]: c for c in settings["tool"]["importlinter"]["contracts"]}
     commands = {name_of(path) for path in MODULES if any(map(is_main_guard, parse(path).body))}
@@ -61,7 +61,7 @@ def test_the_contract_on_commands_names_every_command():
 
 # A benchmark imports its contestants one at a time, and nothing imports a benchmark.
 @pytest.mark.parametrize("package", ["keras_encnet", "saved_models", "training"])
-def test_no_function_imports_another_module_of_the_project(package):
+def test_functions_do_not_import_modules_of_the_project(package):
     found = set()
     for path in (ROOT / package).rglob("*.py"):
         for module in deferred_imports(parse(path)):

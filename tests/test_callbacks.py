@@ -43,7 +43,7 @@ def fit(model, data, diagnostics, **options):
     return [str(w.message) for w in caught if "codewords" in str(w.message)]
 
 
-def test_values_match_the_layers(network, data):
+def test_diagnostics_match_the_outputs_of_the_layers(network, data):
     model = network()
     diagnostics = ContextDiagnostics([data])
     fit(model, data, diagnostics, epochs=1)
@@ -124,7 +124,7 @@ def test_presence_below_the_base_rates_raises_a_warning_after_the_first_epoch(ne
     )
 
 
-def test_presence_that_learns_raises_no_warning(network, data):
+def test_improving_presence_raises_no_warning(network, data):
     model = network()
     model.compile(keras.optimizers.Adam(0.02), **objectives(model, se_weight=1))
     diagnostics = ContextDiagnostics([data])

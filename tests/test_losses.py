@@ -133,7 +133,7 @@ def test_confident_logits_have_a_finite_loss(loss, size):
 @pytest.mark.parametrize(
     ("wrong", "ignore_class"), [(CLASSES, 255), (-1, 255), (254, 255), (255, -1)]
 )
-def test_id_that_is_neither_class_nor_ignored_raises_an_error(rng, loss, size, wrong, ignore_class):
+def test_unknown_id_raises_an_error(rng, loss, size, wrong, ignore_class):
     mask = rng.integers(0, CLASSES, (2, 5, 6))
     mask[1, 2, 3] = wrong
     with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 3"):

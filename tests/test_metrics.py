@@ -45,7 +45,7 @@ def batches(rng, ignore_class, count=3):
 
 @pytest.mark.parametrize("ignore_class", [(255,), (-1,), (254, 255), (3, 65535)])
 @pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
-def test_scores_are_those_of_all_batches_together(rng, ignore_class, absent_classes):
+def test_scores_accumulate_over_batches(rng, ignore_class, absent_classes):
     metric = SegmentationMetrics(CLASSES, ignore_class, absent_classes)
     matrix = np.zeros((CLASSES, CLASSES), int)
     for truth, predicted in batches(rng, ignore_class):
@@ -68,7 +68,7 @@ def test_absent_classes_lower_the_mean_only_if_counted_as_zero(rng):
     assert result == pytest.approx({"exclude": 1, "zero": 2 / CLASSES})
 
 
-def test_class_that_is_only_predicted_counts_as_wrong():
+def test_predicted_class_without_labels_has_an_iou_of_zero():
     metric = SegmentationMetrics(CLASSES)
     metric.update_state([[[0, 0]]], [[[0, 4]]])
     assert float(metric.result()["mean_iou"]) == pytest.approx((1 / 2 + 0) / 2)
@@ -192,7 +192,7 @@ def test_unknown_absent_classes_raises_an_error():
 
 
 @pytest.mark.parametrize("absent_classes", ["exclude", "zero"])
-def test_missed_background_counts_as_one_more_class(rng, absent_classes):
+def test_background_counts_as_one_more_class(rng, absent_classes):
     truth = rng.integers(0, 59, (2, 30, 40))
     predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 59, truth.shape))
     metric = SegmentationMetrics(59, absent_classes=absent_classes)

@@ -184,7 +184,7 @@ def test_schedule_rejects_impossible_lengths(steps, warmup_steps):
         PolySchedule(0.01, steps, warmup_steps=warmup_steps)
 
 
-def test_deferred_averaging_makes_two_fits_one_training(network, rng):
+def test_deferred_averaging_spans_several_fits(network, rng):
     x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
     network.compile(SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
     initial = network.get_weights()

@@ -123,7 +123,7 @@ class Model(keras.Model):
 
     Before the first step Keras runs the model symbolically, on a batch that it averages over the
     replicas: integer masks become floats, and several workers fail. Here the batch is zeros.
-    Test: `test_plain_keras_model_still_fails_on_two_workers` in
+    Test: `test_keras_model_still_fails_on_two_workers` in
     `tests/models/test_scalable_model.py`.
     """
 

@@ -42,6 +42,6 @@ def test_invalid_value_raises(build, invalid):
 
 
 @pytest.mark.parametrize("build", [EncNet50, FCN50])
-def test_weights_that_do_not_exist_raise(build):
+def test_unknown_weights_raise(build):
     with pytest.raises(ValueError, match="`weights` must be None .*Received: weights='ade20k'"):
         build(weights="ade20k")

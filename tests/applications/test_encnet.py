@@ -23,7 +23,7 @@ def test_misspelled_option_raises(recorded_backbone, build):
         ("mmsegmentation", "deep_32", "3x3", "torch"),
     ],
 )
-def test_backbone_is_that_of_the_variant(
+def test_variant_selects_the_backbone(
     recorded_backbone, build, depth, variant, stem, stride_on, preprocessing
 ):
     model = build(5, variant=variant, num_codewords=4, channels=8)

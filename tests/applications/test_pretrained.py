@@ -134,7 +134,7 @@ def test_interrupted_conversion_is_repeated(entry, tmp_path, monkeypatch):
     assert pretrained.fetch(entry, tmp_path / "cache").exists()
 
 
-def test_simultaneous_calls_get_one_complete_file(entry, tmp_path):
+def test_concurrent_calls_get_one_complete_file(entry, tmp_path):
     paths = []
     threads = [
         threading.Thread(target=lambda: paths.append(pretrained.fetch(entry, tmp_path / "cache")))
@@ -214,7 +214,7 @@ def test_names_are_unique_per_network():
 
 
 @pytest.mark.parametrize("entry", pretrained.available(), ids=lambda e: f"{e.network}-{e.weights}")
-def test_row_is_consistent(entry):
+def test_entries_are_consistent(entry):
     assert pretrained.find(entry.network, entry.weights) is entry
     assert entry.weights.startswith(f"{entry.dataset}_{entry.structure['variant']}")
     assert len(entry.digest) == {"sha1": 40, "sha256": 8}[entry.algorithm]

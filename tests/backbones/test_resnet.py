@@ -52,7 +52,7 @@ def test_stages_have_the_size_of_their_stride(output_stride, strides, stem):
         (ResNet101, "plain", 42_500_160),
     ],
 )
-def test_number_of_parameters_is_that_of_pytorch(build, stem, parameters):
+def test_number_of_parameters_matches_pytorch(build, stem, parameters):
     # torchvision's numbers without the classifier, plus the layers that deep stems add.
     model = build(stem=stem)
     assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == parameters

@@ -112,7 +112,7 @@ def test_gif_is_truncated_after_its_first_frame():
     assert Image.open(io.BytesIO(cut.numpy())).n_frames == 1
 
 
-def test_limits():
+def test_images_beyond_the_limits_are_refused():
     limited = reader(Limits(bytes=200, pixels=100, side=30))
     pixels = encoded.gradient()
     for cut, status in (

@@ -213,6 +213,6 @@ def test_model_without_the_output_segmentation_raises(model, tmp_path):
             export(model.with_outputs("presence"), tmp_path / "1")
 
 
-def test_another_size_than_the_input_size_raises(tmp_path):
+def test_size_other_than_a_fixed_input_size_raises(tmp_path):
     with pytest.raises(ValueError, match=r"is \(32, 32\).*size=\(64, 64\)"):
         export_saved_model(NETWORKS["resnet14"](), tmp_path / "1", size=(64, 64))

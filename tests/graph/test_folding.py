@@ -80,7 +80,7 @@ def test_linear_layers_are_folded(producer, randomize, rng):
     assert kinds(folded) == [layers.InputLayer, type(producer)]
 
 
-def test_convolution_with_a_second_consumer_is_not_folded(randomize, rng):
+def test_convolution_with_two_consumers_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 1)(images)
     y = layers.Add()([layers.BatchNormalization()(x), x])
@@ -88,7 +88,7 @@ def test_convolution_with_a_second_consumer_is_not_folded(randomize, rng):
     assert MultiplyAdd in kinds(folded)
 
 
-def test_convolution_that_is_an_output_is_not_folded(randomize, rng):
+def test_output_convolution_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 1)(images)
     model = randomize(keras.Model(images, [x, layers.BatchNormalization()(x)]))

@@ -148,7 +148,7 @@ def test_model_with_fixed_input_size(rng):
     assert relative_error(scores, official(model, image, **SMALL, scales=(1.0, 1.5))) < 1e-5
 
 
-def test_pad_value(network, rng):
+def test_images_are_padded_with_pad_value(network, rng):
     image = rng.normal(size=(19, 30, 3)).astype("float32")
     for value in (0.5, (0.1, 0.2, 0.3)):
         scores = MultiScaleSegmenter(network, **SMALL, scales=(0.8,), pad_value=value)(image)

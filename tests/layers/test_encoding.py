@@ -110,7 +110,7 @@ def test_mean_codes_do_not_depend_on_the_image_size(rng):
 
 
 @pytest.mark.parametrize(("aggregation", "live"), [("sum", 1), ("mean", 32)])
-def test_all_codewords_are_used_on_wide_features_with_mean_distances_only(aggregation, live):
+def test_only_mean_distances_use_all_codewords_on_wide_features(aggregation, live):
     # Features as after batch normalization and ReLU, at the width of the paper's head.
     keras.utils.set_random_seed(0)
     x = np.maximum(np.random.default_rng(0).normal(size=(2, 8, 8, 512)), 0).astype("float32")

@@ -40,7 +40,7 @@ def trainable_parameters(model):
         (lambda: EncNet14(128, 32), 16_788_234),
     ],
 )
-def test_number_of_parameters_is_that_of_the_paper(build, parameters):
+def test_number_of_parameters_matches_the_paper(build, parameters):
     assert trainable_parameters(build()) == parameters
 
 

@@ -118,7 +118,7 @@ def test_weights_neither_per_image_nor_per_pixel_raise_an_error(fcn, data):
         fcn().evaluate(images, masks, sample_weight=np.ones((4, 3)), verbose=0)
 
 
-def test_changing_the_kind_of_weights_requires_compiling_again(fcn, data):
+def test_another_kind_of_sample_weights_requires_recompiling(fcn, data):
     images, masks = data
     model = fcn(run_eagerly=False)
     model.fit(images, masks, sample_weight=np.ones(4), verbose=0)

@@ -86,7 +86,7 @@ def compare(expected, actual, prefix, tolerance):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compared_runs_have_trained(runs, dtype):
+def test_compared_runs_lower_the_loss(runs, dtype):
     # Otherwise equal results would prove nothing.
     run = runs[f"one_device_{dtype}"]
     assert np.isfinite(run["fit/loss"]).all()
@@ -94,7 +94,7 @@ def test_compared_runs_have_trained(runs, dtype):
     assert {"fit/presence_loss", "fit/mean_iou", "evaluate/loss"} <= set(run)
 
 
-def test_plain_keras_model_still_fails_on_two_workers(runs):
+def test_keras_model_still_fails_on_two_workers(runs):
     # Once it fits, `utils.compat.Model` and the reshaped logs can go.
     assert bool(runs["worker_0_float64"]["plain_keras_fails"])
 

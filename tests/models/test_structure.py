@@ -33,7 +33,7 @@ def test_every_auxiliary_head_can_be_chosen():
     assert set(options_of("encnet")["auxiliary"].kind) == {*AUXILIARY_HEADS, "none"}
 
 
-def test_none_means_as_in_the_variant():
+def test_none_selects_the_value_of_the_variant():
     values = resolve(ENCNET50, "official", {"gating": None, "stem": None, "auxiliary": None})
     assert values == {name: o.values["official"] for name, o in options_of(*ENCNET50).items()}
 
@@ -70,7 +70,7 @@ def test_unknown_names_raise():
         resolve(("encnet",), "paper", {"stem": "plain", "gatin": "scale"})
 
 
-def test_options_without_effect_are_those_of_other_parts_or_disabled_by_others():
+def test_options_of_other_parts_or_disabled_by_others_have_no_effect():
     encnet = {"gating", "gate_bias", "channels", "lateral", "num_codewords"}
     encnet |= {"aggregation", "codeword_pooling"}
     assert without_effect(("resnet", "fcn"), "paper", {}) == encnet
@@ -140,7 +140,7 @@ print(json.dumps({
 """
 
 
-def test_adding_an_option_touches_its_declaration_and_its_code_only(tmp_path):
+def test_new_option_needs_only_a_declaration_and_an_implementation(tmp_path):
     for package in ("keras_encnet", "training"):
         shutil.copytree(ROOT / package, tmp_path / package)
     declaration = tmp_path / "keras_encnet" / "models" / "structure.py"

@@ -28,7 +28,7 @@ from tests.pytorch import published
         ("misshapen", "pretrained.bn1.weight", (64,)),
     ],
 )
-def test_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
+def test_mismatched_tensor_is_named(tiny, kind, name, shape):
     expected = tuple(tiny[name].shape) if name in tiny else None
     if shape is None:
         del tiny[name]
@@ -46,7 +46,7 @@ def test_tensor_that_does_not_fit_is_named(tiny, kind, name, shape):
     assert "the official code's EncNet" in str(error.value)
 
 
-def test_all_tensors_that_do_not_fit_are_named_up_to_a_limit(tiny):
+def test_mismatched_tensors_are_listed_up_to_a_limit(tiny):
     del tiny["head.conv5.0.weight"], tiny["head.fusion.1.bias"]
     tiny["head.conv6.1.weight"] = tiny["head.conv6.1.weight"][..., 0]
     tiny |= {f"more.{i}.weight": np.zeros(1) for i in range(30)}
@@ -131,7 +131,7 @@ def test_network_that_is_contained_twice_raises(tiny):
     [{"classes": 3}, {"align_corners": False}, {"stochastic_scale": True}],
     ids=lambda option: next(iter(option)),
 )
-def test_option_the_network_does_not_have_raises(option):
+def test_option_of_another_network_raises(option):
     shapes = published.resnet((1, 1, 1, 1), bottleneck=False)
     ((name, value),) = option.items()
     with pytest.raises(ValueError, match=f"torchvision.*Received: {name}={value}"):

@@ -154,7 +154,7 @@ def test_command_writes_masks_and_reports_failures(connect, server, tmp_path, ca
     assert len(answers) == 3
 
 
-def test_images_that_would_have_the_same_mask_raise(tmp_path):
+def test_images_with_the_same_mask_path_raise(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=r"the same mask.*a.png"):

@@ -47,7 +47,7 @@ def test_ignored_labels_and_skipped_images(tmp_path, run):
     assert run(tmp_path, skip_bad=True)[0] == 1
 
 
-def test_a_split_that_cannot_be_read_does_not_stop_the_check_of_the_next(tmp_path, run):
+def test_check_continues_after_an_unreadable_split(tmp_path, run):
     write_split(tmp_path, {"a": (None, IGNORED)})
     (tmp_path / "ahead.txt").write_text("missing")
     status, printed = run(tmp_path)

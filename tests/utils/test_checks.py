@@ -16,7 +16,7 @@ def test_integers_are_counts(value):
 @pytest.mark.parametrize(
     "value", [0, -1, 1.5, 2.0, np.float32(4), True, None, "3", (4, 4), np.nan, np.inf]
 )
-def test_other_values_are_not_counts(value):
+def test_invalid_counts_are_rejected(value):
     assert not is_count(value, least=1)
     with pytest.raises(ValueError, match="`value` must be an integer of at least 1. Received: "):
         check_count("value", value)
@@ -38,7 +38,7 @@ def test_count_has_an_upper_limit():
         (Range(), (-1e9, 0, 1e9), ("0",), ""),
     ],
 )
-def test_range_contains_its_numbers(allowed, inside, outside, text):
+def test_range_contains_numbers_within_its_bounds(allowed, inside, outside, text):
     assert all(value in allowed for value in inside)
     assert not any(value in allowed for value in outside)
     assert str(allowed) == text

@@ -34,7 +34,7 @@ def test_failed_write_leaves_the_file_unchanged(tmp_path, error):
     assert names(tmp_path) == ["scores.json"]
 
 
-def test_simultaneous_writers_do_not_share_a_temporary_file(tmp_path):
+def test_concurrent_writers_do_not_share_a_temporary_file(tmp_path):
     path = tmp_path / "mask.png"
     both = threading.Barrier(2)
 

@@ -44,7 +44,7 @@ def test_head_has_a_quarter_of_the_channels(tiny_backbone):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_align_corners(tiny_backbone, align_corners):
+def test_align_corners_reaches_the_upsampling(tiny_backbone, align_corners):
     model = FCN(tiny_backbone(), align_corners=align_corners)
     assert model.get_layer("segmentation").align_corners == align_corners
 

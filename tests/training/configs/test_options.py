@@ -81,6 +81,6 @@ def test_options_are_checked_before_data_is_read(config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_changed_returns_what_differs_from_the_recipe():
+def test_changed_returns_options_that_differ_from_the_recipe():
     config = ScenesFCN(epochs=3, gating="scale")
     assert config.changed(("epochs", "batch_size", "gating")) == {"epochs": 3, "gating": "scale"}

@@ -42,7 +42,7 @@ class TestDrawScene:
             seen |= set(np.unique(masks).tolist())
         assert seen == {*range(len(CLASSES)), IGNORED}
 
-    def test_sizes_suit_the_output_stride(self):
+    def test_sizes_are_multiples_of_the_output_stride(self):
         assert scenes.HEIGHT % 8 == scenes.WIDTH % 8 == 0
 
     def test_each_scene_has_its_own_band_and_disc_classes(self, quadruples):
@@ -79,23 +79,23 @@ class TestDrawScene:
             (discs,) = discs.any(axis=0).nonzero()
             assert np.abs(band[:, None] - discs).min() >= CLEARANCE
 
-    def test_other_sizes(self):
+    def test_scene_of_another_size(self):
         image, mask = scenes.draw_scene(np.random.default_rng(0), "sea", (96, 320))
         assert image.shape == (96, 320, 3)
         assert mask.shape == (96, 320)
 
-    def test_unknown_scene(self):
+    def test_unknown_scene_raises(self):
         with pytest.raises(ValueError, match=r"street, kitchen, .* Received: scene='desert'"):
             scenes.draw_scene(np.random.default_rng(0), "desert")
 
     @pytest.mark.parametrize("size", [(16, 224), (64, 160)])
-    def test_too_small(self, size):
+    def test_image_too_small_raises(self, size):
         with pytest.raises(ValueError, match=r"at least .* Received: size="):
             scenes.draw_scene(np.random.default_rng(0), "sea", size)
 
 
 class TestWrite:
-    def test_layout(self, tmp_path):
+    def test_folder_has_the_layout_of_training_data(self, tmp_path):
         root = scenes.write(tmp_path / "new" / "scenes", **SMALL)
         stems = []
         for split, count in SMALL.items():
@@ -123,7 +123,7 @@ class TestWrite:
                 images_with = [(masks == i).any(axis=(1, 2)).sum() for i in ids]
                 assert images_with == [count // 4] * 4
 
-    def test_same_seed_same_bytes(self, tmp_path):
+    def test_same_seed_gives_identical_files(self, tmp_path):
         one = contents(scenes.write(tmp_path / "one", **SMALL))
         assert contents(scenes.write(tmp_path / "two", **SMALL)) == one
 
@@ -132,7 +132,7 @@ class TestWrite:
         pictures = [path.read_bytes() for root in roots for path in (root / "images").iterdir()]
         assert len(set(pictures)) == len(pictures)
 
-    def test_an_image_does_not_depend_on_the_number_of_images(self, tmp_path):
+    def test_images_do_not_depend_on_their_number(self, tmp_path):
         few = contents(scenes.write(tmp_path / "few", **SMALL))
         more = contents(scenes.write(tmp_path / "more", train=12, val=8, test=8))
         pictures = [name for name in few if name.endswith(".png")]
@@ -175,7 +175,7 @@ class TestWrite:
         assert not any(tmp_path.iterdir())
 
     @pytest.mark.parametrize("seed", [0, 1])
-    def test_another_process_writes_first(self, tmp_path, monkeypatch, seed):
+    def test_data_set_written_by_another_process_is_accepted(self, tmp_path, monkeypatch, seed):
         draw_scene = scenes.draw_scene
 
         def late(*arguments):
@@ -193,7 +193,7 @@ class TestWrite:
         assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
 
     @pytest.mark.parametrize("argument", [{"val": 0}, {"seed": -1}])
-    def test_out_of_range(self, tmp_path, argument):
+    def test_arguments_out_of_range_raise(self, tmp_path, argument):
         ((name, value),) = argument.items()
         with pytest.raises(ValueError, match=f"Received: {name}={value}"):
             scenes.write(tmp_path / "scenes", **argument)

@@ -32,7 +32,7 @@ def test_epochs_have_each_image_at_most_once_in_different_orders(split):
 
 
 @pytest.mark.parametrize("first_step", [1, 4])
-def test_first_step_skips_batches(split, first_step):
+def test_first_step_skips_the_batches_before_it(split, first_step):
     for (images, labels), (x, y) in zip(
         batches(split, 6)[first_step:], batches(split, 6, first_step=first_step), strict=False
     ):

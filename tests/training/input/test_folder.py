@@ -32,7 +32,7 @@ def test_files_are_in_the_order_of_the_list(tmp_path):
     assert split.mask_paths == tuple(tmp_path / "labels" / f"{s}.png" for s in split.stems)
 
 
-def test_a_plus_joins_splits(tmp_path):
+def test_splits_can_be_joined_by_a_plus(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"], "val": ["c"]})
     assert read_split(str(tmp_path), "train+val").stems == ("a", "b", "c")
     assert read_split(tmp_path, "train+val").name == "train+val"
@@ -44,7 +44,7 @@ def test_every_image_suffix_is_found(tmp_path, suffix):
     assert read_split(tmp_path, "train").image_paths == (tmp_path / "images" / f"a{suffix}",)
 
 
-def test_lists_from_windows_editors_are_read(tmp_path):
+def test_byte_order_mark_and_crlf_are_accepted(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b"]})
     (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbfa\r\n\r\nb\r\n")
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfsky \r\nroad\r\n")
@@ -53,7 +53,7 @@ def test_lists_from_windows_editors_are_read(tmp_path):
     assert split.class_names == ("sky", "road")
 
 
-def test_without_drops_images(tmp_path):
+def test_without_removes_images(tmp_path):
     write_folder(tmp_path, {"train": ["a", "b", "c"]})
     split = read_split(tmp_path, "train").without(["b"])
     assert split.stems == ("a", "c")

@@ -81,7 +81,7 @@ def test_batches_depend_only_on_the_seed(tmp_path, rng):
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 7])
-def test_first_step_skips_batches(tmp_path, rng, first_step):
+def test_first_step_skips_the_batches_before_it(tmp_path, rng, first_step):
     split = write_split(tmp_path, [random_sample(rng, 12, 16) for _ in range(7)])
     options = {"crop_size": (10, 8), "batch_size": 3, "mode": "torch", "seed": 1}
     whole = take(train_batches(split, **options), 10)
@@ -142,7 +142,7 @@ def test_ignored_labels_are_kept_and_the_first_one_pads(tmp_path):
     assert (images == -1).all(-1).sum() == 12
 
 
-def test_whole_images_come_once_in_order_and_uncropped(tmp_path, rng):
+def test_full_images_are_read_once_in_order(tmp_path, rng):
     samples = [random_sample(rng, *size) for size in ((3, 5), (8, 4), (1, 2))]
     dataset = whole_images(write_split(tmp_path, samples), mode="caffe")
     assert dataset.element_spec == (

@@ -45,7 +45,7 @@ def test_command_writes_a_record_and_prints_a_table(command):
 
 
 @pytest.mark.slow
-def test_losses_equal_those_of_an_unobserved_training(command, data):
+def test_diagnostics_do_not_change_training(command, data):
     measured = command[0]["measurements"]
     config = ScenesEncNet(data=data, **ENCNET, **SMALL)
     set_up(config)

@@ -36,7 +36,7 @@ def test_sums_equal_means_only_on_feature_maps_of_the_given_size(model):
     assert larger.max() > 0.01
 
 
-def test_sums_require_codes_that_are_means(tiny_backbone):
+def test_sums_require_mean_aggregation(tiny_backbone):
     paper = keras_encnet.EncNet(tiny_backbone(), 3, channels=8, variant="paper")
     for network in (paper, keras_encnet.FCN(tiny_backbone(), 3)):
         with pytest.raises(ValueError, match="codes are means"):

@@ -88,7 +88,7 @@ def test_shares_of_all_replicas_make_up_the_batch(batches, data, replicas, machi
 
 
 @pytest.mark.parametrize(("replicas", "machines"), [(1, 1), *LAYOUTS])
-def test_whole_images_are_padded_with_ignored_ones(replicas, machines, numbered_images):
+def test_full_images_are_padded_with_ignored_images(replicas, machines, numbered_images):
     steps = -(-13 // replicas)
     found = by_step(
         lambda context: segmentation_batches.whole_images(

@@ -18,7 +18,7 @@ def test_settings_have_the_defaults_of_the_segmenter():
     assert settings == {"base_size": 520, "crop_size": 96, "protocol": "official"}
 
 
-def test_segmenter_has_the_settings(tiny_backbone):
+def test_options_configure_the_segmenter(tiny_backbone):
     model = keras_encnet.FCN(tiny_backbone(), 3)
     assert MultiScaleOptions().segmenter(model) is None
     segmenter = MultiScaleOptions(multi_scale=True, base_size=52, crop_size=48).segmenter(model)

@@ -38,7 +38,7 @@ def test_multi_scale_scores_follow_the_segmenter(
     assert scores["pixel_accuracy"] == pytest.approx(correct / total, abs=1e-6)
 
 
-def test_base_size_may_be_two_bounds_on_the_command_line(tiny_backbone, tmp_path, monkeypatch):
+def test_base_size_accepts_two_bounds_on_the_command_line(tiny_backbone, tmp_path, monkeypatch):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=1)
     keras_encnet.EncNet(tiny_backbone(), len(scenes.CLASSES), channels=8).save(
         tmp_path / "best.keras"
