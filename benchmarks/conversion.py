@@ -3,7 +3,7 @@
     python -m benchmarks.conversion
 
 Writes a checkpoint of random weights in the format of the official code for ADE20K and converts it
-in a process of its own. What TensorFlow, Keras and torch use themselves is not counted.
+in a separate process. What TensorFlow, Keras and torch use themselves is not counted.
 """
 
 import json

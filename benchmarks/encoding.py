@@ -3,7 +3,7 @@
     python -m benchmarks.encoding [--size 64] [--batch 4] [--peer "PYTHON SCRIPT"]
 
 The direct formula builds the residuals of all pixels to all codewords, `(batch, pixels,
-codewords, channels)`. Each contestant runs in a process of its own, which reports the median time
+codewords, channels)`. Each contestant runs in a separate process, which reports the median time
 of a call and the increase of peak memory. `--peer` is a command that times another implementation:
 it gets the arguments `encoding --size S --batch B` and must print the seconds after the word
 "median".

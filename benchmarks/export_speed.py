@@ -4,7 +4,7 @@
     python -m benchmarks.export_speed shares
 
 `speed` times EncNet50 from image to class map: the Keras model, and its exports through the session
-loader that TensorFlow Serving uses, each in a process of its own, in turns. `--peer` is a command
+loader that TensorFlow Serving uses, each in a separate process, in turns. `--peer` is a command
 that times another implementation: it gets the arguments `infer --size S --batch 1 --classes C` and
 must print the seconds after the word "median". `shares` shows how much of the time for an encoded
 image is spent on upsampling, arg-max and PNG encoding.

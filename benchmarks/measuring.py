@@ -1,4 +1,4 @@
-"""Timing, peak memory, and the output of contestants that run in processes of their own."""
+"""Timing, peak memory, and the output of contestants that run in separate processes."""
 
 import re
 import resource

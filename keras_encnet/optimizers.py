@@ -76,7 +76,7 @@ class SGD(compat.Optimizer):
         if unused:
             # Not an error: a model saved before some of its layers were frozen must still load.
             warnings.warn(
-                "`multipliers` must name layers with trainable variables of their own. "
+                "`multipliers` must name layers that have trainable variables. "
                 f"Received: {', '.join(map(repr, unused))}",
                 stacklevel=2,
             )

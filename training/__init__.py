@@ -2,7 +2,7 @@
 
 import os
 
-# TensorFlow reads it while it is imported; what it says about its own build is nobody's concern.
+# TensorFlow reads it on import; the messages about its own build are of no interest.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_encnet  # noqa: F401, checks the backend before a command imports Keras

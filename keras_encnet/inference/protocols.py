@@ -133,7 +133,7 @@ class Mmsegmentation(Protocol):
 
         def probabilities():
             for scale in settings.scales:
-                # mmsegmentation resizes images with align_corners=False whatever the model.
+                # mmsegmentation always resizes images with align_corners=False.
                 scaled = resize(image, self._scaled_size(size, scale), align_corners=False)
                 yield self._probabilities(scaled, size)
                 if settings.flip:

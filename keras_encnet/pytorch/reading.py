@@ -164,7 +164,7 @@ def _load_inert(torch, file):
 
 
 class _Unused:
-    """Stands in for an object of a checkpoint that is not needed, whatever it is made of."""
+    """Stands in for an object of a checkpoint that is not needed."""
 
     def __new__(cls, *arguments):
         return super().__new__(cls)
@@ -191,7 +191,7 @@ def _unsupported(error):
 
 
 class NotACheckpointError(Exception):
-    """A file that is not a checkpoint; the message says what it is."""
+    """A file that is not a checkpoint; the message describes it."""
 
 
 def _reason(error):
@@ -222,7 +222,7 @@ def _import_torch(path):
 def unpacked(path: str | os.PathLike) -> Iterator[Path]:
     """Context manager that yields `path`, or the checkpoint file in the archive `path`.
 
-    PyTorch's new serialization is a zip archive as well, whatever the file's suffix.
+    PyTorch's new serialization is also a zip archive, independent of the suffix.
 
     Raises:
         NotACheckpointError: for an archive that does not contain exactly one checkpoint.

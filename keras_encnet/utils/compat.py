@@ -1,6 +1,6 @@
 """The only file of the repository that touches private Keras or TensorFlow API.
 
-Each entry says why the public API does not suffice. `tests/utils/test_compat.py` holds one test
+Each entry states why the public API does not suffice. `tests/utils/test_compat.py` holds one test
 per entry that fails as soon as Keras or TensorFlow offers a public way; then the entry can go.
 """
 

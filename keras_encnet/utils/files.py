@@ -1,4 +1,4 @@
-"""Atomic writes: a file or a folder appears complete under its name, or not at all.
+"""Atomic writes: a file or a folder appears under its name only when it is complete.
 
 Temporary names start with `.tmp-` and end in the final name. Only a killed process leaves one.
 """
@@ -17,7 +17,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
 
     It yields a temporary path in the same folder, to be written to by the body. If the body
     succeeds, that file replaces `path`; if it raises, the file is deleted and `path` unchanged.
-    Writers in other threads, processes or machines get temporary paths of their own.
+    Writers in other threads, processes or machines get different temporary paths.
 
     Args:
         path: the file. Missing parent folders are created.

@@ -1,6 +1,6 @@
 """N replicas compute what one device computes, on one machine and on several.
 
-A process can use only one distribution strategy, so each runs in a process of its own: this file,
+A process can use only one distribution strategy, so each runs in a separate process: this file,
 as a script. All are compared with one device on the same 16 global batches, with unequal numbers
 of ignored pixels, batch normalization, both losses, L2 decay and clipped gradients.
 """

@@ -25,7 +25,7 @@ def fit(
 ) -> dict[str, list[float]]:
     """Calls `model.fit` from the state of `checkpointing` to the end of the training.
 
-    The rest of an interrupted epoch is trained by a `fit` of its own.
+    The rest of an interrupted epoch is trained by a separate `fit`.
 
     Args:
         model: a compiled model.

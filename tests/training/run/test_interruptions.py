@@ -1,6 +1,6 @@
 """Trainings that are killed by signal 9 and resumed end with the weights of uninterrupted ones.
 
-These use the command line in processes of its own, on two devices and on two workers.
+These run the command line in separate processes, on two devices and on two workers.
 `test_resume.py` has the fast form. As a script, this file kills one training, then one on two
 workers, a number of times at random:
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 
 class Training:
-    """A training in processes of its own: one, or several workers with a TF_CONFIG."""
+    """A training in separate processes: one, or several workers with a TF_CONFIG."""
 
     def __init__(self, data, run_dir, options=(), epochs=2, workers=1):
         self.run_dir = run_dir
