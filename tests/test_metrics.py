@@ -59,15 +59,6 @@ def test_scores_accumulate_over_batches(rng, ignore_class, absent_classes):
         assert float(result[name]) == pytest.approx(value, rel=1e-6), name
 
 
-def test_absent_classes_lower_the_mean_only_if_counted_as_zero(rng):
-    result = {}
-    for absent_classes in ("exclude", "zero"):
-        metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
-        metric.update_state([[[0, 1]]], [[[0, 1]]])
-        result[absent_classes] = float(metric.result()["mean_iou"])
-    assert result == pytest.approx({"exclude": 1, "zero": 2 / CLASSES})
-
-
 def test_predicted_class_without_labels_has_an_iou_of_zero():
     metric = SegmentationMetrics(CLASSES)
     metric.update_state([[[0, 0]]], [[[0, 4]]])

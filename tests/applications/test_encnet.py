@@ -7,12 +7,6 @@ from keras_encnet import EncNet, EncNet50, EncNet101
 from tests.fixtures import normalized_image
 
 
-@pytest.mark.parametrize("build", [EncNet50, EncNet101])
-def test_misspelled_option_raises(recorded_backbone, build):
-    with pytest.raises(TypeError, match="num_codeword"):
-        build(5, num_codeword=4)
-
-
 @pytest.mark.parametrize(("build", "depth"), [(EncNet50, 50), (EncNet101, 101)])
 @pytest.mark.parametrize(
     ("variant", "stem", "stride_on", "preprocessing"),

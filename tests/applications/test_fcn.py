@@ -24,11 +24,6 @@ def test_backbone_accepts_imagenet_weights(recorded_backbone, build, depth):
     assert build(5, stem="deep_64", stride_on="3x3").preprocessing == "torch"
 
 
-def test_misspelled_option_raises(recorded_backbone):
-    with pytest.raises(TypeError, match="auxilliary"):
-        FCN50(5, auxilliary="fcn")
-
-
 def test_backbone_weights_are_not_loaded_if_weights_are_given(
     recorded_backbone, tiny_backbone, randomize, tmp_path
 ):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_encnet import EncNet, SegmentationModel
+from keras_encnet import FCN, EncNet, SegmentationModel
 from keras_encnet.backbones import ResNet
 from tests.fixtures import VARIANTS, normalized_image
 
@@ -23,12 +23,13 @@ def test_invalid_argument_raises(tiny, options):
         tiny(**options)
 
 
+@pytest.mark.parametrize("build", [EncNet, FCN])
 @pytest.mark.parametrize("stages", [None, ("stage4",), ("stage3",)])
-def test_backbone_without_stages_raises(tiny_backbone, stages):
+def test_backbone_without_stages_raises(tiny_backbone, build, stages):
     backbone = tiny_backbone()
     outputs = {name: backbone.output[name] for name in stages} if stages else backbone.outputs[-1]
     with pytest.raises(ValueError, match="keys `stage1` to `stage4`.*Received: output="):
-        EncNet(keras.Model(backbone.input, outputs))
+        build(keras.Model(backbone.input, outputs))
 
 
 @pytest.mark.parametrize(

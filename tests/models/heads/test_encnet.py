@@ -240,17 +240,6 @@ def test_without_codewords_the_code_is_the_mean_feature(tiny, randomize):
     assert set(model.output) == {"segmentation", "presence", "presence_stage3"}
 
 
-def test_sum_over_codewords_is_their_number_times_the_mean(rng, randomize):
-    inputs = keras.Input((None, None, 6))
-    x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
-    summed, mean = (
-        randomize(keras.Model(inputs, context_code(inputs, 4, "mean", pooling, pooling)))(x)
-        for pooling in ("sum", "mean")
-    )
-    assert np.max(mean) > 0
-    np.testing.assert_allclose(summed, 4 * mean, rtol=1e-5)
-
-
 def test_batch_normalization_has_the_constants_of_the_official_code(tiny):
     model = tiny("official", lateral=True)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
