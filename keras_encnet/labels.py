@@ -1,5 +1,7 @@
 """Class names and palettes of the datasets of the published weights."""
 
+import functools
+
 import numpy as np
 
 ADE20K = (
@@ -60,9 +62,48 @@ CITYSCAPES = {
 def default_palette(classes: int) -> np.ndarray:
     """Returns the default colors of classes in predictions, figures and exports.
 
-    They are those of `voc_palette`: uint8 `(classes, 3)`.
+    Each color is the one farthest from all colors before it, so classes are easy to tell apart,
+    and those of fewer classes are the first of those of more.
+
+    Args:
+        classes: number of classes. Colors repeat after 256.
+
+    Returns:
+        uint8 array `(classes, 3)`, RGB.
+
+    References:
+        - [Glasbey et al., Colour displays for categorical images](https://doi.org/10.1002/col.20327)
     """
-    return voc_palette(classes)
+    return np.resize(_distinct_colors(256), (classes, 3))
+
+
+@functools.cache
+def _distinct_colors(count):
+    levels = np.arange(0, 256, 17)
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    lab = _lab(candidates)
+    lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
+    # Neither dark, pale nor garish: legible on top of photos, next to white for no class.
+    usable = (lightness > 35) & (lightness < 80) & (chroma < 72)
+    candidates, lab = candidates[usable], lab[usable]
+    grays = _lab(np.array([[0] * 3, [128] * 3, [255] * 3]))
+    distance = np.linalg.norm(lab[:, None] - grays, axis=-1).min(1)
+    colors = []
+    for _ in range(count):
+        farthest = np.argmax(distance)
+        colors.append(candidates[farthest])
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[farthest], axis=-1))
+    return np.array(colors, "uint8")
+
+
+def _lab(rgb):
+    """Converts sRGB `(n, 3)` in 0 to 255 to CIELAB under D65, where distances are perceptual."""
+    rgb = rgb / 255
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    to_xyz = [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
+    xyz = linear @ to_xyz / [0.9505, 1.0, 1.0890]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
 def voc_palette(classes: int) -> np.ndarray:
