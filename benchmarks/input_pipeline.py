@@ -4,8 +4,8 @@
 
 Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
 crop to 480x480, with black and ignored pixels outside the image, and normalize. The official code
-does this with Pillow and one process per core. Here each contestant has one core, in a process of
-its own, in turns. The table shows the time that each stage adds.
+does this with Pillow and one process per core. Here contestants take turns in separate processes
+with one core each. The table shows the time that each stage adds.
 """
 
 import functools

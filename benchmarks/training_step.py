@@ -5,8 +5,8 @@
 The contestants are EncNet50 in float32, in bfloat16, and with Keras's batch normalization, which
 shows the effect of the fused one; and `--peer`, a command that times another implementation. It
 gets the arguments `train --size S --batch B --classes C --repeats R` and must print the seconds
-after the word "median" and the MiB after the word "peak". Each contestant runs in a process of its
-own, in turns.
+after the word "median" and the MiB after the word "peak". Contestants take turns
+in separate processes.
 """
 
 import shlex

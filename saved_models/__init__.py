@@ -1,1 +1,1 @@
-"""What is served: the export of trained models, and a client. See README.md."""
+"""Export of trained models for serving, and a client. See README.md."""

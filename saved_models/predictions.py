@@ -1,4 +1,4 @@
-"""Files of images through a client to a server: masks, outputs, errors and latencies."""
+"""Prediction of image files on a server: masks, other outputs, errors and latencies."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving's REST interface, and what every client provides."""
+"""A client of TensorFlow Serving's REST interface, and the interface of all clients."""
 
 import base64
 from collections.abc import Sequence

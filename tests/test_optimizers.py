@@ -140,20 +140,6 @@ def test_schedule_decays_to_zero_and_stays_there(power, warmup_steps):
     assert float(schedule(100)) == float(schedule(101)) == 0
 
 
-def test_schedule_defaults_to_the_power_of_the_paper():
-    schedule = PolySchedule(0.01, 100)
-    assert float(schedule(0)) == pytest.approx(0.01)
-    assert float(schedule(50)) == pytest.approx(0.01 * 0.5**0.9)
-
-
-def test_rate_rises_during_warm_up():
-    schedule = PolySchedule(0.01, 1000, warmup_steps=10)
-    rates = [float(schedule(step)) for step in range(12)]
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[0] == pytest.approx(0.001)
-    assert rates[10] > rates[11]
-
-
 def test_schedule_can_be_traced():
     schedule = PolySchedule(0.01, 100)
     traced = tf.function(schedule, input_signature=[tf.TensorSpec((), tf.int64)])

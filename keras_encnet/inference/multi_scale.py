@@ -1,4 +1,4 @@
-"""Multi-scale evaluation, as published scores were measured."""
+"""Multi-scale evaluation, as for published scores."""
 
 import math
 from collections.abc import Callable, Sequence

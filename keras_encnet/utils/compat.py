@@ -95,7 +95,7 @@ def sum_gradients_first(
     Test: `test_keras_clips_before_it_sums` in `tests/models/test_scalable_model.py`.
 
     Args:
-        optimizer: What a model was compiled with.
+        optimizer: Optimizer that a model was compiled with.
         inner: The same, or the optimizer inside of it if it scales the loss.
     """
     if "apply" in vars(optimizer):

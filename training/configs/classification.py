@@ -1,4 +1,4 @@
-"""What the recipes of classification have."""
+"""Options of the recipes for classification."""
 
 import dataclasses
 from typing import Literal

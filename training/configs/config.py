@@ -1,4 +1,4 @@
-"""What the recipes of all tasks have in common, and the checks of their options.
+"""Options of the recipes for all tasks, and their checks.
 
 A recipe is a frozen data class. Each field is an option of the command line, such as `--epochs 8`.
 The classes that a recipe inherits from are the groups of its options in the help.
@@ -77,7 +77,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Schedule, Devices, Run):
-    """What all recipes have."""
+    """A recipe for any task."""
 
     def idle_options(self) -> set[str]:
         """Returns the names of the options that have no effect, given the values of the others."""

@@ -1,4 +1,4 @@
-"""What the recipes of segmentation have."""
+"""Options of the recipes for segmentation."""
 
 import dataclasses
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Makes visible what the Context Encoding Module does with an image."""
+"""Pages that show how the Context Encoding Module processes an image."""
 
 import os
 

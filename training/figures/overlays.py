@@ -1,4 +1,4 @@
-"""Masks in color, on their own and over their images."""
+"""Masks in color, with and without their images."""
 
 import os
 from collections.abc import Sequence

@@ -33,7 +33,7 @@ from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, r
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to run."""
+    """Options of the ablation."""
 
     data: str | None = None
     """Folder data set or `scenes`. By default the data of the recipe."""

@@ -1,4 +1,4 @@
-"""What the experiments share: recipes to vary, results as JSON files, and Markdown tables."""
+"""Shared by the experiments: recipes to vary, results as JSON files, and Markdown tables."""
 
 import dataclasses
 import json
@@ -26,8 +26,7 @@ def encnet_recipe(name: str, data: str | None = None, **options: Any) -> Segment
         **options: options of the recipe; None for the recipe's own value.
 
     Raises:
-        ValueError: unless the recipe is that of an EncNet that requires nothing but data, and has
-            data.
+        ValueError: unless the recipe trains an EncNet, and requires data only, which is given.
     """
     names = [name for name, recipe in RECIPES.items() if _can_be_varied(recipe)]
     if name not in names:
@@ -40,7 +39,7 @@ def encnet_recipe(name: str, data: str | None = None, **options: Any) -> Segment
 
 
 def _can_be_varied(recipe: type[Config]) -> bool:
-    """Whether a recipe is that of an EncNet and requires nothing but data, such as weights."""
+    """Returns whether a recipe trains an EncNet and requires only data (not weights)."""
     return getattr(recipe, "head", None) == "encnet" and _required(recipe) <= {"data"}
 
 
@@ -50,7 +49,7 @@ def _required(recipe: type[Config]) -> set[str]:
 
 
 def option_value(config: SegmentationConfig, name: str) -> Any:
-    """Returns the value of an option, that of the variant where the recipe does not set it."""
+    """Returns the value of an option: that of the recipe if set, otherwise that of the variant."""
     structure = resolve(config.parts, config.variant, config.structure())
     return structure.get(name, getattr(config, name))
 

@@ -152,7 +152,7 @@ class Probe:
 def _losses(
     model: keras_encnet.SegmentationModel, features: Any, objectives: Mapping[str, Any]
 ) -> Callable[..., dict[str, tf.Tensor]]:
-    """Returns a function from features, images and masks to losses by the way they take."""
+    """Returns a function from features, images and masks to one loss per path of the gradient."""
     names = {"segmentation", "presence"} & set(model.output)
     outputs = {name: model.output[name] for name in names}
 

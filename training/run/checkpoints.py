@@ -129,7 +129,7 @@ def describe_newest(directory: str | os.PathLike) -> str:
     paths = checkpoints(directory)
     if not paths:
         return "There is no earlier checkpoint."
-    return f"The last good checkpoint is that of step {int(paths[0].stem.split('-')[1])}."
+    return f"The last good checkpoint is from step {int(paths[0].stem.split('-')[1])}."
 
 
 def read_metrics(model: keras.Model) -> list[np.ndarray]:
@@ -140,7 +140,7 @@ def read_metrics(model: keras.Model) -> list[np.ndarray]:
 def add_metrics(model: keras.Model, values: list[np.ndarray]) -> None:
     """Adds sums to those of the metrics. Exact, as each is a sum to which one step was added."""
     if not is_chief(model.distribute_strategy):
-        return  # the sums are those of all workers
+        return  # the sums over all workers
     for variable, value in zip(model.metrics_variables, values, strict=True):
         first_replica = model.distribute_strategy.experimental_local_results(variable.value)[0]
         first_replica.assign_add(value)

@@ -99,7 +99,7 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Returns what results depend on apart from the configuration, as a dict."""
+    """Returns the command, the platform and the package versions as a dict."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

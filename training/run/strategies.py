@@ -1,6 +1,6 @@
 """Distribution strategies, and the share of the data that each device reads.
 
-The batch size of a recipe is that of all replicas together. It affects the result; the number of
+The batch size of a recipe is the sum over all replicas. It affects the result; the number of
 replicas that share it affects only the time.
 """
 

@@ -1,4 +1,4 @@
-"""What the fit loop and the evaluation command ask of a task."""
+"""The interfaces of tasks and scorers for the fit loop and the evaluation command."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -116,7 +116,7 @@ def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, 
     message = str(stop.value)
     assert "not finite at step 2: " in message
     assert "segmentation_loss is " in message
-    assert "The last good checkpoint is that of step 1." in message
+    assert "The last good checkpoint is from step 1." in message
     assert "--learning-rate" in message
     (path,) = checkpoints.checkpoints(tmp_path / "checkpoints")
     with np.load(path) as checkpoint:
