@@ -117,7 +117,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     model = build()
     state = checkpoints.restore(model, tmp_path)
     checkpointing = callbacks.Checkpointing(tmp_path, state)
-    with pytest.raises(FloatingPointError, match="After step 5 .* that of step 4"):
+    with pytest.raises(FloatingPointError, match="After step 5 .* from step 4"):
         resume.fit(
             model,
             batches,
