@@ -8,6 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+_WRONG_SIZE = (
+    "The mask must have the height and width of the images. Make sure that none of them is "
+    "transposed or resized. Received: mask.shape={}, images.shape={}"
+)
+_WRONG_IDS = (
+    "The mask must hold class ids from 0 to {} or ignored labels. Map other ids to classes, or add "
+    "them to `ignore_class`. Received: ids={}, ignore_class={}"
+)
+# Number of wrong ids that a message names.
+_NAMED = 10
+
 
 def ignored_labels(ignore_class: int | Sequence[int]) -> tuple[int, ...]:
     """Returns the label or labels in `ignore_class` as a tuple of integers.
@@ -43,21 +54,29 @@ def labeled_pixels(
     Raises:
         InvalidArgumentError: If an id is neither a class nor ignored.
     """
-    labels = tf.cast(mask, tf.int32)
-    labeled = tf.ones_like(labels, tf.bool)
-    for label in ignored_labels(ignore_class):
-        labeled &= labels != label
-    labels = tf.where(labeled, labels, 0)
+    wide, labeled = _split(mask, ignore_class)
+    valid = ~labeled | ((wide >= 0) & (wide < classes))
+    labels = tf.cast(tf.where(labeled & valid, wide, 0), tf.int32)
     tf.debugging.Assert(
-        tf.reduce_all((labels >= 0) & (labels < classes)),
+        tf.reduce_all(valid),
         [
             f"The mask must hold class ids from 0 to {classes - 1} or ignored labels "
             f"{ignored_labels(ignore_class)}. Received: ids from",
-            tf.reduce_min(labels),
+            tf.reduce_min(tf.where(labeled, wide, 0)),
             "to",
-            tf.reduce_max(labels),
+            tf.reduce_max(tf.where(labeled, wide, 0)),
         ],
     )
+    return labels, labeled
+
+
+def _split(mask, ignore_class):
+    """Returns a mask as int32, or as int64 if ids may not fit, and its labeled pixels."""
+    mask = tf.convert_to_tensor(mask)
+    labels = tf.cast(mask, tf.int64 if mask.dtype.size > 4 or mask.dtype == tf.uint32 else tf.int32)
+    labeled = tf.ones_like(labels, tf.bool)
+    for label in ignored_labels(ignore_class):
+        labeled &= labels != label
     return labels, labeled
 
 
@@ -77,32 +96,54 @@ def check_mask(mask: tf.Tensor | np.ndarray | None) -> None:
         )
 
 
+def check_size(mask: Sequence[int | None], images: Sequence[int | None]) -> None:
+    """Raises ValueError if the shape of a batch of masks contradicts that of its images."""
+    if not tf.TensorShape(mask[:3]).is_compatible_with(images[:3]):
+        raise ValueError(_WRONG_SIZE.format(tuple(mask), tuple(images)))
+
+
 def check_ids(mask: np.ndarray, classes: int, ignore_class: int | Sequence[int]) -> None:
     """Raises ValueError unless every id of the array is a class or ignored."""
-    ids = np.unique(mask)
-    wrong = ids[((ids < 0) | (ids >= classes)) & ~np.isin(ids, ignored_labels(ignore_class))]
+    outside = mask[(mask < 0) | (mask >= classes)]
+    wrong = np.setdiff1d(outside, ignored_labels(ignore_class))
     if len(wrong):
-        raise ValueError(
-            f"The mask must hold class ids from 0 to {classes - 1} or ignored labels. Map other "
-            f"ids to classes, or add them to `ignore_class`. Received: ids={wrong[:10].tolist()}, "
-            f"ignore_class={ignore_class}"
-        )
+        ids = wrong[:_NAMED].tolist()
+        raise ValueError(_WRONG_IDS.format(classes - 1, ids, ignored_labels(ignore_class)))
 
 
-def check_element(
-    classes: int,
-    ignore_class: int | Sequence[int],
-    images: tf.Tensor,
-    mask: tf.Tensor | None = None,
-    *weights: tf.Tensor,
-) -> tuple[tf.Tensor, ...]:
-    """Checks the masks of a batch within a `tf.data.Dataset` and returns the batch."""
-    if mask is None:
-        return (images,)
-    if mask.shape.rank is not None:
-        check_mask(mask)
-    labeled_pixels(mask, classes, ignore_class)
-    return images, mask, *weights
+def assert_size(mask: tf.Tensor, images: tf.Tensor) -> tf.Operation:
+    """Returns an assertion that masks have the size of their images, as `check_size`.
+
+    It also holds for masks of unknown rank, whose trailing axis of 1 is optional.
+    """
+    expected = tf.concat([tf.shape(images)[:3], [1]], 0)
+    # With the trailing axis; fewer than three axes leave a -1, which equals nothing.
+    received = tf.concat([tf.shape(mask), [1, -1, -1, -1]], 0)[:4]
+    right = tf.reduce_all(received == expected) & (tf.rank(mask) <= 4)
+    return _assertion(right, _WRONG_SIZE, lambda: [tf.shape(mask), tf.shape(images)])
+
+
+def assert_ids(mask: tf.Tensor, classes: int, ignore_class: int | Sequence[int]) -> tf.Operation:
+    """Returns an assertion that every id is a class or ignored, as `check_ids`."""
+    labels, labeled = _split(tf.reshape(mask, (-1,)), ignore_class)
+    wrong = labeled & ((labels < 0) | (labels >= classes))
+
+    def received():
+        ids, _ = tf.unique(tf.boolean_mask(labels, wrong))
+        return [classes - 1, tf.sort(ids[:_NAMED]), ignored_labels(ignore_class)]
+
+    return _assertion(~tf.reduce_any(wrong), _WRONG_IDS, received)
+
+
+def _assertion(condition, message, received):
+    """Returns an assertion whose message is computed only if it fails."""
+
+    def fail():
+        text = tf.strings.format(message, received(), summarize=_NAMED)
+        with tf.control_dependencies([tf.debugging.Assert(False, [text])]):
+            return tf.constant(False)
+
+    return tf.cond(condition, lambda: tf.constant(True), fail).op
 
 
 def targets_per_output(
@@ -121,9 +162,12 @@ def targets_per_output(
         Dict of masks and dict of weights, with the keys of `y_pred`; None without weights.
     """
     if isinstance(mask, tf.Tensor) and mask.shape.rank is None:
-        # One compiled step has received masks both with and without the trailing axis.
+        # One compiled step has received masks both with and without the trailing axis, or
+        # `tf.data` has lost the shape. `assert_size` has compared them.
         mask = tf.reshape(mask, tf.shape(y_pred["segmentation"])[:3])
     check_mask(mask)
+    if "segmentation" in y_pred:
+        check_size(mask.shape, y_pred["segmentation"].shape)
     if len(mask.shape) == 4:
         mask = keras.ops.squeeze(mask, -1)
     if sample_weight is not None:

@@ -10,7 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.masks import check_element, check_ids, check_mask, targets_per_output
+from keras_encnet.masks import (
+    assert_ids,
+    assert_size,
+    check_ids,
+    check_mask,
+    check_size,
+    targets_per_output,
+)
 from keras_encnet.models.image_model import ImageModel, check_raw
 from keras_encnet.preprocessing import preprocess_input
 from keras_encnet.utils import compat
@@ -159,40 +166,54 @@ class SegmentationModel(ImageModel):
 
         return class_map
 
-    # Training on masks: ids are checked before a batch reaches the network, and every output gets
-    # the mask as its target.
+    # Training on masks: shapes and ids are checked before a batch reaches the network, and every
+    # output gets the mask as its target.
 
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        x = self._checked(x, y)
+        _refuse_class_weight(kwargs)
+        self._check_array(y)
         validation = kwargs.get("validation_data")
-        if isinstance(validation, tuple):
-            self._checked(*validation[:2])
-        elif validation is not None:
-            kwargs["validation_data"] = self._checked(validation)
+        if isinstance(validation, (tuple, list)) and len(validation) > 1:
+            self._check_array(validation[1])
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         if not compat.is_validation_of_fit(kwargs):  # which `fit` has checked
-            x = self._checked(x, y)
+            self._check_array(y)
         return super().evaluate(x, y, *args, **kwargs)
 
-    def _checked(self, x, y=None):
-        """Checks the masks in `y` if it is an array. Returns `x`, with a check if it is a dataset.
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse_class_weight(kwargs)
+        return super().train_on_batch(*args, **kwargs)
 
-        The losses check ids as well, but XLA, with which Keras compiles steps on GPUs, drops
-        assertions, and wrong ids would turn the weights into NaN.
-        """
-        loss = self.loss.get("segmentation") if isinstance(self.loss, dict) else None
-        if not hasattr(loss, "ignore_class"):
-            return x
-        if isinstance(y, np.ndarray):
+    def batch_checks(self, x: Any, y: Any) -> list[tf.Operation]:
+        if tf.executing_eagerly():
             check_mask(y)
-            check_ids(y, self.classes, loss.ignore_class)
-        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
-            return x.map(functools.partial(check_element, self.classes, loss.ignore_class))
-        return x
+            check_size(y.shape, x.shape)
+            self._check_array(y)
+            return []
+        if y is None or y.shape.rank is not None:
+            check_mask(y)
+        ignored = self._ignored_labels
+        with tf.device("CPU:0"):  # where batches arrive: no waiting for the step before
+            size = assert_size(y, x)
+            return [size] if ignored is None else [size, assert_ids(y, self.classes, ignored)]
+
+    def _check_array(self, mask):
+        """Checks masks that are in memory, before the first step."""
+        if self._ignored_labels is not None and isinstance(mask, (np.ndarray, tf.Tensor)):
+            check_mask(mask)
+            check_ids(np.asarray(mask), self.classes, self._ignored_labels)
+
+    @property
+    def _ignored_labels(self):
+        """The ignored labels of the loss, None if it is no loss of class ids."""
+        losses = [loss for loss in tf.nest.flatten(self.loss) if hasattr(loss, "ignore_class")]
+        if not losses:
+            return None
+        return () if losses[0].ignore_class is None else losses[0].ignore_class
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         targets, weights = targets_per_output(y, y_pred, sample_weight)
@@ -206,3 +227,12 @@ class SegmentationModel(ImageModel):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "backbone_layers": list(self.backbone_layers)}
+
+
+def _refuse_class_weight(arguments):
+    if arguments.get("class_weight") is not None:
+        raise ValueError(
+            "`class_weight` does not apply to masks. Weight the classes in the losses: "
+            "`model.compile(optimizer, **objectives(model, class_weights=[...]))` with one weight "
+            f"per class. Received: class_weight={arguments['class_weight']}"
+        )

@@ -4,6 +4,11 @@ Each entry states why the public API does not suffice. `tests/utils/test_compat.
 per entry that fails as soon as Keras or TensorFlow offers a public way; then the entry can go.
 """
 
+import functools
+import itertools
+import re
+from typing import Any
+
 import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -119,13 +124,48 @@ def _sums_over_replicas(grads):
 
 
 class Model(keras.Model):
-    """`keras.Model` that `tf.distribute` strategies can build.
+    """`keras.Model` that `tf.distribute` strategies can build, and that checks batches.
 
     Before the first step Keras runs the model symbolically, on a batch that it averages over the
     replicas: integer masks become floats, and several workers fail. Here the batch is zeros.
     Test: `test_keras_model_still_fails_on_two_workers` in
     `tests/models/test_scalable_model.py`.
+
+    XLA drops the assertions of the steps that it compiles, and Keras has no public hook between
+    taking a batch from its iterator and the compiled step.
+    Test: `test_xla_still_drops_assertions_of_a_step`.
     """
+
+    def batch_checks(self, x: Any, y: Any) -> list[tf.Operation]:
+        """Returns assertions on a batch of training or evaluation, which run before its step.
+
+        Args:
+            x: The (first) input of the model for one replica: a tensor, or an array if eager.
+            y: Its targets, None if there are none.
+        """
+        return []
+
+    def _make_function(self, step_function):
+        # `_autoconvert_optionals` is also called for `predict`, whose targets nobody reads.
+        self._checks_batches = True
+        try:
+            function = super()._make_function(step_function)
+        finally:
+            self._checks_batches = False
+        return functools.partial(_with_plain_assertions, function)
+
+    def _autoconvert_optionals(self, step_func):
+        if getattr(self, "_checks_batches", False):
+            step_func = functools.partial(self._checked_step, step_func)
+        return super()._autoconvert_optionals(step_func)
+
+    def _checked_step(self, step, data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        local_results = self.distribute_strategy.experimental_local_results
+        inputs, targets = map(local_results, (tf.nest.flatten(x)[0], y))
+        checks = itertools.chain.from_iterable(map(self.batch_checks, inputs, targets))
+        with tf.control_dependencies(list(checks)):
+            return step(data)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and self._distribute_strategy is not None:
@@ -134,9 +174,26 @@ class Model(keras.Model):
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 
+def _with_plain_assertions(function, iterator):
+    """Calls a function of steps; a failed assertion of its graph becomes a ValueError."""
+    try:
+        return function(iterator)
+    except tf.errors.InvalidArgumentError as error:
+        # The message of an assertion is in brackets; TensorFlow adds the stack of the graph.
+        message = re.search(r"assertion failed: \[(.*Received: .*)\]", error.message)
+        if message is None:
+            raise
+        raise ValueError(message[1]) from None
+
+
 def _zeros_like(spec):
     # A per-replica spec holds one spec per replica, which differ only in the batch size.
     spec = getattr(spec, "_value_specs", (spec,))[0]
+    if spec.shape.rank is None:
+        raise ValueError(
+            "On several replicas the elements of a dataset must have a known rank. Set it with "
+            f"`tf.ensure_shape`, in a `map`. Received: {spec}"
+        )
     return tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
 
 

@@ -162,19 +162,138 @@ def test_negative_ids_raise_an_error_unless_ignored(fcn, data):
     assert np.isfinite(model.fit(images, masks, verbose=0).history["loss"]).all()
 
 
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-# XLA, the default of Keras on GPUs, drops the assertions of the losses.
-@pytest.mark.parametrize("jit_compile", [False, True])
+class Batches(keras.utils.PyDataset):
+    """Two batches of two images."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return tuple(part[2 * index : 2 * index + 2] for part in self.data)
+
+
+def generator(data):
+    yield from map(Batches(data).__getitem__, range(2))
+
+
+def dataset(data):
+    return tf.data.Dataset.from_tensor_slices(data).batch(2)
+
+
+def without_shapes(data):
+    """A dataset that has lost the shape of the masks."""
+    return dataset(data).map(lambda x, y: (x, tf.numpy_function(lambda mask: mask, [y], tf.int32)))
+
+
+# The ways to pass images and masks; functions of a model, a method and the data.
+WAYS = {
+    "arrays": lambda model, method, data: getattr(model, method)(*data, batch_size=2, verbose=0),
+    "tensors": lambda model, method, data: getattr(model, method)(
+        *map(tf.constant, data), batch_size=2, verbose=0
+    ),
+    "PyDataset": lambda model, method, data: getattr(model, method)(Batches(data), verbose=0),
+    "generator": lambda model, method, data: getattr(model, method)(generator(data), verbose=0),
+    "dataset": lambda model, method, data: getattr(model, method)(dataset(data), verbose=0),
+    "without shapes": lambda model, method, data: getattr(model, method)(
+        without_shapes(data), verbose=0
+    ),
+    "on_batch": lambda model, method, data: getattr(
+        model, {"fit": "train_on_batch", "evaluate": "test_on_batch"}[method]
+    )(*data),
+}
+SHUFFLE = pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+
+
+# XLA, the default of Keras on GPUs, drops the assertions of a step.
+MODES = {"eager": {"run_eagerly": True}, "graph": {}, "XLA": {"jit_compile": True}}
+WAYS_AND_MODES = [
+    *((way, "XLA") for way in WAYS),
+    *((way, mode) for way in ("PyDataset", "dataset", "on_batch") for mode in ("eager", "graph")),
+]
+
+
+@SHUFFLE
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_invalid_ids_in_datasets_raise_an_error(tiny_backbone, data, method, jit_compile):
-    data[1][0, 7, 7] = 77
+@pytest.mark.parametrize(("way", "mode"), WAYS_AND_MODES)
+def test_invalid_ids_raise_an_error_that_names_them(tiny_backbone, data, way, method, mode):
+    data[1][:2, 7, 6:] = 7, -1
     # With batch normalization, whose statistics must not change either.
     model = FCN(tiny_backbone(), classes=CLASSES)
-    model.compile("sgd", jit_compile=jit_compile, **objectives(model))
+    model.compile("sgd", **MODES[mode], **objectives(model))
     before = weights_of(model)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 2"):
-        getattr(model, method)(tf.data.Dataset.from_tensor_slices(data).batch(4), verbose=0)
+    with pytest.raises(ValueError, match=r"from 0 to 2.*Received: ids=\[-1[, ]+7\], ignore_class="):
+        WAYS[way](model, method, data)
     assert_unchanged(model, before)
+
+
+def test_invalid_ids_raise_an_error_among_several_steps_per_execution(fcn, data):
+    data[1][3, 7, 7] = 7
+    model = fcn()
+    model.compile("sgd", jit_compile=True, steps_per_execution=2, **objectives(model))
+    with pytest.raises(ValueError, match=r"Received: ids=\[7\]"):
+        model.fit(Batches(data), verbose=0)
+
+
+def test_ids_of_64_bits_do_not_wrap_around(fcn, data):
+    images, masks = data
+    masks = masks.astype("int64") + 2**32 * (masks == 1)
+    with pytest.raises(ValueError, match=r"Received: ids=\[4294967297\]"):
+        fcn(run_eagerly=False).fit(Batches((images, masks)), verbose=0)
+
+
+@SHUFFLE
+@pytest.mark.parametrize(("way", "mode"), WAYS_AND_MODES)
+def test_masks_of_another_size_raise_an_error(fcn, data, way, mode):
+    images, masks = data
+    images, masks = images[:, :6], masks[:, :, :6]  # height and width are swapped
+    model = fcn()
+    model.compile("sgd", **MODES[mode], **objectives(model))
+    with pytest.raises(ValueError, match=r"height and width of the images.*Received: mask.shape="):
+        WAYS[way](model, "fit", (images, masks))
+
+
+@SHUFFLE
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_batches_of_several_sizes_are_compared_with_their_masks(fcn, data, jit_compile):
+    images, masks = data
+
+    def batches(second):
+        yield images, masks
+        yield images[:, :6], second
+
+    model = fcn()
+    model.compile("sgd", jit_compile=jit_compile, **objectives(model))
+    model.fit(batches(masks[:, :6]), steps_per_epoch=2, verbose=0)
+    with pytest.raises(ValueError, match="height and width of the images"):
+        model.fit(batches(masks[:, :, :6]), steps_per_epoch=2, verbose=0)
+
+
+@SHUFFLE
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_masks_without_shape_may_have_a_trailing_axis(fcn, data, jit_compile):
+    images, masks = data
+    model = fcn()
+    model.compile("sgd", jit_compile=jit_compile, **objectives(model))
+    plain = model.evaluate(without_shapes((images, masks)), verbose=0)
+    assert model.evaluate(without_shapes((images, masks[..., None])), verbose=0) == plain
+    with pytest.raises(ValueError, match="height and width of the images"):
+        model.evaluate(without_shapes((images, np.stack([masks, masks], -1))), verbose=0)
+
+
+def test_targets_of_predict_are_not_checked(fcn, data):
+    images, _ = data
+    names = tf.data.Dataset.from_tensor_slices((images, ["a", "b", "c", "d"])).batch(2)
+    assert fcn(run_eagerly=False).predict(names, verbose=0)["segmentation"].shape[0] == 4
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_class_weight_names_the_argument_of_objectives(fcn, data, method):
+    with pytest.raises(ValueError, match=r"objectives\(model, class_weights=.*Received: class_we"):
+        getattr(fcn(), method)(*data, class_weight={0: 1.0, 1: 5.0})
 
 
 def test_invalid_ids_in_validation_data_raise_an_error(fcn, data):
@@ -182,9 +301,9 @@ def test_invalid_ids_in_validation_data_raise_an_error(fcn, data):
     wrong = np.where(masks == 0, 77, masks)
     with pytest.raises(ValueError, match=r"Received: ids=\[77\]"):
         fcn().fit(images, masks, validation_data=(images, wrong), verbose=0)
-    dataset = tf.data.Dataset.from_tensor_slices((images, wrong)).batch(2)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="class ids from 0 to 2"):
-        fcn().fit(images, masks, validation_data=dataset, verbose=0)
+    for validation in (dataset((images, wrong)), Batches((images, wrong))):
+        with pytest.raises(ValueError, match=r"Received: ids=\[77\]"):
+            fcn().fit(images, masks, validation_data=validation, verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")

@@ -119,11 +119,14 @@ def test_overflow_on_one_replica_skips_the_step_on_all(runs):
         ("gradient_accumulation", "gradient_accumulation_steps=2"),
         ("batch", "a batch of 4"),
         ("last_batch", "a batch of 1"),
+        ("wrong_id", "Received: ids=[7]"),
+        ("wrong_size", "height and width of the images"),
+        ("unknown_rank", "tf.ensure_shape"),
         ("empty_replica", "too few samples for all replicas"),
         ("normalization", "separate_norm"),
     ],
 )
-def test_unsupported_settings_raise_an_error(runs, option, message):
+def test_unsupported_settings_and_masks_raise_an_error(runs, option, message):
     assert message in str(runs["findings"][option])
 
 
@@ -327,12 +330,24 @@ def refusals(strategy):
         normalizing = ScalableModel(images, keras.layers.Conv2D(3, 1)(x))
         normalizing.compile("sgd", "mse")
     x, y = (np.concatenate(part) for part in zip(*data().as_numpy_iterator(), strict=True))
+    wrong = np.where(np.arange(len(y))[:, None, None] % BATCH == BATCH - 1, 7, y)
+    swapped = tf.data.Dataset.from_tensor_slices((x[:, :16], y[:, :, :16])).batch(BATCH)
+    without_rank = data().map(lambda x, y: (x, tf.numpy_function(lambda y: y, [y], tf.uint8)))
+    without_size = swapped.map(
+        lambda x, y: (
+            x,
+            tf.ensure_shape(tf.numpy_function(lambda y: y, [y], tf.uint8), (None, None, None)),
+        )
+    )
     return {
         "steps_per_execution": refusal(steps, data()),
         "gradient_accumulation": refusal(accumulating, data()),
         "batch": refusal(usual, x, y, batch_size=4),
         "last_batch": refusal(usual, x[:7], y[:7], batch_size=6),
         "normalization": refusal(normalizing, *[np.ones((REPLICAS, 8, 8, 3), "float32")] * 2),
+        "wrong_id": refusal(usual, tf.data.Dataset.from_tensor_slices((x, wrong)).batch(BATCH)),
+        "wrong_size": refusal(usual, without_size),
+        "unknown_rank": refusal(usual, without_rank),
         # Last, since it fails while the replicas run.
         "empty_replica": refusal(usual, data(batch=22)),
     }

@@ -98,6 +98,31 @@ def test_optimizer_state_is_not_public():
     assert not any(holds(value, averages[0]) for value in others)
 
 
+def test_xla_still_drops_assertions_of_a_step():
+    class Asserting(compat.Model):
+        in_step = True
+
+        def train_step(self, data):
+            tf.debugging.Assert(not self.in_step or tf.reduce_all(data[1] > 0), ["not positive"])
+            return super().train_step(data)
+
+        def batch_checks(self, x, y):
+            return (
+                [] if self.in_step else [tf.debugging.Assert(tf.reduce_all(y > 0), ["Received: 0"])]
+            )
+
+    inputs = keras.Input((3,))
+    model = Asserting(inputs, keras.layers.Dense(1)(inputs))
+    batch = np.ones((2, 3)), np.zeros((2, 1))
+    model.compile("sgd", "mse", jit_compile=True)
+    model.fit(*batch, verbose=0)
+    model.in_step = False
+    model.compile("sgd", "mse", jit_compile=True)
+    with pytest.raises(ValueError, match="Received: 0"):
+        model.fit(*batch, verbose=0)
+    model.predict(*batch[:1], verbose=0)
+
+
 def test_fit_marks_its_validation_privately():
     calls = []
 
