@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_encnet.utils.files import read_json
 from training.run import trained_models
 
 # Options with paths of the machine that trained. An export shows only the last part of each.
@@ -33,12 +34,12 @@ def scores_of(path: Path, scores: Path | None = None) -> dict[str, Any] | None:
         The content of the JSON file, or None if the model has not been evaluated.
     """
     if scores is not None:
-        return json.loads(scores.read_text())
+        return read_json(scores)
     # An evaluation of the run may be of another model, or of an earlier one of the same name.
     saved = path.stat().st_mtime
     files = [f for f in path.parent.glob("evaluation*/scores.json") if f.stat().st_mtime >= saved]
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        found = json.loads(file.read_text())
+        found = read_json(file)
         if Path(found.get("model", "")).name == path.name:
             return _without_folders(found)
     return None

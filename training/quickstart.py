@@ -21,6 +21,7 @@ import tabulate
 
 import keras_encnet
 from keras_encnet.export import export_saved_model
+from keras_encnet.utils.files import write_json
 from training import cli
 from training.configs import SegmentationConfig
 from training.configs.scenes import ScenesEncNet, ScenesFCN
@@ -29,7 +30,6 @@ from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
-from training.run import run_folder
 from training.run.fit import train
 from training.tasks.segmentation_scores import evaluate, report, save_predictions
 
@@ -80,7 +80,7 @@ def main(
         run_dir = output / name.replace(",", "").replace(" ", "_").lower()
         models[name], results[name] = train_and_score(config, run_dir, split)
     field = receptive_field(models["FCN"], "segmentation_logits")
-    run_folder.write_json(output / "results.json", {"receptive_field": field, **results})
+    write_json(output / "results.json", {"receptive_field": field, **results})
     print(
         f"\nReceptive field of a logit: {field} pixels, {field // 2} to either side. The objects "
         f"that identify the scene are at least {scenes.CLEARANCE} pixels away from every wheel, "

@@ -13,6 +13,7 @@ from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import takes_options
 from keras_encnet.utils.checks import check_classes, check_weights
+from keras_encnet.utils.keras_files import load_weights
 
 
 @takes_options("resnet", "encnet")
@@ -134,5 +135,5 @@ def _encnet(
             **arguments,
         )
         if weights is not None:
-            model.load_weights(weights)
+            load_weights(model, weights)
     return model if outputs is None else model.with_outputs(outputs)

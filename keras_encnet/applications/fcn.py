@@ -11,6 +11,7 @@ from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import takes_options
 from keras_encnet.utils.checks import check_weights
+from keras_encnet.utils.keras_files import load_weights
 
 
 @takes_options("resnet", "fcn")
@@ -95,5 +96,5 @@ def _fcn(
         **arguments,
     )
     if weights is not None:
-        model.load_weights(weights)
+        load_weights(model, weights)
     return model

@@ -24,6 +24,7 @@ from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.keras_files import load_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,7 @@ def build(
     _check_structure(entry, arguments)
     build_with = functools.partial(builder, **entry.structure | arguments)
     published = build_with(classes=len(entry.class_names))
-    published.load_weights(fetch(entry))
+    load_weights(published, fetch(entry))
     published.class_names = entry.class_names
     if classes in (None, len(entry.class_names)):
         return published

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import keras
 
+from keras_encnet.utils.keras_files import first_sentence
+
 # The networks of Keras Applications by their blocks per stage.
 NETWORKS: dict[tuple[int, ...], Callable[..., keras.Model]] = {
     (3, 4, 6, 3): keras.applications.ResNet50,
@@ -57,7 +59,9 @@ def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[i
         source = NETWORKS[blocks](include_top=False, weights=weights)
     except Exception as error:
         raise ValueError(
-            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights. "
+            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights: "
+            f"{first_sentence(error)}. A file must be complete and of this network; 'imagenet' "
+            "requires access to the internet once. "
             f"Received: weights={weights!r}"
         ) from error
     source = {layer.name: layer for layer in source.layers}

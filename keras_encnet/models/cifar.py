@@ -14,6 +14,7 @@ from keras_encnet.models.gates import (
     squeeze_excitation_gate,
 )
 from keras_encnet.utils.checks import check_classes, check_count, check_weights
+from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.numerics import at_least_float32
 
 # For each stage, its width as a multiple of that of the first, and the stride of its first block.
@@ -226,7 +227,7 @@ def _network(
         }[pooling]
         model = keras.Model(inputs, pool(name="pool")(x) if pool else x, name=name)
     if weights is not None:
-        model.load_weights(weights)
+        load_weights(model, weights)
     return model
 
 

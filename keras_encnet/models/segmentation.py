@@ -18,6 +18,7 @@ from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve, takes_options
 from keras_encnet.utils.checks import check_classes, check_stages
+from keras_encnet.utils.keras_files import load_weights
 
 HEADS: dict[str, Callable] = {"encnet": encnet_head, "fcn": fcn_head}
 AUXILIARY_HEADS: dict[str, Callable] = {"context": context_auxiliary, "fcn": fcn_auxiliary}
@@ -75,7 +76,7 @@ def EncNet(
     values = resolve(("encnet",), variant, options)
     model = assemble("encnet", backbone, classes, values, preprocessing, name)
     if weights is not None:
-        model.load_weights(weights)
+        load_weights(model, weights)
     return model if outputs is None else model.with_outputs(outputs)
 
 
@@ -113,7 +114,7 @@ def FCN(
     values = resolve(("fcn",), variant, options)
     model = assemble("fcn", backbone, classes, values, preprocessing, name)
     if weights is not None:
-        model.load_weights(weights)
+        load_weights(model, weights)
     return model
 
 

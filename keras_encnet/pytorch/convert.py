@@ -89,7 +89,7 @@ def save_reproducibly(model: keras.Model, path: str | os.PathLike) -> None:
     path = Path(path)
     with (
         atomic_file(path) as temporary,
-        tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as draft,
+        tempfile.TemporaryDirectory(prefix=f"{temporary.name}-", dir=path.parent) as draft,
     ):
         # As a folder: when saving a zipped model, Keras holds its weights in memory twice.
         model.save(draft, zipped=False)

@@ -1,8 +1,16 @@
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from keras_encnet.utils.files import atomic_file, atomic_folder
+from keras_encnet.utils.files import (
+    atomic_file,
+    atomic_folder,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 
 
 def names(folder):
@@ -78,7 +86,50 @@ def test_existing_folder_is_not_overwritten(tmp_path):
     assert names(tmp_path) == ["1"]
 
 
-def test_leftovers_of_a_killed_process_are_recognizable(tmp_path):
+def killed_writer(folder):
+    """Lets a process kill itself while it writes a file and a folder; returns what it left."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from keras_encnet.utils.files import atomic_file, atomic_folder\n"
+        "folder = Path(sys.argv[1])\n"
+        "with atomic_file(folder / 'last.keras') as one, atomic_folder(folder / '1') as two:\n"
+        "    one.write_text('half')\n"
+        "    (two / 'weights').write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)])
+    return names(folder)
+
+
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_writer(tmp_path):
+    assert len(killed_writer(tmp_path)) == 2
+    with atomic_file(tmp_path / "other.json") as temporary:
+        temporary.write_text("{}")
+    assert names(tmp_path) == ["other.json"]
+
+
+def test_temporary_files_of_running_processes_and_other_machines_are_kept(tmp_path):
     with atomic_file(tmp_path / "step.npz") as temporary:
         temporary.write_text("")
-        assert [path.name for path in tmp_path.glob(".tmp-*-step.npz")] == [temporary.name]
+        remote = tmp_path / f".tmp-00000000-{2**22 + 1}-00000000-step.npz"
+        remote.touch()
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == sorted([temporary.name, remote.name])
+    remove_leftovers(tmp_path, exclusive=True)
+    assert names(tmp_path) == ["step.npz"]
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1', b"", b"[1, 2]", b"\xff\xfe{}", b"null"])
+def test_damaged_json_raises_with_its_path(content, tmp_path):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected a JSON object.*config\.json"):
+        read_json(tmp_path / "config.json", {})
+
+
+def test_json_is_read_as_written_and_may_be_missing(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"a": [1, None]}
+    assert read_json(tmp_path / "b.json", {}) == {}
+    with pytest.raises(FileNotFoundError, match=r"b\.json"):
+        read_json(tmp_path / "b.json")

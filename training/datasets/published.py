@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
-from keras_encnet.utils.files import atomic_folder
+from keras_encnet.utils.files import atomic_folder, read_json
 from training.datasets import cityscapes
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.coco_voc import coco_voc_dataset_builder as coco_voc
@@ -95,7 +95,7 @@ def write_folder(source: Source, builder: tfds.core.DatasetBuilder, output: Path
     check_output(output)
     path = output / "dataset.json"
     if path.is_file():
-        if json.loads(path.read_text()) == record:
+        if read_json(path) == record:
             return output
         raise _occupied(output)
     with atomic_folder(output) as draft:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_encnet.utils.files import atomic_folder
+from keras_encnet.utils.files import atomic_folder, read_json
 from training.datasets import scene_painting
 
 # The class of the band of each scene, and the class of its discs.
@@ -172,7 +172,7 @@ def _is_written(root, record):
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     path = root / "scenes.json"
-    found = json.loads(path.read_text()) if path.is_file() else None
+    found = read_json(path, None)
     if found != record:
         raise FileExistsError(
             f"The folder already contains {found or 'something else'} instead of {record}. "

@@ -161,7 +161,13 @@ def summarize(names: Iterable[str], limit: int = 10) -> str:
 
 def _lines(path):
     # Editors on Windows may write a byte order mark, which `utf-8-sig` drops.
-    text = path.read_text(encoding="utf-8-sig").rstrip()
+    try:
+        text = path.read_text(encoding="utf-8-sig").rstrip()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"A list must be a text file in UTF-8: {error}. Save it again in this encoding. "
+            f"Received: {str(path)!r}"
+        ) from error
     return [line.strip() for line in text.splitlines()]
 
 

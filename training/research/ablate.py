@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import keras
 import tyro
 
 import keras_encnet
+from keras_encnet.utils.files import read_json
 from training import cli
 from training.configs import SegmentationConfig
 from training.configs.config import Precision
@@ -25,7 +25,7 @@ from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research import ablation_report, experiments
 from training.research.ablation_rows import PARTS, Part, Row, rows_of
-from training.run import run_folder
+from training.run import run_folder, trained_models
 from training.run.fit import train
 from training.tasks.multi_scale import DEFAULTS
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, report
@@ -165,10 +165,10 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     if not run_folder.is_finished(run_dir, config):
         train(config, run_dir)
     start = time.monotonic()
-    model = keras.models.load_model(run_dir / "last.keras")
+    model = trained_models.load_model(run_dir / "last.keras")
     metric, presence = evaluate(model, split, config.ignore_class)
     scores = report(metric, split.class_names, presence)
-    trained = sum(run_folder.read_json(run_dir / "history.json")["seconds"])
+    trained = sum(read_json(run_dir / "history.json")["seconds"])
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and no longer needed
     return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - start}}
 
@@ -178,7 +178,7 @@ def score_multi_scale(
 ) -> dict[str, Any]:
     """Scores the last model of a run at several scales; returns `scores` and `seconds`."""
     start = time.monotonic()
-    model = keras.models.load_model(run_dir / "last.keras")
+    model = trained_models.load_model(run_dir / "last.keras")
     segmenter = keras_encnet.MultiScaleSegmenter(model, **sizes)
     scores = report(evaluate_multi_scale(segmenter, split, ignore_class), split.class_names)
     return {"scores": scores, "seconds": {"evaluate": time.monotonic() - start}}

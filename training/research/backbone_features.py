@@ -1,5 +1,6 @@
 """Features of a frozen backbone in the place of images, computed once and kept in a file."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, write_json
 from training.configs import SegmentationConfig
 from training.run import run_folder
 from training.tasks.segmentation import Segmentation
@@ -34,11 +35,17 @@ def features(config: SegmentationConfig, path: Path) -> tuple[Arrays, list[Array
     if not path.exists():
         # Before the features, so that they are never taken for those of another recipe; after
         # the data and the model, so that an error in these leaves nothing behind.
-        run_folder.write_json(path.with_name("config.json"), run_folder.describe(config))
+        write_json(path.with_name("config.json"), run_folder.describe(config))
         _write_features(task, model, path)
-    with np.load(path) as arrays:
-        images = [(arrays[f"x{i}"], arrays[f"y{i}"]) for i in range(len(task.val_split))]
-        return (arrays["crops"], arrays["masks"]), images, model.classes
+    try:
+        with np.load(path) as arrays:
+            images = [(arrays[f"x{i}"], arrays[f"y{i}"]) for i in range(len(task.val_split))]
+            return (arrays["crops"], arrays["masks"]), images, model.classes
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The features are damaged: {error}. Remove the file to compute them again. "
+            f"Received: {str(path)!r}"
+        ) from error
 
 
 def _write_features(task, model, path):

@@ -9,7 +9,7 @@ from typing import Any
 import tabulate
 
 from keras_encnet.models.structure import resolve
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, read_json, write_json
 from training.configs import RECIPES, Config, SegmentationConfig
 from training.run import run_folder
 
@@ -68,13 +68,13 @@ def read_results(output: Path) -> dict[str, list[dict[str, Any]]]:
     """Returns all results in a folder by the name of the experiment, one per seed."""
     results: dict[str, list[dict[str, Any]]] = {}
     for path in result_paths(output):
-        results.setdefault(path.stem.rsplit("-seed", 1)[0], []).append(run_folder.read_json(path))
+        results.setdefault(path.stem.rsplit("-seed", 1)[0], []).append(read_json(path))
     return results
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Writes a result and the environment that it was obtained in."""
-    run_folder.write_json(path, {**result, "environment": run_folder.environment()})
+    write_json(path, {**result, "environment": run_folder.environment()})
 
 
 def check_same(path: Path, expected: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ def check_same(path: Path, expected: Mapping[str, Any]) -> None:
     Raises:
         FileExistsError: if a value differs.
     """
-    found = run_folder.read_json(path)
+    found = read_json(path)
     expected = json.loads(json.dumps(expected))  # tuples become lists, as in the file
     for key, value in expected.items():
         if found.get(key, value) != value:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.layers import FeatureMapAttention
+from keras_encnet.utils.files import write_json
 from training import cli
 from training.configs import RECIPES, SegmentationConfig
 from training.research.experiments import markdown_table
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measurements = follow(config, STEPS)
         record = {"config": run_folder.describe(config), "measurements": measurements}
         record["environment"] = run_folder.environment()
-        run_folder.write_json(output / "first_steps.json", record)
+        write_json(output / "first_steps.json", record)
         print(f"{table(measurements)}Results written to {output}")
 
 

@@ -16,6 +16,7 @@ from tyro.conf import OmitArgPrefixes
 
 import keras_encnet
 from keras_encnet.layers import Encoding
+from keras_encnet.utils.files import write_json
 from training import cli
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
@@ -79,7 +80,7 @@ def main(
     }
     record |= {"multi_scale": multi_scale.settings(), "results": results}
     record["environment"] = run_folder.environment()
-    run_folder.write_json(output / "scores.json", record)
+    write_json(output / "scores.json", record)
     write_text(output / "table.md", table(results))
     print(f"{table(results)}Results written to {output}")
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from keras_encnet.optimizers import unwrapped
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, read_json, write_json
 from training.figures.curves import save_curves
-from training.run import checkpoints, run_folder
+from training.run import checkpoints
 from training.run.strategies import is_chief
 from training.tasks.task import Task
 
@@ -82,10 +82,6 @@ class Checkpointing(keras.callbacks.Callback):
         self.state = checkpoints.State() if state is None else state
         self.every_steps = every_steps
         self.keep = keep
-
-    def on_train_begin(self, logs=None):
-        if is_chief(self.model.distribute_strategy):
-            checkpoints.remove_temporary_files(self.directory)
 
     def on_train_batch_end(self, batch, logs=None):
         self.state.step += 1
@@ -166,7 +162,7 @@ class SaveModels(keras.callbacks.Callback):
             self.best = logs[self.monitor]
             self._save("best.keras")
             scores = {name: value for name, value in logs.items() if name.startswith("val_")}
-            run_folder.write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
+            write_json(self.run_dir / "metrics.json", {"epoch": epoch + 1, **scores})
 
     def _save(self, name):
         with atomic_file(self.run_dir / name) as temporary:
@@ -183,7 +179,7 @@ class RecordHistory(keras.callbacks.Callback):
     def __init__(self, run_dir: Path, epochs_done: int = 0):
         super().__init__()
         self.run_dir = run_dir
-        written = run_folder.read_json(run_dir / "history.json", default={})
+        written = read_json(run_dir / "history.json", {})
         self.history = {name: values[:epochs_done] for name, values in written.items()}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -197,5 +193,5 @@ class RecordHistory(keras.callbacks.Callback):
         }
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        run_folder.write_json(self.run_dir / "history.json", self.history)
+        write_json(self.run_dir / "history.json", self.history)
         save_curves(self.run_dir / "curves.png", self.history)

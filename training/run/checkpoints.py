@@ -118,12 +118,6 @@ def checkpoints(directory: str | os.PathLike) -> list[Path]:
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def remove_temporary_files(directory: Path) -> None:
-    """Removes what a killed process was writing to a folder of checkpoints."""
-    for path in directory.glob(".tmp-*-step-*.npz"):
-        path.unlink()
-
-
 def describe_newest(directory: str | os.PathLike) -> str:
     """Returns a sentence about the newest checkpoint in a folder, for error messages."""
     paths = checkpoints(directory)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import read_json, write_json
 from training.configs.config import Config
 
 # Options that may differ when a run is resumed.
@@ -33,7 +33,7 @@ def check_free(run_dir: Path, config: Config) -> None:
     """Raises FileExistsError if `run_dir` has results of a run with other options."""
     if config.overwrite:
         return
-    recorded = read_json(run_dir / "config.json")
+    recorded = read_json(run_dir / "config.json", None)
     if recorded is None:
         found = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
         if found:
@@ -73,8 +73,8 @@ def is_finished(run_dir: Path, config: Config) -> bool:
         FileExistsError: if it has a run with other options.
     """
     check_free(run_dir, config)
-    history = read_json(run_dir / "history.json", default={"loss": []})
-    return len(history["loss"]) >= config.epochs
+    history = read_json(run_dir / "history.json", {})
+    return len(history.get("loss", ())) >= config.epochs
 
 
 def create(run_dir: Path, config: Config) -> None:
@@ -113,14 +113,3 @@ def environment() -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "packages": versions,
     }
-
-
-def read_json(path: Path, default: Any = None) -> Any:
-    """Reads JSON, or returns `default` if the file does not exist."""
-    return json.loads(path.read_text()) if path.exists() else default
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")

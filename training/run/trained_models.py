@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import keras
 
 import keras_encnet
-from training.run import run_folder
+from keras_encnet.utils import keras_files
+from keras_encnet.utils.files import read_json
 
 # The classes of models that `training.train` saves.
 KINDS = (keras_encnet.SegmentationModel, keras_encnet.ClassificationModel)
@@ -42,12 +42,7 @@ def load_model(
     Raises:
         ValueError: if the file is damaged, or its model is not of one of these classes.
     """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            "Expected a `.keras` file, but this file is damaged or of another format. "
-            f"Received: model={str(path)!r}"
-        )
-    model = keras.models.load_model(path)
+    model = keras_files.load_model(path)
     if not isinstance(model, kinds):
         raise ValueError(
             f"Expected a {' or a '.join(kind.__name__ for kind in kinds)}. "
@@ -58,7 +53,7 @@ def load_model(
 
 def run_of(path: Path) -> dict[str, Any]:
     """Returns the configuration of the run that saved the model at `path`, empty if unknown."""
-    return run_folder.read_json(path.parent / "config.json") or {}
+    return read_json(path.parent / "config.json", {})
 
 
 def data_of_run(path: Path) -> str:

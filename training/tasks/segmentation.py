@@ -15,6 +15,7 @@ from keras_encnet.applications import pretrained
 from keras_encnet.backbones import BACKBONES
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.models.segmentation import on_resnet
+from keras_encnet.utils import keras_files
 from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.input import segmentation_batches
@@ -163,7 +164,7 @@ def start_from(path: str, model: keras_encnet.SegmentationModel) -> None:
         ValueError: if a layer of the backbone does not agree, or if the models normalize images
             differently.
     """
-    source = keras.models.load_model(path)
+    source = keras_files.load_model(path)
     preprocessing = _preprocessing_of(source, default=model.preprocessing)
     remaining = pretrained.copy_weights(source, model)
     if set(remaining) & set(model.backbone_layers) or preprocessing != model.preprocessing:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import keras_encnet
+from keras_encnet.utils.files import read_json
 from training import cli
 from training.datasets import scenes
 from training.input import folder, image_files
 from training.research import image_sizes
-from training.run import run_folder
 from training.tasks import segmentation_scores
 
 
@@ -63,7 +63,7 @@ def test_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatch, c
     options += ["--multi-scale", "--base-size", "52", "--crop-size", "48"]
     monkeypatch.setattr("sys.argv", ["image_sizes", str(tmp_path), *options])
     cli.run(image_sizes.main)
-    found = run_folder.read_json(tmp_path / "image-sizes-test" / "scores.json")
+    found = read_json(tmp_path / "image-sizes-test" / "scores.json")
     assert found["images"] == 2
     models = [(result["size"], result["model"]) for result in found["results"]]
     assert models == [(s, a) for s in (0.5, 1) for a in ("unchanged", "sums", "multi-scale")]

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_encnet.utils.files import read_json
 from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
 from training.research import backbone_features, experiments, rank_heads
-from training.run import run_folder
 from training.tasks.segmentation import Segmentation
 
 HEADS = ("FCN", "official code", "the recipe")
@@ -45,7 +45,7 @@ def ranked(data, tmp_path_factory):
 
 
 def test_each_head_has_scores_and_diagnostics(ranked):
-    results = {r["choice"]: r for r in map(run_folder.read_json, ranked.glob("*-seed0.json"))}
+    results = {r["choice"]: r for r in map(read_json, ranked.glob("*-seed0.json"))}
     assert set(results) == set(HEADS)
     for name, result in results.items():
         assert 0 <= result["scores"]["mean_iou"] <= 1

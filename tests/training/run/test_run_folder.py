@@ -1,6 +1,7 @@
 """A run folder: what training records, and what evaluation and prediction make of it."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image
 
 import keras_encnet
+from keras_encnet.utils.files import write_json
+from saved_models import export
 from tests.fixtures import SMALL_ENCNET, SMALL_FCN
 from training import evaluate, predict
 from training.configs.scenes import ScenesEncNet, ScenesFCN
@@ -127,7 +130,7 @@ def test_another_number_of_classes_raises(run, data, tmp_path):
 def test_evaluation_ignores_the_labels_that_training_ignored(data, tmp_path):
     ground = scenes.CLASSES.index("ground")
     config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **SMALL_ENCNET)
-    run_folder.write_json(tmp_path / "config.json", run_folder.describe(config))
+    write_json(tmp_path / "config.json", run_folder.describe(config))
     segmentation.build_model(config, scenes.CLASSES).save(tmp_path / "best.keras")
     evaluate.main(tmp_path)
     scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
@@ -201,3 +204,53 @@ def test_prediction_does_not_overwrite_images(run, tmp_path):
         with pytest.raises(ValueError, match=message):
             predict.main(run_dir, images, tmp_path)
     assert photo.read_bytes() == before
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def test_every_command_names_a_damaged_model(run, data, tmp_path):
+    run_dir, *_ = run
+    path = tmp_path / "flipped.keras"
+    shutil.copy(run_dir / "best.keras", path)
+    flip(path)
+    image = folder.read_split(data, "test").image_paths[0]
+    config = ScenesEncNet(
+        data=str(data), start_from=str(path), backbone_weights=None, **SMALL_ENCNET
+    )
+    commands = {
+        "evaluate": lambda: evaluate.main(path, data=str(data)),
+        "predict": lambda: predict.main(path, (image,), tmp_path / "out"),
+        "export": lambda: export.main(path, "name", folder=tmp_path / "saved_models"),
+        "train": lambda: fit.train(config, tmp_path / "run"),
+    }
+    for name, command in commands.items():
+        with pytest.raises(ValueError, match=r"damaged .*Received: model=.*flipped\.keras'$"):
+            command()
+        assert list(tmp_path.iterdir()) == [path], name
+
+
+@pytest.mark.parametrize("file", ["config.json", "history.json"])
+def test_damaged_record_of_a_run_is_named(file, run, data, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    path = tmp_path / "run" / file
+    path.write_text(path.read_text()[:-20])
+    config = ScenesEncNet(data=str(data), **SMALL_ENCNET)
+    with pytest.raises(ValueError, match=rf"JSON object.* damaged.*{file}"):
+        run_folder.is_finished(tmp_path / "run", config)
+    if file == "config.json":
+        with pytest.raises(ValueError, match=r"JSON object.* damaged.*config.json"):
+            evaluate.main(tmp_path / "run")
+
+
+def test_damaged_scores_are_named_by_the_export(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    scores = tmp_path / "run" / "evaluation-test" / "scores.json"
+    scores.parent.mkdir(exist_ok=True)
+    scores.write_text('{"model": "best.ker')
+    for options in ({}, {"scores": scores}, {"scores": tmp_path / "none.json"}):
+        with pytest.raises((ValueError, OSError), match=r"scores\.json|none\.json"):
+            export.main(tmp_path / "run", "name", folder=tmp_path / "saved_models", **options)
