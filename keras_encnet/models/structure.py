@@ -19,7 +19,7 @@ from keras_encnet.utils.checks import Range, is_count
 
 # The presets of the options, and what they are.
 VARIANTS = {
-    "keras_encnet": "the paper's structure with means inside Encoding, which trains better",
+    "keras_encnet": "the paper's structure with means in Encoding, for training on small data sets",
     "paper": "the structure of the paper",
     "official": "the structure of the official code, PyTorch-Encoding",
     "mmsegmentation": "the structure of mmsegmentation",
@@ -46,7 +46,7 @@ class Option:
         kind: `bool`, `int`, `float`, or the tuple of choices.
         help: one sentence.
         values: the value in each variant.
-        parts: who takes the option: the backbone, `"resnet"`, or heads, by their names in
+        parts: what the option applies to: the backbone, `"resnet"`, or heads, by their names in
             `models.segmentation.HEADS`.
         least: the smallest `int`.
         range: the range of a `float`.

@@ -29,7 +29,7 @@ def updated(page: str) -> str:
 
 def table() -> str:
     """Returns the structural options as a Markdown table, with their values in each variant."""
-    header = ("option", "of", *(f"`{variant}`" for variant in VARIANTS), "meaning")
+    header = ("option", "part", *(f"`{variant}`" for variant in VARIANTS), "meaning")
     return tabulate.tabulate([_row(option) for option in OPTIONS], header, tablefmt="pipe")
 
 
