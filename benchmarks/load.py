@@ -19,7 +19,8 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from saved_models.grpc_client import GrpcClient, ServerError
+from saved_models.grpc_client import GrpcClient
+from saved_models.server import ServerError
 
 SIZES = ((64, 64), (213, 320), (360, 480), (512, 512), (600, 400), (1, 300), (1080, 1920))
 FORMATS = ("JPEG", "PNG", "BMP")
@@ -71,7 +72,7 @@ class Client(threading.Thread):
 
     def __init__(self, address, model, files, end, seed):
         super().__init__(daemon=True)
-        self.connection = GrpcClient(address, model)
+        self.connection = GrpcClient(address, model, retry_seconds=0)
         self.files, self.end, self.rng = files, end, np.random.default_rng(seed)
         self.latencies, self.failures, self.rejected = [], [], 0
 

@@ -4,19 +4,25 @@ python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --rest http://loca
 python -m saved_models.client IMAGE_OR_FOLDER... --model NAME --grpc localhost:8500 --in-flight 8
 """
 
+import contextlib
 import dataclasses
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import tyro
 from tqdm import tqdm
 
-from saved_models.predictions import Result, describe_latencies, mask_paths, predict_files
-from saved_models.rest_client import Client, RestClient, ServerError
+from keras_encnet.utils.files import atomic_file
+from saved_models.answers import Answers
+from saved_models.predictions import MASK, describe_latencies, mask_paths, predict_files
+from saved_models.rest_client import RestClient
+from saved_models.server import RETRY_SECONDS, Client, ServerError, UnavailableError
 from training import cli
-from training.run import run_folder
+
+RERUN = "The same command sends the images that have no prediction yet."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +37,8 @@ class Server:
     """Number of the version; by default the server selects one."""
     label: str | None = None
     """Label of the version, such as `canary`, instead of its number."""
-    retries: int = 3
-    """Number of retries while the server is busy or unreachable."""
+    retry_seconds: float = RETRY_SECONDS
+    """Time for which a request is repeated while the server is unreachable, busy or restarting."""
 
     def client(self, model: str) -> Client:
         """Returns a client of a model on this server."""
@@ -42,10 +48,10 @@ class Server:
                 f"Received: version={self.version}, label={self.label!r}"
             )
         if self.grpc is None:
-            return RestClient(self.rest, model, self.version, self.label, self.retries)
+            return RestClient(self.rest, model, self.version, self.label, self.retry_seconds)
         from saved_models.grpc_client import GrpcClient  # needs tensorflow-serving-api
 
-        return GrpcClient(self.grpc, model, self.version, self.label, self.retries)
+        return GrpcClient(self.grpc, model, self.version, self.label, self.retry_seconds)
 
 
 def main(
@@ -54,11 +60,13 @@ def main(
     server: tyro.conf.OmitArgPrefixes[Server] = Server(),
     output: Path = Path("predictions"),
     in_flight: int = 4,
+    overwrite: bool = False,
 ) -> None:
     """Send images to an exported model on TensorFlow Serving and write its predictions.
 
     Masks are written to OUTPUT under the names of their images; those of images in a folder keep
-    their path in the folder. `answers.json` in OUTPUT contains the other outputs. The exit status
+    their path in the folder. `answers.json` in OUTPUT contains the other outputs. Images that the
+    same version of the model has predicted in an earlier call are not sent again. The exit status
     is 1 if any image has no prediction.
 
     Args:
@@ -67,44 +75,95 @@ def main(
         server: The server, and the version of the model on it.
         output: Folder of the predictions.
         in_flight: Number of concurrent requests.
+        overwrite: Whether to repeat predictions and replace `answers.json`.
     """
     client = server.client(model)
     masks = mask_paths(images, output)
-    try:
-        print(f"{model}: {describe_model(client)}")
-    except ServerError as error:
-        raise SystemExit(f"error: {error}") from error
-    began = time.perf_counter()
-    requests = predict_files(client, masks, in_flight)
-    results = list(tqdm(requests, total=len(masks), unit="image"))
-    elapsed = time.perf_counter() - began
-    run_folder.write_json(output / "answers.json", {str(r.path): r.record() for r in results})
-    failed = print_summary(results, elapsed, output)
+    with plain_endings():
+        version, outputs = describe_model(client, model)
+        answers = Answers(output / "answers.json", version, overwrite)
+        with_mask = MASK in outputs
+        pending = {
+            path: mask
+            for path, mask in masks.items()
+            if not answers.has(path, mask if with_mask else None)
+        }
+        if len(pending) < len(masks):
+            print(f"{len(masks) - len(pending)} of {len(masks)} images are predicted already")
+        with answers:
+            failed = predict(client, pending, outputs, answers, in_flight)
+    print(f"{len(masks) - failed} of {len(masks)} images predicted, written to {output}")
     sys.exit(1 if failed else 0)
 
 
-def describe_model(client: Client) -> str:
-    """Returns one line with the versions, outputs and number of classes of a model.
+def predict(
+    client: Client,
+    masks: Mapping[Path, Path],
+    outputs: Set[str],
+    answers: Answers,
+    in_flight: int,
+) -> int:
+    """Predicts images, writes masks and other outputs, and returns the number of errors."""
+    began = time.perf_counter()
+    errors, seconds = 0, []
+    results = predict_files(client, list(masks), outputs, in_flight)
+    for result in tqdm(results, total=len(masks), unit="image"):
+        if result.mask is not None:
+            with atomic_file(masks[result.path]) as temporary:
+                temporary.write_bytes(result.mask)
+        if result.error is not None:
+            tqdm.write(f"{result.path}: {result.error}")
+            errors += 1
+        answers.add(result)
+        seconds.append(result.seconds)
+    if seconds:
+        print(describe_latencies(seconds, time.perf_counter() - began))
+    return errors
+
+
+def describe_model(client: Client, model: str) -> tuple[str, set[str]]:
+    """Prints one line with the version, outputs and number of classes of a model.
+
+    Returns:
+        The name of the model with its version, and the names of its outputs.
 
     Raises:
-        ServerError: if the server does not reply, or the model does not accept image files.
+        ServerError: if the server does not respond, or the model does not accept image files.
     """
     states = client.status()
+    available = [number for number, state in states.items() if state == "AVAILABLE"]
+    if not available:
+        raise ServerError(f"No version of the model is available. Received: {states}")
     inputs, outputs = client.signature()
     if inputs != {"image_bytes"}:
         raise ServerError(f"The model takes {sorted(inputs)}, not encoded images.")
-    return f"{states}; outputs {', '.join(sorted(outputs))}; {len(client.class_names())} classes"
+    version = f"{model}/{max(available)}"
+    names = len(client.class_names())
+    print(f"{version}: outputs {', '.join(sorted(outputs))}; {names} classes")
+    return version, outputs
 
 
-def print_summary(results: Sequence[Result], elapsed: float, output: Path) -> int:
-    """Prints errors, latencies and counts, and returns the number of errors."""
-    failed = [result for result in results if result.error is not None]
-    for result in failed:
-        print(f"{result.path}: {result.error}")
-    print(describe_latencies(results, elapsed))
-    predicted = len(results) - len(failed)
-    print(f"{predicted} of {len(results)} images predicted, written to {output}")
-    return len(failed)
+@contextlib.contextmanager
+def plain_endings() -> Iterator[None]:
+    """Exits with a sentence after an error of the server or a file, SIGINT or SIGTERM."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except UnavailableError as error:
+        raise SystemExit(f"error: {error} {RERUN}") from error
+    except ServerError as error:
+        raise SystemExit(f"error: {error}") from error
+    except OSError as error:  # such as a full disk
+        raise SystemExit(f"error: {error}. {RERUN}") from error
+    except KeyboardInterrupt as error:
+        print(f"Interrupted. {RERUN}", file=sys.stderr)
+        raise SystemExit(128 + (error.args or (signal.SIGINT,))[0]) from error
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 if __name__ == "__main__":

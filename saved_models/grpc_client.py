@@ -1,6 +1,5 @@
 """A client of TensorFlow Serving's gRPC interface."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,31 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from saved_models.rest_client import SIGNATURE, TIMEOUT, ServerError
+from saved_models.server import (
+    RETRY_SECONDS,
+    SIGNATURE,
+    TIMEOUT,
+    ServerError,
+    UnavailableError,
+    expected_structure,
+    repeated,
+)
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # By default, gRPC waits for up to two minutes before it connects to a restarted server.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+# Status codes after which to repeat a request.
+TEMPORARY = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.INTERNAL,
+)
 
 
 class GrpcClient:
@@ -26,7 +49,7 @@ class GrpcClient:
         model: name of the model.
         version: number of the version. Defaults to the version that the server selects.
         label: label of the version, such as `canary`, instead of its number.
-        retries: number of retries while the server is busy or unreachable, at most 4.
+        retry_seconds: time for which requests are repeated while the server is unavailable.
     """
 
     def __init__(
@@ -35,23 +58,10 @@ class GrpcClient:
         model: str,
         version: int | None = None,
         label: str | None = None,
-        retries: int = 3,
+        retry_seconds: float = RETRY_SECONDS,
     ):
-        policy = {
-            "maxAttempts": min(retries + 1, 5),  # gRPC's maximum
-            "initialBackoff": "0.2s",
-            "maxBackoff": "2s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-        }
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-        ]
-        if retries:
-            config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
-            options.append(("grpc.service_config", json.dumps(config)))
-        channel = grpc.insecure_channel(address, options)
+        self.retry_seconds = retry_seconds
+        channel = grpc.insecure_channel(address, OPTIONS)
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.spec = model_pb2.ModelSpec(name=model)
@@ -74,25 +84,25 @@ class GrpcClient:
         )
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response = self._call(self.predictions.GetModelMetadata, request)
-        response.metadata["signature_def"].Unpack(signatures)
+        with expected_structure():
+            response.metadata["signature_def"].Unpack(signatures)
         signature = signatures.signature_def[SIGNATURE]
         return set(signature.inputs), set(signature.outputs)
 
     def class_names(self) -> list[str]:
         """Returns the names of the classes."""
-        return [name.decode() for name in self._run("metadata", query=[b""])["class_names"][0]]
+        outputs = self._run("metadata", query=[b""])
+        with expected_structure():
+            return [name.decode() for name in outputs["class_names"][0]]
 
     def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
         """Sends encoded images in one request and returns a dict of outputs for each."""
         outputs = self._run(SIGNATURE, image_bytes=images)
-        predictions = [
-            {name: value[i] for name, value in outputs.items()} for i in range(len(images))
-        ]
-        for prediction in predictions:
-            for name, value in prediction.items():
-                if isinstance(value, bytes) and not name.endswith("_bytes"):
-                    prediction[name] = value.decode()
-        return predictions
+        with expected_structure():
+            return [
+                {name: _decoded(name, value[i]) for name, value in outputs.items()}
+                for i in range(len(images))
+            ]
 
     def _run(self, signature_name, **inputs):
         request = predict_pb2.PredictRequest(model_spec=self.spec)
@@ -100,10 +110,22 @@ class GrpcClient:
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.string))
         outputs = self._call(self.predictions.Predict, request).outputs
-        return {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
+        with expected_structure():
+            return {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
 
     def _call(self, method, request):
+        return repeated(lambda: self._request(method, request), self.retry_seconds)
+
+    def _request(self, method, request):
         try:
             return method(request, timeout=TIMEOUT)
         except grpc.RpcError as error:
-            raise ServerError(f"{error.code().name}: {error.details()}") from error
+            kind = UnavailableError if error.code() in TEMPORARY else ServerError
+            raise kind(f"{error.code().name}: {error.details()}") from error
+
+
+def _decoded(name, value):
+    """Returns a string as str unless it has bytes, and an array as a list, as REST does."""
+    if isinstance(value, bytes):
+        return value if name.endswith("_bytes") else value.decode()
+    return value.tolist()

@@ -1,35 +1,22 @@
-"""A client of TensorFlow Serving's REST interface, and the interface of all clients."""
+"""A client of TensorFlow Serving's REST interface."""
 
 import base64
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import requests
-from urllib3.util import Retry
 
-SIGNATURE = "serving_default"
-TIMEOUT = 60.0  # seconds per request
-BUSY = (429, 502, 503, 504)  # HTTP status codes after which to retry
+from saved_models.server import (
+    RETRY_SECONDS,
+    SIGNATURE,
+    TIMEOUT,
+    ServerError,
+    UnavailableError,
+    expected_structure,
+    repeated,
+)
 
-
-class ServerError(Exception):
-    """The server rejected a request or could not be reached."""
-
-
-class Client(Protocol):
-    """A model on TensorFlow Serving. Methods raise `ServerError`."""
-
-    def status(self) -> dict[int, str]:
-        """Returns the states of the model's versions by number."""
-
-    def signature(self) -> tuple[set[str], set[str]]:
-        """Returns the names of the inputs and outputs of the signature for encoded images."""
-
-    def class_names(self) -> list[str]:
-        """Returns the names of the classes."""
-
-    def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Sends encoded images in one request and returns a dict of outputs for each."""
+BUSY = (408, 429)  # HTTP status codes after which to repeat a request, as after 500 and above
 
 
 class RestClient:
@@ -40,7 +27,7 @@ class RestClient:
         model: name of the model.
         version: number of the version. Defaults to the version that the server selects.
         label: label of the version, such as `canary`, instead of its number.
-        retries: number of retries while the server is busy or unreachable.
+        retry_seconds: time for which requests are repeated while the server is unavailable.
     """
 
     def __init__(
@@ -49,51 +36,76 @@ class RestClient:
         model: str,
         version: int | None = None,
         label: str | None = None,
-        retries: int = 3,
+        retry_seconds: float = RETRY_SECONDS,
     ):
         part = (
             f"/versions/{version}" if version is not None else f"/labels/{label}" if label else ""
         )
         self.url = f"{address.rstrip('/')}/v1/models/{model}{part}"
+        self.retry_seconds = retry_seconds
         self.session = requests.Session()
-        retry = Retry(retries, backoff_factor=0.2, status_forcelist=BUSY, allowed_methods=None)
-        adapter = requests.adapters.HTTPAdapter(max_retries=retry, pool_maxsize=64)
-        self.session.mount(self.url, adapter)
+        self.session.mount(self.url, requests.adapters.HTTPAdapter(pool_maxsize=64))
 
     def status(self) -> dict[int, str]:
         """Returns the states of the model's versions by number."""
-        return {
-            int(status["version"]): status["state"]
-            for status in self._call("GET", "")["model_version_status"]
-        }
+        response = self._call("GET", "")
+        with expected_structure():
+            return {int(s["version"]): s["state"] for s in response["model_version_status"]}
 
     def signature(self) -> tuple[set[str], set[str]]:
         """Returns the names of the inputs and outputs of the signature for encoded images."""
-        signatures = self._call("GET", "/metadata")["metadata"]["signature_def"]["signature_def"]
-        return set(signatures[SIGNATURE]["inputs"]), set(signatures[SIGNATURE]["outputs"])
+        response = self._call("GET", "/metadata")
+        with expected_structure():
+            signature = response["metadata"]["signature_def"]["signature_def"][SIGNATURE]
+            return set(signature["inputs"]), set(signature["outputs"])
 
     def class_names(self) -> list[str]:
         """Returns the names of the classes."""
         request = {"signature_name": "metadata", "inputs": {"query": [""]}}
-        return self._call("POST", ":predict", request)["outputs"]["class_names"][0]
+        response = self._call("POST", ":predict", request)
+        with expected_structure():
+            return response["outputs"]["class_names"][0]
 
     def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
         """Sends encoded images in one request and returns a dict of outputs for each."""
         rows = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in images]
         request = {"signature_name": SIGNATURE, "instances": rows}
-        predictions = self._call("POST", ":predict", request)["predictions"]
-        for prediction in predictions:
-            for name in prediction:
-                if name.endswith("_bytes"):
-                    prediction[name] = base64.b64decode(prediction[name]["b64"])
-        return predictions
+        response = self._call("POST", ":predict", request)
+        with expected_structure():
+            return [
+                {name: _decoded(name, value) for name, value in prediction.items()}
+                for _, prediction in zip(images, response["predictions"], strict=True)
+            ]
 
     def _call(self, method, verb, body=None):
+        return repeated(lambda: self._request(method, self.url + verb, body), self.retry_seconds)
+
+    def _request(self, method, url, body):
         try:
-            response = self.session.request(method, self.url + verb, json=body, timeout=TIMEOUT)
-            content = response.json()
-        except (requests.RequestException, ValueError) as error:
-            raise ServerError(f"{self.url + verb}: {error}") from error
+            response = self.session.request(method, url, json=body, timeout=TIMEOUT)
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            raise UnavailableError(f"{url}: {error}") from error
+        except requests.RequestException as error:  # such as an invalid address
+            raise ServerError(f"{url}: {error}") from error
         if not response.ok:
-            raise ServerError(content.get("error", response.reason))
-        return content
+            temporary = response.status_code >= 500 or response.status_code in BUSY
+            kind = UnavailableError if temporary else ServerError
+            raise kind(f"{_reason(response)} (HTTP status {response.status_code})")
+        with expected_structure():
+            return response.json()
+
+
+def _decoded(name, value):
+    return base64.b64decode(value["b64"], validate=True) if name.endswith("_bytes") else value
+
+
+def _reason(response):
+    """Returns the error that the server states. A proxy may respond with HTML instead."""
+    try:
+        return response.json()["error"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return response.reason

@@ -291,6 +291,8 @@ def main():
     parser.add_argument("base_path", type=Path)
     parser.add_argument("--name")
     parser.add_argument("--label", action="append", default=[])
+    parser.add_argument("--grpc-port", type=int, default=0)
+    parser.add_argument("--rest-port", type=int, default=0)
     arguments = parser.parse_args()
     labels = {key: int(value) for key, value in (pair.split("=") for pair in arguments.label)}
     model = Model(arguments.base_path, arguments.name or arguments.base_path.name, labels)
@@ -298,10 +300,10 @@ def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=UNLIMITED)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(GrpcService(model), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(GrpcService(model), server)
-    grpc_port = server.add_insecure_port("localhost:0")
+    grpc_port = server.add_insecure_port(f"localhost:{arguments.grpc_port}")
     server.start()
     RestHandler.model = model
-    rest = http.server.ThreadingHTTPServer(("localhost", 0), RestHandler)
+    rest = http.server.ThreadingHTTPServer(("localhost", arguments.rest_port), RestHandler)
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     print(json.dumps({"grpc": grpc_port, "rest": rest.server_address[1]}), flush=True)
     sys.stdin.read()  # until the parent process closes the pipe

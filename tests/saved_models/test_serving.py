@@ -1,13 +1,12 @@
 """Exports and clients over real sockets, with a stand-in for TensorFlow Serving."""
 
 import base64
-import http.server
+import contextlib
 import io
 import json
 import re
 import subprocess
 import sys
-import threading
 from concurrent import futures
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from keras_encnet.export import Limits, export_saved_model
 from saved_models import client
 from saved_models.client import Server
 from saved_models.grpc_client import GrpcClient
-from saved_models.predictions import find_images
-from saved_models.rest_client import RestClient, ServerError
+from saved_models.predictions import find_images, predict_files
+from saved_models.rest_client import RestClient
+from saved_models.server import ServerError
 from tests.export import encoded, odd_files
 from tests.fixtures import raw_images, small_encnet
 
@@ -30,19 +30,40 @@ NAMES = ("sky", "tree", "road", "car", "person")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Starts the stand-in with two versions and returns its ports."""
+def server_folder(tmp_path_factory):
+    """Exports two versions of a model."""
     folder = tmp_path_factory.mktemp("models") / "street"
     model = small_encnet(gating="residual")
     model.class_names = NAMES
     for version in (1, 2):
         limits = Limits(images=version + 1)
         export_saved_model(model, folder / str(version), (32, 40), limits=limits, warm_up=(1,))
+    return folder
+
+
+@contextlib.contextmanager
+def started(folder, ports=None):
+    """Starts the stand-in and yields its ports."""
     command = [sys.executable, "-m", "tests.saved_models.stand_in", str(folder), "--label", "old=1"]
+    for name, port in (ports or {}).items():
+        command += [f"--{name}-port", str(port)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
         yield json.loads(process.stdout.readline())
         process.stdin.close()
+
+
+def addresses(ports):
+    return {
+        "rest": Server(rest=f"http://localhost:{ports['rest']}"),
+        "grpc": Server(grpc=f"localhost:{ports['grpc']}"),
+    }
+
+
+@pytest.fixture(scope="module")
+def server(server_folder):
+    with started(server_folder) as ports:
+        yield ports
 
 
 @pytest.fixture(params=["rest", "grpc"])
@@ -135,9 +156,7 @@ def test_command_writes_masks_and_reports_failures(connect, server, tmp_path, ca
     (tmp_path / "in/a.jpg").write_bytes(encoded.encode(raw_images(1, 20, 30)[0], "JPEG"))
     (tmp_path / "in/deep/a.png").write_bytes(encoded.encode(raw_images(1, 30, 20)[0], "PNG"))
     (tmp_path / "in/bad.png").write_bytes(b"no image")
-    address = Server(rest=f"http://localhost:{server['rest']}")
-    if connect.interface == "grpc":
-        address = Server(grpc=f"localhost:{server['grpc']}")
+    address = addresses(server)[connect.interface]
     with pytest.raises(SystemExit) as exit_:
         client.main((tmp_path / "in",), "street", address, output=tmp_path / "out")
     assert exit_.value.code == 1
@@ -175,31 +194,16 @@ def test_masks_do_not_overwrite_images(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == b"an image"
 
 
-def test_busy_server_is_retried():
-    statuses = iter([503, 429, 200])
-
-    class Busy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(next(statuses))
-            body = b'{"model_version_status": [{"version": "3", "state": "AVAILABLE"}]}'
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.HTTPServer(("localhost", 0), Busy) as busy:
-        threading.Thread(target=busy.serve_forever, daemon=True).start()
-        address = f"http://localhost:{busy.server_address[1]}"
-        assert RestClient(address, "street", retries=2).status() == {3: "AVAILABLE"}
-        busy.shutdown()
-
-
-def test_unreachable_server_raises():
-    for one in (
-        RestClient("http://localhost:9", "street", retries=0),
-        GrpcClient("localhost:9", "street", retries=0),
-    ):
-        with pytest.raises(ServerError):
-            one.status()
+@pytest.mark.slow
+def test_restart_of_the_server_loses_no_image(server_folder, tmp_path):
+    for i in range(40):
+        (tmp_path / f"{i}.png").write_bytes(encoded.encode(raw_images(1, 9, 9)[0], "PNG"))
+    for interface in ("rest", "grpc"):
+        with started(server_folder) as ports:
+            address = addresses(ports)[interface]
+            one = address.client("street")
+            paths = sorted(tmp_path.glob("*.png"))
+            results = predict_files(one, paths, one.signature()[1], in_flight=2)
+            first = next(results)
+        with started(server_folder, ports):
+            assert [r.error for r in (first, *results)] == [None] * 40
