@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, read_json
 from saved_models.predictions import Result
 
 # Writing takes at most this share of the time: a file of 100,000 images takes seconds.
@@ -78,15 +78,11 @@ class Answers:
 
 def _read(path):
     """Returns the results in a file, each as JSON."""
-    if not path.exists():
-        return {}
-    try:
-        records = json.loads(path.read_text())
-        if not all(isinstance(record, dict) for record in records.values()):
-            raise TypeError("a result is not an object")
-    except (ValueError, TypeError, AttributeError) as error:
+    records = read_json(path, {})
+    foreign = [key for key, record in records.items() if not isinstance(record, dict)]
+    if foreign:
         raise ValueError(
-            f"The file does not contain results of this command ({error}): choose another "
-            f"`--output`, or replace it with `--overwrite`. Received: {str(path)!r}"
-        ) from error
+            "The file does not contain results of this command: choose another `--output`, or "
+            f"replace it with `--overwrite`. Received: {str(path)!r} with {foreign[:10]}"
+        )
     return {key: json.dumps(record) for key, record in records.items()}
