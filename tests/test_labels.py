@@ -6,7 +6,7 @@ import pytest
 from keras_encnet.labels import CITYSCAPES, default_palette
 
 
-def test_colors_of_fewer_classes_are_the_first_of_those_of_more():
+def test_fewer_classes_have_the_first_colors():
     np.testing.assert_array_equal(default_palette(300)[:21], default_palette(21))
 
 
@@ -17,5 +17,5 @@ def test_default_colors_differ_from_each_other_and_from_white(classes, distance)
     assert differences[~np.eye(len(colors), dtype=bool)].min() >= distance
 
 
-def test_every_class_of_cityscapes_has_a_color_of_its_own():
+def test_colors_of_cityscapes_are_distinct():
     assert len(set(CITYSCAPES.values())) == len(CITYSCAPES)

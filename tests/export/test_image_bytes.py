@@ -83,7 +83,7 @@ def test_bytes_after_the_end_are_ignored(name, read_one):
     np.testing.assert_array_equal(image, expected)
 
 
-def test_scans_of_a_thumbnail_and_of_a_usual_progressive_jpeg_are_accepted(read_one):
+def test_usual_progressive_jpegs_with_thumbnails_are_accepted(read_one):
     thumbnail = odd_files.jpeg_of_scans(70)
     exif = b"Exif\0\0" + thumbnail
     for data in (

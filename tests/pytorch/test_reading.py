@@ -191,7 +191,7 @@ def test_objects_of_frameworks_next_to_the_weights_are_ignored(tmp_path, tensors
     ],
     ids=["dict", "command", "builtin", "module", "unknown key", "value"],
 )
-def test_file_that_cannot_be_read_without_its_code_says_how_to_save_it(content, message, tmp_path):
+def test_file_that_requires_code_raises_with_the_remedy(content, message, tmp_path):
     torch.save(content, tmp_path / "own.pth")
     with pytest.raises(ValueError, match=message) as error:
         read_tensors(tmp_path / "own.pth")
