@@ -26,9 +26,9 @@ import tyro
 from benchmarks.measuring import median_seconds, number_after, output_of, seconds_of
 from benchmarks.random_models import encnet50, smooth_noise
 from keras_encnet.export import export_saved_model, image_bytes
-from keras_encnet.export.class_maps import class_maps
 from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.labels import default_palette
+from keras_encnet.utils.class_maps import class_maps
 from keras_encnet.utils.png import encode_indexed_png
 
 CONTESTANTS = ("keras", "float32", "bfloat16")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.graph.precision import with_precision
-from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
-from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.graph.rebuilding import copy_of, rebuild
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.preprocessing import preprocess_input
@@ -84,12 +84,9 @@ class InferenceNetwork(tf.Module):
                 tensor = keras.layers.Softmax(dtype="float32")(tensor)
             return keras.Model(model.input, {"probabilities": tensor})
         tensors = {k: v for k, v in model.output.items() if k in ("segmentation", "presence")}
-        upsampling = compat.producer_of(tensors["segmentation"])
-        if isinstance(upsampling, BilinearUpsampling):
-            # Upsampling is left to the code that needs the mask, at the size it needs.
-            [node] = [node for node in calls(model) if node.operation is upsampling]
-            tensors["segmentation"] = node.input_tensors[0]
-            self.align_corners = upsampling.align_corners
+        # Upsampling is left to the code that needs the mask, at the size it needs.
+        logits, self.align_corners = before_upsampling(model, tensors["segmentation"])
+        tensors["segmentation"] = logits
         return keras.Model(model.input, tensors)
 
 

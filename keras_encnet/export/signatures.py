@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.export.class_maps import class_maps
 from keras_encnet.export.image_bytes import OK, Limits, read
 from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.utils.class_maps import class_maps
 from keras_encnet.utils.png import encode_indexed_png
 
 

@@ -15,9 +15,8 @@ from keras_encnet.inference.windows import (
     long_side_size,
     pad,
     resize,
-    shifted_starts,
-    window_starts,
 )
+from keras_encnet.utils.windows import shifted_starts, window_starts
 
 # If exp overflows (at 88.7), the largest exponent is lowered to this, which leaves room for a sum.
 LARGEST_EXPONENT = 80.0

@@ -1,4 +1,4 @@
-"""Sizes of scaled images and positions of their windows, and the average over windows.
+"""Sizes of scaled images, and the average over windows.
 
 Sizes are pairs of integers `(height, width)`.
 """
@@ -26,16 +26,6 @@ def fitted_size(size: Sequence[int], bounds: Sequence[int]) -> tuple[int, ...]:
     """
     factor = min(max(bounds) / max(size), min(bounds) / min(size))
     return tuple(max(int(side * factor + 0.5), 1) for side in size)
-
-
-def window_starts(side: int, crop: int, stride: int) -> list[int]:
-    """Returns the starts of windows at multiples of `stride`; the last may pass the end."""
-    return [stride * i for i in range(-(-max(side - crop, 0) // stride) + 1)]
-
-
-def shifted_starts(side: int, crop: int, stride: int) -> list[int]:
-    """Returns the same starts with the last shifted back to the end, like mmsegmentation."""
-    return [min(start, max(side - crop, 0)) for start in window_starts(side, crop, stride)]
 
 
 def pad(image: np.ndarray, size: Sequence[int], value: np.ndarray | float) -> np.ndarray:

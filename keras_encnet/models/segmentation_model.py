@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.graph.compiled import CompiledOutputs
 from keras_encnet.masks import (
     assert_ids,
     assert_size,
@@ -24,8 +25,6 @@ from keras_encnet.utils import compat
 
 # Prefixes of the outputs whose last axis is the classes.
 CLASS_OUTPUTS = ("segmentation", "presence")
-# Number of images of one size that `segment` processes at a time, which bounds its memory.
-SEGMENT_BATCH = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
@@ -122,49 +121,54 @@ class SegmentationModel(ImageModel):
     # Inference on raw images.
 
     @overload
-    def segment(self, images: np.ndarray) -> np.ndarray: ...
+    def segment(
+        self, images: np.ndarray, window: int | None = ..., overlap: int | None = ...
+    ) -> np.ndarray: ...
     @overload
-    def segment(self, images: Sequence[np.ndarray]) -> list[np.ndarray]: ...
-    def segment(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    def segment(
+        self, images: Sequence[np.ndarray], window: int | None = ..., overlap: int | None = ...
+    ) -> list[np.ndarray]: ...
+    def segment(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        window: int | None = None,
+        overlap: int | None = None,
+    ) -> np.ndarray | list[np.ndarray]:
         """Predicts the class of every pixel of raw images.
+
+        The memory grows with the size of an image, see `docs/reports/inference_memory.md`. With
+        `window` it is bounded: larger images are processed in windows, whose logits are averaged
+        where they overlap. Context, such as the codes of EncNet, is then that of a window instead
+        of the image, and predictions differ from those for the entire image.
 
         Args:
             images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
                 list of images of any size; integers or floats in 0 to 255.
+            window: None for entire images, or the height and width of the windows in pixels,
+                preferably about the size of the crops in training or larger.
+            overlap: Number of pixels that neighboring windows have in common, less than
+                `window`. Defaults to a quarter of `window`.
 
         Returns:
             Class ids `(height, width)` or `(batch, height, width)`, or a list of the former;
             uint8 for up to 256 classes, otherwise int32.
 
         Raises:
-            ValueError: If shapes, dtypes or values are not those of raw images.
+            ValueError: If shapes, dtypes or values are not those of raw images, or if `window`
+                or `overlap` are out of range.
         """
         if isinstance(images, (list, tuple)):
-            return [self._segment(np.asarray(image)) for image in images]
-        return self._segment(np.asarray(images))
-
-    def _segment(self, images):
+            return [self.segment(image, window, overlap) for image in images]
+        images = np.asarray(images)
         check_raw(images)
-        batch = images[None] if images.ndim == 3 else images
-        dtype = "uint8" if self.classes <= 256 else "int32"
-        parts = [
-            self._class_map(preprocess_input(batch[i : i + SEGMENT_BATCH], self.preprocessing))
-            for i in range(0, len(batch), SEGMENT_BATCH)
-        ]
-        masks = np.concatenate(parts).astype(dtype)
+        batch = preprocess_input(images[None] if images.ndim == 3 else images, self.preprocessing)
+        masks = self._compiled_segmentation(batch, window, overlap)["classes"]
         return masks[0] if images.ndim == 3 else masks
 
     # A cached property, since Keras would track a plain attribute and save it with the model.
     @functools.cached_property
-    def _class_map(self):
-        """Function from a batch of normalized images to class ids, traced once for all sizes."""
-
-        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
-        def class_map(images):
-            logits = self.with_outputs("segmentation")(images, training=False)["segmentation"]
-            return tf.argmax(logits, -1, tf.int32)
-
-        return class_map
+    def _compiled_segmentation(self):
+        return CompiledOutputs(self, self.with_outputs("segmentation").output)
 
     # Training on masks: shapes and ids are checked before a batch reaches the network, and every
     # output gets the mask as its target.

@@ -7,6 +7,7 @@ per entry that fails as soon as Keras or TensorFlow offers a public way; then th
 import functools
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -48,6 +49,24 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     The public `layers` lists only the outermost. Test: `test_nested_layers_are_not_public`.
     """
     return model._flatten_layers(include_self=False)
+
+
+def run_graph(
+    model: keras.Model,
+    inputs: tf.Tensor,
+    function_of: Callable[[keras.layers.Layer], Callable],
+) -> Any:
+    """Runs a functional model with functions in place of some of its layers.
+
+    `keras.models.clone_model` replaces layers, too, but the layers that it keeps record a call
+    each time. Test: `test_clone_records_calls_of_the_layers_that_it_keeps`.
+
+    Args:
+        model: a functional model.
+        inputs: its input.
+        function_of: returns the function that is called in place of a layer, or the layer.
+    """
+    return model._run_through_graph(inputs, operation_fn=function_of)
 
 
 # Layers

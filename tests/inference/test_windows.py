@@ -1,7 +1,6 @@
-"""Sizes and positions of windows, with numbers computed by hand."""
+"""Sizes of scaled images and averages over windows, with numbers computed by hand."""
 
 import numpy as np
-import pytest
 
 from keras_encnet.inference import windows
 
@@ -19,21 +18,6 @@ def test_fitted_size_is_within_bounds_for_both_orientations():
     assert windows.fitted_size((100, 800), (2048, 512)) == (256, 2048)
     assert windows.fitted_size((100, 150), (60, 60)) == (40, 60)
     assert windows.fitted_size((1, 1000), (100, 100)) == (1, 100)
-
-
-@pytest.mark.parametrize(
-    ("side", "starts", "shifted"),
-    [
-        (60, [0], [0]),
-        (96, [0], [0]),
-        (97, [0, 64], [0, 1]),
-        (160, [0, 64], [0, 64]),
-        (161, [0, 64, 128], [0, 64, 65]),
-    ],
-)
-def test_windows_cover_a_side(side, starts, shifted):
-    assert windows.window_starts(side, 96, 64) == starts
-    assert windows.shifted_starts(side, 96, 64) == shifted
 
 
 def test_overlaps_are_averaged_in_batches(rng):

@@ -53,6 +53,18 @@ def test_nodes_of_a_model_are_not_public(model):
     assert not any(holds(value, nodes[0]) for value in public_values(model))
 
 
+def test_clone_records_calls_of_the_layers_that_it_keeps(model):
+    layer = model.get_layer("shared")
+    before = len(layer._inbound_nodes)
+    halved = compat.run_graph(
+        model, np.ones((2, 3), "float32"), lambda layer: lambda x, **_: layer(x) / 2
+    )
+    assert halved.shape == (2, 3)
+    assert len(layer._inbound_nodes) == before
+    keras.models.clone_model(model, clone_function=lambda layer: layer)
+    assert len(layer._inbound_nodes) > before
+
+
 def test_producer_of_a_tensor_is_not_public(model):
     producer = compat.producer_of(model.output)
     assert producer.name == "shared"

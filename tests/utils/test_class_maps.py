@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_encnet.export import class_maps
 from keras_encnet.layers import BilinearUpsampling
+from keras_encnet.utils import class_maps
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -1,0 +1,191 @@
+"""Compiled outputs are those of the model: whole, in windows, and after changes of its layers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_encnet.graph import compiled
+from keras_encnet.graph.compiled import CompiledOutputs
+from keras_encnet.graph.folding import run_folded
+from keras_encnet.layers import BatchNormalization, BilinearUpsampling
+from tests.fixtures import NETWORKS
+
+
+@pytest.fixture
+def images(rng):
+    return rng.normal(size=(3, 29, 23, 3)).astype("float32")
+
+
+def network(align_corners=False, stride=4):
+    """A network whose logits do not depend on pixels outside of patches of 4x4."""
+    x = inputs = keras.Input((None, None, 3))
+    x = logits = layers.Conv2D(5, 4, strides=stride, name="logits")(x)
+    x = BilinearUpsampling(align_corners, name="up")(x, inputs)
+    mean = layers.GlobalAveragePooling2D()(logits)
+    return keras.Model(inputs, {"segmentation": x, "presence": mean})
+
+
+def upsampled(model, image):
+    return np.asarray(model(image[None])["segmentation"])[0]
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_whole_images_give_the_arg_max_and_the_other_outputs(images, align_corners):
+    model = network(align_corners)
+    outputs = CompiledOutputs(model, model.output)(images)
+    assert outputs["classes"].dtype == "uint8"
+    np.testing.assert_array_equal(outputs["classes"], np.argmax(model(images)["segmentation"], -1))
+    np.testing.assert_allclose(outputs["presence"], model(images)["presence"], 1e-5, 1e-6)
+
+
+def test_logits_without_upsampling_are_used_as_they_are(images):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, {"segmentation": layers.Conv2D(5, 3, padding="same")(inputs)})
+    classes = CompiledOutputs(model, model.output)(images)["classes"]
+    np.testing.assert_array_equal(classes, np.argmax(model(images)["segmentation"], -1))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(("window", "overlap"), [(12, 4), (8, 0), (16, 13), (28, None)])
+def test_windows_average_logits_where_they_overlap(images, window, overlap, align_corners):
+    model = network(align_corners)
+    outputs = CompiledOutputs(model, model.output)(images[:2], window, overlap)
+    stride = window - (window // 4 if overlap is None else overlap)
+    for image, classes, presence in zip(
+        images[:2], outputs["classes"], outputs["presence"], strict=True
+    ):
+        total, present = np.zeros((29, 23, 5)), []
+        sides = [min(side, window) for side in (29, 23)]
+        for top in sorted({min(i, 29 - sides[0]) for i in range(0, 29, stride)}):
+            for left in sorted({min(i, 23 - sides[1]) for i in range(0, 23, stride)}):
+                area = np.s_[top : top + sides[0], left : left + sides[1]]
+                total[area] += upsampled(model, image[area])
+                present.append(model(image[area][None])["presence"][0])
+        assert (classes == total.argmax(-1)).mean() > 0.999
+        np.testing.assert_allclose(presence, np.max(present, 0), 1e-5, 1e-6)
+
+
+def test_an_image_that_fits_into_a_window_is_processed_whole(images):
+    model = network()
+    outputs = CompiledOutputs(model, model.output)
+    np.testing.assert_array_equal(outputs(images, 29, 8)["classes"], outputs(images)["classes"])
+
+
+def test_batches_are_bounded_by_their_pixels(images, monkeypatch):
+    monkeypatch.setattr(compiled, "BATCH_PIXELS", 2 * 29 * 23)
+    model = network()
+    outputs = CompiledOutputs(model, model.output)
+    whole, sizes = outputs._of_batch, []
+    monkeypatch.setattr(outputs, "_of_batch", lambda x: (sizes.append(len(x)), whole(x))[1])
+    assert outputs(images)["classes"].shape == (3, 29, 23)
+    assert sizes == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("window", "overlap", "message"),
+    [
+        (0, None, "`window` must be an integer of at least 1. Received: window=0"),
+        (64.0, None, "`window`.*Received: window=64.0"),
+        (16, 16, "`overlap` must be an integer from 0 to 15. Received: overlap=16"),
+        (16, -1, "`overlap`.*Received: overlap=-1"),
+        (None, 4, "`overlap` requires `window`. Received: overlap=4"),
+    ],
+)
+def test_windows_out_of_range_raise_an_error(images, window, overlap, message):
+    model = network()
+    with pytest.raises(ValueError, match=message):
+        CompiledOutputs(model, model.output)(images, window, overlap)
+
+
+def enable_lora(layer):
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.arange(10).reshape(2, 5))
+
+
+CHANGES = {
+    "activation": lambda layer: setattr(layer, "activation", keras.ops.negative),
+    "strides": lambda layer: setattr(layer, "strides", (2, 2)),
+    "lora": enable_lora,
+    "call": lambda layer: setattr(
+        layer, "call", lambda x: -tf.nn.conv2d(x, layer.kernel, 4, "VALID")
+    ),
+    "weights": lambda layer: layer.bias.assign([0, 0, 100, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_outputs_follow_changes_of_a_layer(images, change):
+    model = network()
+    outputs = CompiledOutputs(model, model.output)
+    before = outputs(images)["classes"]
+    CHANGES[change](model.get_layer("logits"))
+    after = outputs(images)["classes"]
+    np.testing.assert_array_equal(after, np.argmax(model(images)["segmentation"], -1))
+    assert (after != before).any()
+
+
+def test_a_graph_is_traced_once_for_all_sizes_and_weights(images):
+    model = network()
+    traces = []
+    call = model.get_layer("logits").call
+    model.get_layer("logits").call = lambda x: (traces.append(x), call(x))[1]
+    outputs = CompiledOutputs(model, model.output)
+    for height in (8, 16, 29):
+        outputs(images[:, :height])
+        model.set_weights([2 * weight for weight in model.get_weights()])
+        model.trainable = model.trainable
+        model.compile("sgd")
+    assert len(traces) == 1
+
+
+class Offset(layers.Layer):
+    """Adds numbers that a graph holds as constants."""
+
+    def __init__(self, offsets, **kwargs):
+        super().__init__(**kwargs)
+        self.offsets = np.array(offsets, "float32")
+        self.scales = {"scale": 1.0}
+
+    def call(self, x):
+        return x * self.scales["scale"] + self.offsets
+
+
+@pytest.mark.parametrize("kind", ["array", "dict"])
+def test_a_collection_that_is_changed_in_place_is_traced_again(images, kind):
+    inputs = keras.Input((None, None, 3))
+    offset = Offset([0.0, 0.0, 0.0])
+    model = keras.Model(inputs, {"segmentation": offset(inputs)})
+    outputs = CompiledOutputs(model, model.output)
+    outputs(images)
+    if kind == "array":
+        offset.offsets[1] = 100.0
+    else:
+        offset.scales["scale"] = -1.0
+    classes = outputs(images)["classes"]
+    np.testing.assert_array_equal(classes, np.argmax(model(images)["segmentation"], -1))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folding_within_the_graph_keeps_the_outputs(name, randomize, rng):
+    model = randomize(NETWORKS[name]())
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    run = tf.function(lambda x: run_folded(model, x))
+    for folded, output in zip(*map(tf.nest.flatten, (run(images), model(images))), strict=True):
+        np.testing.assert_allclose(folded, output, rtol=1e-3, atol=1e-4 * np.abs(output).max())
+
+
+@pytest.mark.parametrize("norm", [layers.BatchNormalization, BatchNormalization])
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+def test_folding_within_the_graph_reads_current_weights(norm, options, randomize, rng):
+    x = inputs = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, padding="same", dilation_rate=2, name="conv")(x)
+    model = keras.Model(inputs, norm(**options)(x))
+    run = tf.function(lambda x: run_folded(model, x))
+    images = rng.normal(size=(2, 9, 9, 3)).astype("float32")
+    for seed in range(2):
+        randomize(model, seed=seed)
+        np.testing.assert_allclose(run(images), model(images), 1e-4, 1e-5)
+    names = {node.op.type for node in [run.get_concrete_function(images).outputs[0]]}
+    assert names <= {"Identity", "BiasAdd"}
