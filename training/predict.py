@@ -4,20 +4,26 @@ python -m training.predict MODEL IMAGE... --output FOLDER
 python -m training.predict MODEL IMAGE... --output FOLDER --explain --truth FOLDER/labels
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 import keras_encnet
+from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap
 from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
 from training.input.image_files import read_mask
 from training.run import run_folder, trained_models
+
+# What a single image may raise, such as a damaged file, or too little memory.
+ERRORS = (ValueError, OSError, MemoryError, tf.errors.OpError)
 
 
 def main(
@@ -26,11 +32,14 @@ def main(
     output: Path = Path("predictions"),
     explain: bool = False,
     truth: Path | None = None,
+    window: int | None = None,
+    overlap: int | None = None,
 ) -> None:
     """Segment images: masks, overlays, and the classes that are predicted to be present.
 
     For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids,
-    `photo_overlay.png` with a legend, and an entry in `predictions.json`.
+    `photo_overlay.png` with a legend, and an entry in `predictions.json`, which is complete after
+    each image. An image that fails gets an entry with its `error`; the exit status is then 1.
 
     Args:
         model: Run folder (its best model), or `.keras` file.
@@ -38,31 +47,107 @@ def main(
         output: Folder of the results.
         explain: Also write `photo_codewords.png`: assignment to codewords, gates and presence.
         truth: Folder of ground truth masks such as `photo.png`, shown by `--explain`.
+        window: Process images in windows of this height and width, which bounds the memory.
+            Context, such as presence, is then that of the windows; see `SegmentationModel.segment`.
+        overlap: Number of pixels that neighboring windows have in common, by default a quarter of
+            `--window`.
     """
-    # Every invalid input raises here, before any output.
+    # Invalid arguments raise here, before any output.
     if truth is not None and not explain:
         raise ValueError(f"`--truth` requires `--explain`. Received: truth={str(truth)!r}")
+    if window is not None and explain:
+        raise ValueError(
+            "`--explain` shows the context of an entire image: use it without `--window`. "
+            f"Received: window={window}"
+        )
     check_outputs(images, output, explain)
-    for path in images:
-        read_image(path)
-    truths = {} if truth is None else {p: read_mask(truth / f"{p.stem}.png") for p in images}
+    truths = {} if truth is None else find_truths(images, truth)
     network = trained_models.load_model(trained_models.find_model(model))
-    if explain:
-        codewords.inspect(network, read_image(images[0]))
+    predictor = Predictor(network, output, explain, window, overlap)
 
-    predictions = {}
+    predictions: dict[str, dict[str, Any]] = {}
     for path in tqdm(images, unit="image"):
-        image = read_image(path)
-        mask = network.segment(image)
-        save_mask(output / f"{path.stem}.png", mask, network.classes)
-        save_overlay(output / f"{path.stem}_overlay.png", image, mask, network.class_names)
-        if explain:
-            page = output / f"{path.stem}_codewords.png"
-            codewords.save_page(page, network, image, mask, truths.get(path))
-        predictions[str(path)] = describe(network, image, mask)
-    run_folder.write_json(output / "predictions.json", predictions)
+        try:
+            predictions[str(path)] = predictor(path, truths.get(path))
+        except ERRORS as error:
+            predictions[str(path)] = {"error": str(error)}
+            tqdm.write(f"error: {path}: {error}", file=sys.stderr)
+        run_folder.write_json(output / "predictions.json", predictions)
     print_predictions(predictions)
     print(f"Results written to {output}")
+    failed = [path for path, prediction in predictions.items() if "error" in prediction]
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(images)} images failed, see `predictions.json`. "
+            f"Received: {failed[:10]}"
+        )
+
+
+class Predictor:
+    """Segments image files, and writes masks and figures.
+
+    Args:
+        network: the model.
+        output: folder of the results.
+        explain: whether to write the codeword pages.
+        window: see `SegmentationModel.segment`.
+        overlap: see `SegmentationModel.segment`.
+
+    Raises:
+        ValueError: if the model has no codewords to explain, or for invalid windows.
+    """
+
+    def __init__(
+        self,
+        network: keras_encnet.SegmentationModel,
+        output: Path,
+        explain: bool = False,
+        window: int | None = None,
+        overlap: int | None = None,
+    ):
+        checked_overlap(window, overlap)
+        self.network, self.output, self.explain = network, output, explain
+        self.window, self.overlap = window, overlap
+        tensors = {k: v for k, v in network.output.items() if k in ("segmentation", "presence")}
+        if explain:
+            tensors |= codewords.tensors(network)
+        # Everything about an image comes from one call.
+        self.outputs = CompiledOutputs(network, tensors)
+
+    def __call__(self, path: Path, truth: Path | None = None) -> dict[str, dict[str, float]]:
+        """Writes the results for an image, and returns its entry in `predictions.json`.
+
+        Args:
+            path: the image.
+            truth: its true mask, shown on the codeword page.
+        """
+        network, image = self.network, read_image(path)
+        batch = keras_encnet.preprocess_input(image[None], network.preprocessing)
+        outputs = self.outputs(batch, self.window, self.overlap)
+        prediction = {name: rows[0] for name, rows in outputs.items()}
+        mask = prediction["classes"]
+        save_mask(self.output / f"{path.stem}.png", mask, network.classes)
+        save_overlay(self.output / f"{path.stem}_overlay.png", image, mask, network.class_names)
+        if self.explain:
+            page = self.output / f"{path.stem}_codewords.png"
+            shown = None if truth is None else read_mask(truth)
+            codewords.save_page(page, image, prediction, network.class_names, shown)
+        return describe(prediction, network.class_names)
+
+
+def find_truths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Returns the path of the true mask of each image.
+
+    Raises:
+        FileNotFoundError: if one is missing.
+    """
+    truths = {path: folder / f"{path.stem}.png" for path in images}
+    missing = [str(path) for path in truths.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(truths)} true masks are missing. Received: {missing[:10]}"
+        )
+    return truths
 
 
 def check_outputs(images: Sequence[Path], output: Path, explain: bool) -> None:
@@ -98,30 +183,38 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def describe(
-    network: keras_encnet.SegmentationModel, image: np.ndarray, mask: np.ndarray
+    prediction: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Describes the prediction for an image.
 
+    Args:
+        prediction: `classes`, class ids `(height, width)`, and optionally `presence`, logits
+            `(classes,)`.
+        class_names: one name per class.
+
     Returns:
-        `shares`, the fraction of each class in the mask; and, if the network has this output,
-        `present`, the probability of presence of each class where it exceeds one half.
+        `shares`, the fraction of each class in the mask; and, with `presence`, `present`, the
+        probability of presence of each class where it exceeds one half.
     """
-    counts = np.bincount(mask.ravel(), minlength=network.classes)
+    mask = prediction["classes"]
+    counts = np.bincount(mask.ravel(), minlength=len(class_names))
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
-    prediction = {"shares": {network.class_names[i]: counts[i] / mask.size for i in order}}
-    if "presence" in network.output:
-        probabilities = codewords.presence(network, image)
-        prediction["present"] = {
-            network.class_names[i]: float(probabilities[i])
+    description = {"shares": {class_names[i]: counts[i] / mask.size for i in order}}
+    if "presence" in prediction:
+        probabilities = codewords.sigmoid(prediction["presence"])
+        description["present"] = {
+            class_names[i]: float(probabilities[i])
             for i in np.argsort(-probabilities)
             if probabilities[i] > 0.5
         }
-    return prediction
+    return description
 
 
 def print_predictions(predictions: Mapping[str, Mapping[str, Any]]) -> None:
     """Prints the classes in each image."""
     for path, prediction in predictions.items():
+        if "error" in prediction:
+            continue
         shares = ", ".join(f"{name} {share:.0%}" for name, share in prediction["shares"].items())
         print(f"{path}: {shares}")
         if "present" in prediction:

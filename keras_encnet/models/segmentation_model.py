@@ -136,10 +136,9 @@ class SegmentationModel(ImageModel):
     ) -> np.ndarray | list[np.ndarray]:
         """Predicts the class of every pixel of raw images.
 
-        The memory grows with the size of an image, see `docs/reports/inference_memory.md`. With
-        `window` it is bounded: larger images are processed in windows, whose logits are averaged
-        where they overlap. Context, such as the codes of EncNet, is then that of a window instead
-        of the image, and predictions differ from those for the entire image.
+        Memory grows with the size of an image. With `window` it is bounded: larger images are
+        processed in windows, whose logits are averaged where they overlap. Context, such as the
+        codes of EncNet, is then that of a window, not of the image, and so are predictions.
 
         Args:
             images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a

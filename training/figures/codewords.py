@@ -1,12 +1,13 @@
 """Pages that show how the Context Encoding Module processes an image."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 from matplotlib import pyplot as plt
 
-from keras_encnet import SegmentationModel, preprocess_input
+from keras_encnet import SegmentationModel
 from training.figures.overlays import colorize
 from training.figures.saving import save_figure
 
@@ -15,16 +16,15 @@ COLUMNS = 8
 SHOWN = 20
 
 
-def inspect(model: SegmentationModel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tensors(model: SegmentationModel) -> dict[str, keras.KerasTensor]:
     """Returns how pixels are assigned to codewords and how channels are gated.
 
     Args:
         model: an EncNet with codewords.
-        image: uint8 RGB `(height, width, 3)`.
 
     Returns:
-        The assignment `(rows, columns, codewords)`, which sums to 1 at each position of the
-        feature map, and the gates `(channels,)`, 0 to 1.
+        Symbolic tensors of the model: `assignment`, `(batch, rows, columns, codewords)`, which
+        sums to 1 at each position of the feature map, and `gates`, `(batch, channels)`, 0 to 1.
 
     Raises:
         ValueError: if the model has no codewords.
@@ -36,30 +36,29 @@ def inspect(model: SegmentationModel, image: np.ndarray) -> tuple[np.ndarray, np
             f"Received: model={model.name!r}"
         )
     encoding, attention = map(model.get_layer, ("context_encoding", "context_attention"))
-    inner = keras.Model(model.input, [encoding.input, attention.input[1]])
-    features, code = inner(preprocess_input(image[None], model.preprocessing), training=False)
-    assignment = np.asarray(encoding.assignment(features))[0]
-    gates = np.asarray(attention.gates(code))[0]
-    return assignment.reshape(*features.shape[1:3], -1), gates
+
+    def assignment(features):
+        batch, rows, columns, _ = keras.ops.shape(features)
+        weights = encoding.assignment(features)
+        return keras.ops.reshape(weights, (batch, rows, columns, encoding.num_codewords))
+
+    shape = (None, None, encoding.num_codewords)
+    return {
+        "assignment": keras.layers.Lambda(assignment, output_shape=shape)(encoding.input),
+        "gates": keras.layers.Lambda(attention.gates)(attention.input[1]),
+    }
 
 
-def presence(model: SegmentationModel, image: np.ndarray) -> np.ndarray:
-    """Returns the probability that each class is present: `(classes,)`.
-
-    Args:
-        model: an EncNet with the output `presence`.
-        image: uint8 RGB `(height, width, 3)`.
-    """
-    batch = preprocess_input(image[None], model.preprocessing)
-    logits = np.asarray(model.with_outputs("presence")(batch, training=False)["presence"])[0]
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Returns the sigmoid of logits as float64."""
     return 1 / (1 + np.exp(-logits.astype("float64")))
 
 
 def save_page(
     path: str | os.PathLike,
-    model: SegmentationModel,
     image: np.ndarray,
-    mask: np.ndarray,
+    prediction: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
     truth: np.ndarray | None = None,
 ) -> None:
     """Writes a page about one image.
@@ -70,35 +69,34 @@ def save_page(
 
     Args:
         path: the PNG file.
-        model: an EncNet with codewords.
         image: uint8 RGB `(height, width, 3)`.
-        mask: predicted class ids `(height, width)`.
+        prediction: `classes`, class ids `(height, width)`; `assignment`, `(rows, columns,
+            codewords)`; `gates`, `(channels,)`; and optionally `presence`, logits `(classes,)`.
+        class_names: one name per class.
         truth: true class ids and ignored labels `(height, width)`, or None.
     """
-    assignment, gates = inspect(model, image)
+    assignment = prediction["assignment"]
     rows = -(-assignment.shape[-1] // COLUMNS)
     width = COLUMNS * 1.5
     height = 1.5 * image.shape[0] / image.shape[1] + 0.3
     figure = plt.figure(figsize=(width, (rows + 2) * height + 3.5), layout="constrained")
     heights = [2 * height, rows * height, 3.5]
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
-    _images(top, model, image, mask, truth)
+    _images(top, image, {"prediction": prediction["classes"], "truth": truth}, len(class_names))
     _assignments(middle, assignment, rows)
-    if "presence" in model.output:
+    if "presence" in prediction:
         left, right = bottom.subplots(1, 2)
-        _presence(right, model, presence(model, image), truth)
+        _presence(right, sigmoid(prediction["presence"]), class_names, truth)
     else:
         left = bottom.subplots()
-    _gates(left, gates)
+    _gates(left, prediction["gates"])
     save_figure(path, figure)
 
 
-def _images(figure, model, image, mask, truth):
-    shown = {"image": image, "prediction": colorize(mask, model.classes)}
-    if truth is not None:
-        shown["truth"] = colorize(truth, model.classes)
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axis, (title, pixels) in zip(axes, shown.items(), strict=True):
+def _images(figure, image, masks, classes):
+    masks = {title: colorize(mask, classes) for title, mask in masks.items() if mask is not None}
+    axes = figure.subplots(1, 1 + len(masks), squeeze=False)[0]
+    for axis, (title, pixels) in zip(axes, {"image": image, **masks}.items(), strict=True):
         axis.imshow(pixels)
         axis.set_title(title, fontsize=9)
         axis.axis("off")
@@ -120,12 +118,12 @@ def _gates(axis, gates):
     axis.grid(alpha=0.3)
 
 
-def _presence(axis, model, probabilities, truth):
-    present = set() if truth is None else {i for i in np.unique(truth) if 0 <= i < model.classes}
-    order = sorted(range(model.classes), key=lambda i: (i not in present, -probabilities[i]))
+def _presence(axis, probabilities, class_names, truth):
+    present = set() if truth is None else set(np.unique(truth))
+    order = sorted(range(len(class_names)), key=lambda i: (i not in present, -probabilities[i]))
     order = sorted(order[:SHOWN], key=lambda i: -probabilities[i])
     colors = ["C1" if i in present else "C0" for i in order]
-    axis.bar([model.class_names[i] for i in order], probabilities[order], color=colors)
+    axis.bar([class_names[i] for i in order], probabilities[order], color=colors)
     title = "probability of presence" + ("" if truth is None else "; orange: in the truth")
     axis.set(title=title, ylim=(0, 1))
     axis.tick_params("x", rotation=90, labelsize=7)

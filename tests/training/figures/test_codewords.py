@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import keras_encnet
+from keras_encnet.graph.compiled import CompiledOutputs
 from training import predict
 from training.figures import codewords
 
@@ -20,8 +21,15 @@ def image(rng):
     return rng.integers(0, 256, (40, 64, 3), "uint8")
 
 
+def prediction_of(model, image):
+    outputs = CompiledOutputs(model, {**model.output, **codewords.tensors(model)})
+    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
+    return {name: rows[0] for name, rows in outputs(batch).items()}
+
+
 def test_assignment_and_gates_follow_the_equations_of_the_paper(model, image):
-    assignment, gates = codewords.inspect(model, image)
+    prediction = prediction_of(model, image)
+    assignment, gates = prediction["assignment"], prediction["gates"]
     assert assignment.shape == (5, 8, 5)
     np.testing.assert_allclose(assignment.sum(-1), 1, rtol=1e-5)
 
@@ -39,25 +47,19 @@ def test_assignment_and_gates_follow_the_equations_of_the_paper(model, image):
     np.testing.assert_allclose(gates, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
 
 
-def test_presence_is_the_sigmoid_of_the_output(model, image):
-    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
-    logits = np.asarray(model(batch, training=False)["presence"])[0]
-    np.testing.assert_allclose(codewords.presence(model, image), 1 / (1 + np.exp(-logits)), 1e-5)
-
-
 @pytest.mark.parametrize("options", [{"num_codewords": 0}, None])
-def test_model_without_codewords_raises(tiny_backbone, image, options):
+def test_model_without_codewords_raises(tiny_backbone, options):
     if options is None:
         model = keras_encnet.FCN(tiny_backbone(), 4)
     else:
         model = keras_encnet.EncNet(tiny_backbone(), 4, channels=8, **options)
     with pytest.raises(ValueError, match="Only an EncNet with codewords"):
-        codewords.inspect(model, image)
+        codewords.tensors(model)
 
 
 def test_page_of_a_model_without_presence(model, image, tmp_path):
-    reduced = model.with_outputs("segmentation")
-    codewords.save_page(tmp_path / "page.png", reduced, image, reduced.segment(image))
+    prediction = prediction_of(model.with_outputs("segmentation"), image)
+    codewords.save_page(tmp_path / "page.png", image, prediction, model.class_names)
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 

@@ -180,15 +180,10 @@ def test_predicted_masks_are_class_ids_with_a_palette(run, data, tmp_path):
     assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
 
 
-def test_prediction_checks_all_images_before_writing(run, data, tmp_path):
-    run_dir, *_ = run
+def test_prediction_does_not_write_over_results_of_another_image(run, data, tmp_path):
     image = folder.read_split(data, "test").image_paths[0]
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8\xff no image")
-    with pytest.raises(ValueError, match=r"broken\.jpg"):
-        predict.main(run_dir, (image, broken), tmp_path / "out")
     with pytest.raises(ValueError, match="overwrite each other's results"):
-        predict.main(run_dir, (image, image), tmp_path / "out")
+        predict.main(run[0], (image, image), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

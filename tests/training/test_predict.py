@@ -1,0 +1,117 @@
+"""`training.predict`: results of every image that can be read, complete after each image."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import keras_encnet
+from training import cli, predict
+
+
+@pytest.fixture
+def model(tiny_backbone, randomize):
+    return randomize(keras_encnet.EncNet(tiny_backbone(), 4, channels=8, num_codewords=5))
+
+
+@pytest.fixture
+def paths(model, rng, tmp_path):
+    model.save(tmp_path / "best.keras")
+    paths = tuple(tmp_path / f"photo{i}.png" for i in range(3))
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (40, 64, 3), "uint8")).save(path)
+    return paths
+
+
+def records(folder):
+    return json.loads((folder / "predictions.json").read_text())
+
+
+def test_results_are_those_of_the_model(model, paths, tmp_path):
+    predict.main(tmp_path, paths, tmp_path / "out")
+    for path, record in records(tmp_path / "out").items():
+        image = np.asarray(Image.open(path))
+        mask = model.segment(image)
+        np.testing.assert_array_equal(Image.open(tmp_path / "out" / path.split("/")[-1]), mask)
+        assert record["shares"] == {
+            str(i): pytest.approx((mask == i).mean()) for i in np.unique(mask)
+        }
+        batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
+        present = 1 / (1 + np.exp(-np.asarray(model(batch)["presence"][0])))
+        assert record["present"] == {
+            str(i): pytest.approx(present[i], rel=1e-4) for i in np.flatnonzero(present > 0.5)
+        }
+
+
+@pytest.mark.parametrize("failure", ["damaged", "missing"])
+def test_an_image_that_fails_loses_no_other_image(failure, paths, tmp_path, capsys):
+    if failure == "damaged":
+        paths[1].write_bytes(paths[1].read_bytes()[:80])
+    else:
+        paths[1].unlink()
+    with pytest.raises(SystemExit) as error, cli.plain_errors():
+        predict.main(tmp_path, paths, tmp_path / "out")
+    assert str(error.value).startswith("error: 1 of 3 images failed")
+    assert "photo1.png" in str(error.value)
+    assert f"error: {paths[1]}: " in capsys.readouterr().err
+    found = records(tmp_path / "out")
+    assert [list(record) for record in found.values()] == [
+        ["shares", "present"],
+        ["error"],
+        ["shares", "present"],
+    ]
+    assert (tmp_path / "out/photo2.png").exists()
+    assert not (tmp_path / "out/photo1.png").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), MemoryError()]
+)
+def test_an_image_too_large_for_the_memory_loses_no_other_image(
+    error, paths, tmp_path, monkeypatch
+):
+    run = predict.CompiledOutputs.__call__
+    calls = []
+
+    def fail_first(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise error
+        return run(*args)
+
+    monkeypatch.setattr(predict.CompiledOutputs, "__call__", fail_first)
+    with pytest.raises(ValueError, match="1 of 3 images failed"):
+        predict.main(tmp_path, paths, tmp_path / "out")
+    assert sum("shares" in record for record in records(tmp_path / "out").values()) == 2
+
+
+def test_predictions_are_complete_after_each_image(paths, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        if len(list((tmp_path / "out").glob("*_overlay.png"))) == 2:
+            raise KeyboardInterrupt
+        return save(*_, **__)
+
+    save = predict.save_mask
+    monkeypatch.setattr(predict, "save_mask", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict.main(tmp_path, paths, tmp_path / "out")
+    assert list(records(tmp_path / "out")) == [str(path) for path in paths[:2]]
+
+
+def test_windows_are_those_of_the_model(model, paths, tmp_path):
+    predict.main(tmp_path, paths[:1], tmp_path / "out", window=32, overlap=8)
+    mask = model.segment(np.asarray(Image.open(paths[0])), window=32, overlap=8)
+    np.testing.assert_array_equal(Image.open(tmp_path / "out/photo0.png"), mask)
+
+
+def test_invalid_windows_raise_before_any_output(paths, tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(ValueError, match="without `--window`. Received: window=32"):
+        predict.main(tmp_path, paths, output, explain=True, window=32)
+    with pytest.raises(ValueError, match="`overlap` requires `window`"):
+        predict.main(tmp_path, paths, output, overlap=8)
+    with pytest.raises(ValueError, match="Received: overlap=32"):
+        predict.main(tmp_path, paths, output, window=32, overlap=32)
+    assert not output.exists()
