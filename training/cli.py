@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import inspect
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union
 
@@ -120,8 +122,38 @@ def refuse(options: Mapping[str, Any], where: str) -> None:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Exits with a message instead of a traceback if the input of the user is invalid."""
+    """Exits with a message instead of a traceback.
+
+    The exit status is 1 if the input of the user is invalid, 130 after Ctrl-C, and 143 after
+    SIGTERM, which schedulers send.
+    """
     try:
-        yield
+        with _termination_raises():
+            yield
     except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt as error:
+        print(error if error.args else "The command was interrupted.", file=sys.stderr)
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        raise SystemExit(128 + number) from None
+
+
+class Terminated(KeyboardInterrupt):
+    """The process has received SIGTERM."""
+
+
+@contextlib.contextmanager
+def _termination_raises():
+    """Raises `Terminated` on SIGTERM, so that files are closed and locks are released."""
+
+    def terminate(number, frame):
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread handles signals
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -14,8 +14,7 @@ from typing import Any, Literal
 from training import cli
 from training.configs import SegmentationConfig, voc2012
 from training.configs.config import Precision
-from training.run import run_folder
-from training.run.fit import train
+from training.run.fit import is_finished, train
 
 # The recipes of the stages.
 ORDERS = {
@@ -91,7 +90,7 @@ def finetune(stages: Mapping[str, SegmentationConfig], run_dir: Path) -> Path:
         config = dataclasses.replace(config, **previous)
         folder = run_dir / f"{number}_{name}"
         model = folder / "last.keras"
-        if run_folder.is_finished(folder, config):
+        if is_finished(config, folder):
             print(f"{folder} is finished")
         else:
             print(f"\n{name}", flush=True)

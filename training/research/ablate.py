@@ -25,8 +25,8 @@ from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research import ablation_report, experiments
 from training.research.ablation_rows import PARTS, Part, Row, rows_of
-from training.run import run_folder, trained_models
-from training.run.fit import train
+from training.run import trained_models
+from training.run.fit import is_finished, train
 from training.tasks.multi_scale import DEFAULTS
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, report
 
@@ -162,7 +162,7 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     Returns:
         `scores`, and the `seconds` of training and evaluation.
     """
-    if not run_folder.is_finished(run_dir, config):
+    if not is_finished(config, run_dir):
         train(config, run_dir)
     start = time.monotonic()
     model = trained_models.load_model(run_dir / "last.keras")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from training.figures.curves import save_curves
 from training.run import checkpoints
 from training.run.strategies import is_chief
 from training.tasks.task import Task
+
+# Factors by which the mean loss of an epoch exceeds the first loss if a training may diverge, and
+# if it certainly does. Batch normalization keeps some networks between the two.
+WORSE, EXPLODED = 2, 100
 
 
 def run_callbacks(
@@ -44,7 +49,7 @@ def run_callbacks(
     recording = recording if records else []
     if averages_weights:
         recording = [SwapAveragesIn(), *recording, SwapAveragesOut()]
-    return [StopAtNaN(run_dir / "checkpoints", state), *task.checks(), *recording]
+    return [StopDiverged(run_dir / "checkpoints", state), *task.checks(), *recording]
 
 
 class Checkpointing(keras.callbacks.Callback):
@@ -104,22 +109,43 @@ class Checkpointing(keras.callbacks.Callback):
             checkpoints.save(self.model, state, self.directory, self.keep)
 
 
-class StopAtNaN(keras.callbacks.Callback):
-    """Raises `FloatingPointError` when a loss is not finite, before anything is saved."""
+class StopDiverged(keras.callbacks.Callback):
+    """Raises `FloatingPointError` when a loss is not finite or explodes, before anything is saved.
+
+    Args:
+        directory: folder of the checkpoints.
+        state: the `checkpoints.State` that the run resumes from.
+    """
 
     def __init__(self, directory: Path, state: checkpoints.State):
         super().__init__()
         self.directory = directory
         self.state = state
+        self.first = next(iter(state.history.get("loss", ())), None)
 
     def on_train_batch_end(self, batch, logs=None):
-        # `Checkpointing`, the last callback, has not counted this step yet.
-        self._check(logs, f"at step {self.state.step + 1}")
+        step = self.state.step + 1  # `Checkpointing`, the last callback, has not counted it yet
+        self._check_finite(logs, f"at step {step}")
+        loss = float(logs["loss"])
+        if self.first is None:
+            self.first = loss
+        # Untrained networks have losses near the logarithm of the number of classes.
+        if loss > EXPLODED * max(self.first, 1):
+            raise FloatingPointError(
+                f"The loss has grown from {self.first:.3g} to {loss:.3g} at step {step}: the "
+                f"training diverges. {self._remedy()}"
+            )
 
     def on_epoch_end(self, epoch, logs=None):
-        self._check(logs, f"in validation after step {self.state.step}")
+        self._check_finite(logs, f"in validation after step {self.state.step}")
+        if float(logs["loss"]) > WORSE * max(self.first, 1):
+            print(
+                f"warning: the mean loss of epoch {epoch + 1}, {float(logs['loss']):.3g}, is well "
+                f"above the first, {self.first:.3g}: the training may diverge. {self._remedy()}",
+                file=sys.stderr,
+            )
 
-    def _check(self, logs, when):
+    def _check_finite(self, logs, when):
         if np.isfinite(float(logs["loss"])) and np.isfinite(float(logs.get("val_loss", 0))):
             return
         losses = {name: float(value) for name, value in logs.items() if name.endswith("loss")}
@@ -127,7 +153,11 @@ class StopAtNaN(keras.callbacks.Callback):
         outputs = [name for name in bad if name not in ("loss", "val_loss")]
         raise FloatingPointError(
             f"The loss is not finite {when}: "
-            f"{', '.join(f'{name} is {bad[name]}' for name in outputs or bad)}. "
+            f"{', '.join(f'{name} is {bad[name]}' for name in outputs or bad)}. {self._remedy()}"
+        )
+
+    def _remedy(self):
+        return (
             f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
             "--warmup-steps or --clip-norm 1 may help; instead of --precision float16, bfloat16."
         )

@@ -118,12 +118,17 @@ def checkpoints(directory: str | os.PathLike) -> list[Path]:
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
+def step_of(path: Path) -> int:
+    """Returns the step of a checkpoint."""
+    return int(path.stem.split("-")[1])
+
+
 def describe_newest(directory: str | os.PathLike) -> str:
     """Returns a sentence about the newest checkpoint in a folder, for error messages."""
     paths = checkpoints(directory)
     if not paths:
         return "There is no earlier checkpoint."
-    return f"The last good checkpoint is from step {int(paths[0].stem.split('-')[1])}."
+    return f"The last good checkpoint is from step {step_of(paths[0])}."
 
 
 def read_metrics(model: keras.Model) -> list[np.ndarray]:

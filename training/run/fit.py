@@ -1,16 +1,18 @@
 """The fit loop: from a recipe to a run folder."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 import keras_encnet
+from keras_encnet.utils.files import read_json
 from training.configs import ClassificationConfig, SegmentationConfig
 from training.configs.config import Config
-from training.run import callbacks, checkpoints, resume, run_folder, strategies
+from training.run import callbacks, checkpoints, lock, resume, run_folder, strategies
 from training.tasks import task_of
 from training.tasks.task import Task
 
@@ -28,18 +30,35 @@ def train(
 
     Returns:
         The trained model and its history, a dict of lists with one value per epoch.
+
+    Raises:
+        FileExistsError: if `run_dir` has a finished run, one with other options or other data, or
+            one that another process is training.
+        ValueError: for invalid options or data.
+        FloatingPointError: if the loss diverges or is not finite.
+        KeyboardInterrupt: if the training is interrupted, with a message that says how to resume.
     """
     config.check()
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
     run_folder.check_free(run_dir, config)
+    # Several workers share the lock of the one that writes.
+    writes = strategies.is_chief(strategy)
+    with lock.locked(run_dir) if writes else contextlib.nullcontext(), resumable(run_dir):
+        return _train(config, run_dir, strategy)
+
+
+def _train(config, run_dir, strategy):
+    run_folder.check_free(run_dir, config)  # now that no other process can write to it
     set_up(config)
     task = task_of(config)
+    data = task.fingerprint()
+    run_folder.check_data(run_dir, config, data)
     model = compiled_model(config, task, strategy)
     task.train_batches(model)  # raises if the options do not fit the data
     # Created only now, so that a command with an error can be corrected and run again.
     if strategies.is_chief(strategy):
-        run_folder.create(run_dir, config)
+        run_folder.create(run_dir, config, data)
     state = restored_state(config, task, strategy, model, run_dir)
     history = resume.fit(
         model,
@@ -65,6 +84,39 @@ def train(
         verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
     )
     return model, history
+
+
+def is_finished(config: SegmentationConfig | ClassificationConfig, run_dir: Path) -> bool:
+    """Returns whether `run_dir` has a run of `config` that has completed its epochs.
+
+    Raises:
+        FileExistsError: if it has a run with other options or other data.
+    """
+    run_folder.check_free(run_dir, config)
+    history = read_json(run_dir / "history.json", {})
+    if len(history.get("loss", ())) < config.epochs:
+        return False
+    if read_json(run_dir / "config.json").get("data") != config.data:
+        run_folder.check_data(run_dir, config, task_of(config).fingerprint())
+    return True
+
+
+@contextlib.contextmanager
+def resumable(run_dir: Path) -> Iterator[None]:
+    """Context manager that adds to a KeyboardInterrupt how to resume the run."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        paths = checkpoints.checkpoints(run_dir / "checkpoints")
+        todo = (
+            f"resume it from step {checkpoints.step_of(paths[0])}"
+            if paths
+            else "start it again, as there is no checkpoint yet"
+        )
+        raise type(error)(
+            f"The training was interrupted: run the same command to {todo}. "
+            f"Received: run_dir={str(run_dir)!r}"
+        ) from error
 
 
 def compiled_model(config: Config, task: Task, strategy: tf.distribute.Strategy) -> keras.Model:

@@ -8,15 +8,20 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_encnet.utils.files import read_json, write_json
 from training.configs.config import Config
+from training.input import fingerprint
+from training.input.fingerprint import Fingerprint
 
-# Options that may differ when a run is resumed.
+# Options that may differ when a run is resumed; of the data, the fingerprint is compared instead.
 MAY_DIFFER = (
     "run_dir",
+    "data",
+    "data_dir",
     "overwrite",
     "checkpoint_every",
     "keep_checkpoints",
@@ -56,6 +61,26 @@ def check_free(run_dir: Path, config: Config) -> None:
         )
 
 
+def check_data(run_dir: Path, config: Config, found: Mapping[str, Fingerprint]) -> None:
+    """Raises FileExistsError if `run_dir` has a run on other data.
+
+    Args:
+        run_dir: path of the run folder.
+        config: the recipe.
+        found: fingerprints of its data, see `training.input.fingerprint`.
+    """
+    recorded = read_json(run_dir / "data.json", None)
+    if config.overwrite or recorded is None:
+        return
+    changes = fingerprint.changes(recorded, found)
+    if changes:
+        raise FileExistsError(
+            f"The data have changed since this run started: {'; '.join(changes)}. Restore them to "
+            "resume it, choose another folder with --run-dir, or start again with --overwrite. "
+            f"Received: run_dir={str(run_dir)!r}"
+        )
+
+
 def check_unfinished(run_dir: Path, epoch: int, epochs: int) -> None:
     """Raises FileExistsError if a run has completed its epochs."""
     if epoch >= epochs:
@@ -66,19 +91,8 @@ def check_unfinished(run_dir: Path, epoch: int, epochs: int) -> None:
         )
 
 
-def is_finished(run_dir: Path, config: Config) -> bool:
-    """Returns whether `run_dir` has a run of `config` that has completed its epochs.
-
-    Raises:
-        FileExistsError: if it has a run with other options.
-    """
-    check_free(run_dir, config)
-    history = read_json(run_dir / "history.json", {})
-    return len(history.get("loss", ())) >= config.epochs
-
-
-def create(run_dir: Path, config: Config) -> None:
-    """Creates the run folder and records configuration and environment.
+def create(run_dir: Path, config: Config, data: Mapping[str, Fingerprint]) -> None:
+    """Creates the run folder and records configuration, environment and the data's fingerprints.
 
     The folder of a run that is resumed is left unchanged.
     """
@@ -90,6 +104,7 @@ def create(run_dir: Path, config: Config) -> None:
         (run_dir / file).unlink(missing_ok=True)
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(run_dir / "environment.json", environment())
+    write_json(run_dir / "data.json", data)
     write_json(run_dir / "config.json", describe(config))
 
 

@@ -11,7 +11,8 @@ import keras_encnet
 from training.configs import ClassificationConfig
 from training.configs.classification import NETWORKS
 from training.datasets import cifar
-from training.input import cifar_batches, segmentation_batches
+from training.input import cifar_batches, fingerprint, segmentation_batches
+from training.input.fingerprint import Fingerprint
 from training.input.segmentation_batches import ONE_REPLICA
 
 BUILDERS: dict[str, Callable[..., keras_encnet.ClassificationModel]] = {
@@ -33,6 +34,15 @@ class Classification:
         self.steps_per_epoch = segmentation_batches.steps_per_epoch(
             self.train_split, config.batch_size
         )
+
+    def fingerprint(self) -> dict[str, Fingerprint]:
+        return {
+            name: fingerprint.of_arrays(split.class_names, split.images, split.labels)
+            for name, split in (
+                (self.config.train_split, self.train_split),
+                (self.config.val_split, self.val_split),
+            )
+        }
 
     def build_model(self) -> keras_encnet.ClassificationModel:
         config, class_names = self.config, self.train_split.class_names

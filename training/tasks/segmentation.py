@@ -18,8 +18,9 @@ from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.utils import keras_files
 from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
-from training.input import segmentation_batches
+from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
+from training.input.fingerprint import Fingerprint
 from training.input.folder import Split
 from training.input.folder_check import check_split
 from training.input.segmentation_batches import ONE_REPLICA
@@ -42,6 +43,10 @@ class Segmentation:
         self.steps_per_epoch = segmentation_batches.steps_per_epoch(
             self.train_split, config.batch_size
         )
+
+    def fingerprint(self) -> dict[str, Fingerprint]:
+        splits = (self.train_split, self.val_split)
+        return {split.name: fingerprint.of_files(split) for split in splits}
 
     def build_model(self) -> keras_encnet.SegmentationModel:
         model = build_model(self.config, self.train_split.class_names)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.input.fingerprint import Fingerprint
+
 
 class Task(Protocol):
     """Data, network, losses and metrics of one training, for `training.run.fit`.
@@ -19,6 +21,9 @@ class Task(Protocol):
 
     steps_per_epoch: int
     monitor: str
+
+    def fingerprint(self) -> dict[str, Fingerprint]:
+        """Returns the fingerprints of the data by split, see `training.input.fingerprint`."""
 
     def build_model(self) -> keras.Model:
         """Builds the network for the classes of the data."""

@@ -12,7 +12,7 @@ from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET, SMALL_FCN
 from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
-from training.run import checkpoints, fit
+from training.run import callbacks, checkpoints, fit
 from training.tasks import segmentation
 
 
@@ -123,6 +123,24 @@ def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, 
         assert all(np.isfinite(checkpoint[n]).all() for n in checkpoint.files if n != "progress")
         assert json.loads(str(checkpoint["progress"]))["step"] == 1
     assert not (tmp_path / "last.keras").exists()
+
+
+def test_loss_that_explodes_stops_training_with_the_same_advice(data, tmp_path):
+    options = {**SMALL_FCN, "epochs": 2, "warmup_steps": 0, "learning_rate": 1e4}
+    with pytest.raises(FloatingPointError, match=r"has grown from .* at step 2.*--learning-rate"):
+        fit.train(ScenesFCN(data=data, **options), tmp_path)
+
+
+def test_epoch_with_a_loss_above_the_first_warns(tmp_path, capsys):
+    stop = callbacks.StopDiverged(tmp_path, checkpoints.State())
+    for loss in (2.0, 5.0):
+        stop.on_train_batch_end(0, {"loss": loss})
+    stop.on_epoch_end(0, {"loss": 5.0})
+    assert "epoch 1, 5, is well above the first, 2: the training may diverge" in (
+        capsys.readouterr().err
+    )
+    stop.on_epoch_end(1, {"loss": 3.9})
+    assert not capsys.readouterr().err
 
 
 def _damage_ids(root):

@@ -235,7 +235,7 @@ def test_damaged_record_of_a_run_is_named(file, run, data, tmp_path):
     path.write_text(path.read_text()[:-20])
     config = ScenesEncNet(data=str(data), **SMALL_ENCNET)
     with pytest.raises(ValueError, match=rf"JSON object.* damaged.*{file}"):
-        run_folder.is_finished(tmp_path / "run", config)
+        fit.is_finished(config, tmp_path / "run")
     if file == "config.json":
         with pytest.raises(ValueError, match=r"JSON object.* damaged.*config.json"):
             evaluate.main(tmp_path / "run")
