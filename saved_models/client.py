@@ -75,7 +75,7 @@ def main(
         server: The server, and the version of the model on it.
         output: Folder of the predictions.
         in_flight: Number of concurrent requests.
-        overwrite: Whether to repeat predictions and replace `answers.json`.
+        overwrite: Repeat predictions and replace `answers.json`.
     """
     client = server.client(model)
     masks = mask_paths(images, output)

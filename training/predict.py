@@ -37,9 +37,9 @@ def main(
 ) -> None:
     """Segment images: masks, overlays, and the classes that are predicted to be present.
 
-    For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids,
-    `photo_overlay.png` with a legend, and an entry in `predictions.json`, which is complete after
-    each image. An image that fails gets an entry with its `error`; the exit status is then 1.
+    For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids, an image
+    with a legend, `photo_overlay.png`, and an entry in `predictions.json`, which is updated after
+    each image. An image that fails gets an entry with its `error`, and the exit status is then 1.
 
     Args:
         model: Run folder (its best model), or `.keras` file.
