@@ -37,7 +37,7 @@ def main(
         precision: Precision of the computation.
     """
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
-    batches = cifar_batches.train_batches(random_split(), batch_size=batch, mode="cifar10", seed=0)
+    batches = cifar_batches.train_batches(random_split(), batch_size=batch, seed=0)
     networks = {
         "ResNet-14": keras_encnet.ResNet14(width, classifier_activation=None),
         "SE-ResNet-14": keras_encnet.SEResNet14(width, classifier_activation=None),

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import keras_encnet
 from benchmarks.random_models import encnet50, randomize, smooth_noise
-from keras_encnet import export, preprocess_input
+from keras_encnet import export
 from training.datasets.segmentation_data import open_split
 from training.input.image_files import decode_image, read_mask
 from training.run import trained_models
@@ -99,7 +99,7 @@ def results_of_exports(model, images):
 
 def keras_result(model, images):
     """Returns the outputs of the Keras model under the names of exports."""
-    outputs = model(preprocess_input(images, model.preprocessing), training=False)
+    outputs = model(images, training=False)
     if not isinstance(outputs, dict):
         return {"probabilities": np.asarray(outputs)}
     result = {

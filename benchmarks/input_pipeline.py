@@ -129,7 +129,7 @@ def pipeline(data):
         mapped(lambda image, mask, number: augment(*decode(image, mask, number)), files()),
     ]
     batches = segmentation_batches.train_batches(
-        split, crop_size=CROP, batch_size=8, mode="torch", seed=0, augmentation=variation
+        split, crop_size=CROP, batch_size=8, seed=0, augmentation=variation
     )
     elements = [*zip(stages, [len(split)] * 3, strict=True), (batches, len(split) // 8)]
 

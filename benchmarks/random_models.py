@@ -30,7 +30,7 @@ def randomize(model: keras.Model) -> keras.Model:
     for norm in norms:
         norm.momentum = 0.0
     height, width = (side or 128 for side in model.input.shape[1:3])
-    images = keras_encnet.preprocess_input(smooth_noise(4, height, width), model.preprocessing)
+    images = smooth_noise(4, height, width)
     model(images, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -80,7 +80,7 @@ def measure(contestant, size, batch, classes, repeats):
     )
     model.compile(keras_encnet.optimizers.SGD(0.01), **keras_encnet.objectives(model))
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(batch, size, size, 3)).astype("float32")
+    images = rng.integers(0, 256, (batch, size, size, 3)).astype("uint8")
     masks = rng.integers(0, classes, (batch, size, size)).astype("int32")
     seconds = median_seconds(lambda: model.train_on_batch(images, masks), repeats)
     return f"median {seconds:.4f} s peak {peak_mebibytes():.0f} MiB"

@@ -51,7 +51,7 @@ class ContextDiagnostics(keras.callbacks.Callback):
     32
 
     Args:
-        batches: Finite iterable, such as a `tf.data.Dataset` or a list, of normalized images
+        batches: Finite iterable, such as a `tf.data.Dataset` or a list, of images
             `(batch, height, width, channels)`, with or without masks. It is read once when
             training begins. About thirty images suffice.
         log_dir: Path of a folder for TensorBoard, or None.

@@ -13,11 +13,15 @@ MODES = {
     "caffe": (True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     "tf": (False, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "cifar10": (False, (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)),
+    "none": (False, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
 
 def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.ndarray | tf.Tensor:
     """Normalizes raw RGB images for a network.
+
+    The models of this package do this themselves, in their layer `ImageNormalization`, unless
+    they are built with `include_preprocessing=False`.
 
     Example:
 
@@ -31,7 +35,8 @@ def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.
         mode: `"torch"` divides by 255, subtracts the mean of ImageNet and divides by its standard
             deviation. `"caffe"` converts to BGR and subtracts the mean, as the ResNets of Keras
             Applications expect. `"tf"` scales to -1 to 1. `"cifar10"` is `"torch"` with the mean
-            and standard deviation of the published CIFAR networks.
+            and standard deviation of the published CIFAR networks. `"none"` only converts to
+            float32, for backbones that normalize images themselves.
 
     Returns:
         float32 array or tensor of the shape of `images`.
@@ -58,12 +63,6 @@ def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.
         rows = (rows - np.tile(means, width)) / np.tile(deviations, width)
         return keras.ops.reshape(rows, shape)
     return (np.asarray(images, "float32") - means) / deviations
-
-
-def normalized_zero(mode: str = "torch") -> tuple[float, float, float]:
-    """Returns the normalized value of a black pixel, with which the official code pads images."""
-    red, green, blue = preprocess_input(np.zeros(3), mode)
-    return float(red), float(green), float(blue)
 
 
 def normalization_of(mode: str) -> tuple[bool, tuple, tuple]:

@@ -21,7 +21,7 @@ def data(rng):
     masks = np.broadcast_to(classes[:, None, None], (9, 16, 16)).copy()
     images = np.eye(3)[classes][:, None, None] + 0.1 * rng.normal(size=(9, 16, 16, 3))
     masks[-1] = 255
-    return images.astype("float32"), masks
+    return (120 + 60 * images).clip(0, 255).astype("float32"), masks
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_every_value_is_written_to_tensorboard(network, data, tmp_path):
 
 
 def test_classifiers_are_measured_without_masks(rng):
-    images, labels = rng.normal(size=(4, 32, 32, 3)).astype("float32"), np.arange(4)
+    images, labels = rng.integers(0, 256, (4, 32, 32, 3)).astype("uint8"), np.arange(4)
     model = EncNet14(width=4, num_codewords=2)
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     diagnostics = ContextDiagnostics([images])

@@ -197,7 +197,7 @@ def test_objectives_assign_loss_and_weight_to_each_output(rng, model, variant, w
     model.compile("sgd", run_eagerly=True, **settings)
     mask = rng.integers(0, CLASSES, (2, 8, 8)).astype("uint8")
     mask[:, :4], mask[:, 4, :4] = 255, 254
-    images = rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    images = rng.integers(0, 256, (2, 8, 8, 3)).astype("uint8")
     logs = model.evaluate(images, mask, verbose=0, return_dict=True)
     expected = {}
     for name, logits in model(images).items():
@@ -251,7 +251,7 @@ def test_compiled_losses_and_metrics_are_saved_with_the_model(rng, model, tmp_pa
     for name, loss in settings["loss"].items():
         assert type(loaded.loss[name]) is type(loss)
         assert loaded.loss[name].get_config() == loss.get_config()
-    images = rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    images = rng.integers(0, 256, (2, 8, 8, 3)).astype("uint8")
     mask = rng.integers(-1, 2, (2, 8, 8))
     logs = []
     for one in (model, loaded):

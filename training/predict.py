@@ -122,8 +122,7 @@ class Predictor:
             truth: its true mask, shown on the codeword page.
         """
         network, image = self.network, read_image(path)
-        batch = keras_encnet.preprocess_input(image[None], network.preprocessing)
-        outputs = self.outputs(batch, self.window, self.overlap)
+        outputs = self.outputs(image[None], self.window, self.overlap)
         prediction = {name: rows[0] for name, rows in outputs.items()}
         mask = prediction["classes"]
         save_mask(self.output / f"{path.stem}.png", mask, network.classes)

@@ -89,11 +89,7 @@ def segmenter(
     multi_scale = options.segmenter(network)
     if multi_scale is None:
         return network.segment
-
-    def segment(image):
-        return multi_scale(keras_encnet.preprocess_input(image, network.preprocessing)).argmax(-1)
-
-    return segment
+    return lambda image: multi_scale(image).argmax(-1)
 
 
 if __name__ == "__main__":

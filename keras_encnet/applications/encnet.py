@@ -25,6 +25,7 @@ def EncNet50(
     variant: str | None = None,
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "encnet50",
     **options: Any,
 ) -> SegmentationModel:
@@ -56,6 +57,8 @@ def EncNet50(
         preprocessing: mode of `preprocess_input`; by default what the weights of
             the backbone expect: `"caffe"` for `stride_on="1x1"` (Keras
             Applications), `"torch"` for `"3x3"`.
+        include_preprocessing: whether the model normalizes its images. False
+            builds it on normalized images.
         name: name of the model.
         **options: structural options, listed below.
 
@@ -76,6 +79,7 @@ def EncNet50(
         variant=variant,
         outputs=outputs,
         preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
         name=name,
         **options,
     )
@@ -90,6 +94,7 @@ def EncNet101(
     variant: str | None = None,
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "encnet101",
     **options: Any,
 ) -> SegmentationModel:
@@ -104,6 +109,7 @@ def EncNet101(
         variant=variant,
         outputs=outputs,
         preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
         name=name,
         **options,
     )

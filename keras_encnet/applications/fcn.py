@@ -22,6 +22,7 @@ def FCN50(
     backbone_weights: str | os.PathLike | None = "imagenet",
     variant: str = "keras_encnet",
     preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "fcn50",
     **options: Any,
 ) -> SegmentationModel:
@@ -34,6 +35,7 @@ def FCN50(
         backbone_weights: see `EncNet50`.
         variant: preset for the options, listed below.
         preprocessing: see `EncNet50`.
+        include_preprocessing: see `EncNet50`.
         name: name of the model.
         **options: structural options, listed below.
 
@@ -52,6 +54,7 @@ def FCN50(
         input_shape=input_shape,
         variant=variant,
         preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
         name=name,
         **options,
     )
@@ -65,6 +68,7 @@ def FCN101(
     backbone_weights: str | os.PathLike | None = "imagenet",
     variant: str = "keras_encnet",
     preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "fcn101",
     **options: Any,
 ) -> SegmentationModel:
@@ -77,6 +81,7 @@ def FCN101(
         input_shape=input_shape,
         variant=variant,
         preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
         name=name,
         **options,
     )

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from keras_encnet.backbones import keras_applications
-from keras_encnet.layers import BatchNormalization
+from keras_encnet.layers import BatchNormalization, ImageNormalization
 from keras_encnet.utils.checks import is_count
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
@@ -39,6 +39,7 @@ def ResNet(
     stride_on: str = "1x1",
     width_multiplier: float = 1.0,
     weights: str | os.PathLike | None = None,
+    preprocessing: str | None = None,
     name: str = "resnet",
 ) -> keras.Model:
     """Builds a dilated ResNet that returns the features of its four stages.
@@ -70,12 +71,15 @@ def ResNet(
             `keras.applications.ResNetXX(include_top=False)`. These exist for
             ResNet-50, 101 and 152 with `stem="plain"` and `stride_on="1x1"`,
             at any output stride.
+        preprocessing: mode of an `ImageNormalization` layer, such as
+            `"caffe"`, with which the images are raw, in 0 to 255; None for
+            normalized images.
         name: name of the model.
 
     Returns:
-        A `keras.Model` from normalized images, `(batch, height, width,
-        channels)`, to a dict of features, `stage1` to `stage4`, each `(batch,
-        height, width, channels)`.
+        A `keras.Model` from images, `(batch, height, width, channels)`, to a
+        dict of features, `stage1` to `stage4`, each `(batch, height, width,
+        channels)`.
 
     Raises:
         ValueError: for an invalid value.
@@ -108,7 +112,10 @@ def ResNet(
         return max(1, round(channels * width_multiplier))
 
     images = keras.Input(input_shape, name="images")
-    x = _stem(images, [width(w) for w in STEMS[stem]])
+    x = images
+    if preprocessing is not None:
+        x = ImageNormalization(preprocessing, name="image_normalization")(x)
+    x = _stem(x, [width(w) for w in STEMS[stem]])
     outputs = {}
     for i, (stride, first_dilation, dilation) in enumerate(STAGES[output_stride]):
         for j in range(blocks[i]):
@@ -192,6 +199,7 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
         width_multiplier: float = 1.0,
         blocks: Sequence[int] = blocks,
         weights: str | os.PathLike | None = None,
+        preprocessing: str | None = None,
         name: str = f"resnet{depth}",
     ) -> keras.Model:
         return ResNet(
@@ -203,6 +211,7 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
             stride_on=stride_on,
             width_multiplier=width_multiplier,
             weights=weights,
+            preprocessing=preprocessing,
             name=name,
         )
 

@@ -11,7 +11,6 @@ from keras_encnet.graph.precision import with_precision
 from keras_encnet.graph.rebuilding import copy_of, rebuild
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.preprocessing import preprocess_input
 from keras_encnet.utils import compat
 
 
@@ -65,7 +64,7 @@ class InferenceNetwork(tf.Module):
 
         @tf.function(input_signature=[self.spec])
         def outputs(images):
-            tensors = inner(preprocess_input(images, model.preprocessing), training=False)
+            tensors = inner(images, training=False)
             return [tf.cast(tensors[name], tf.float32) for name in self.names]
 
         if freeze:
@@ -98,7 +97,7 @@ def _fusable(layer):
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Raises ValueError unless `model` is a model of this package with its main output."""
+    """Raises ValueError unless `model` is one of this package on raw images, with its output."""
     if not isinstance(model, SegmentationModel | ClassificationModel):
         raise ValueError(
             "Expected a `SegmentationModel` or a `ClassificationModel`. "
@@ -108,4 +107,9 @@ def check_exportable(model: keras.Model) -> None:
         raise ValueError(
             "Expected a model with the output `segmentation`. "
             f"Received: outputs={sorted(model.output)}"
+        )
+    if model.preprocessing is None:
+        raise ValueError(
+            "Exports take raw images: build the model with `include_preprocessing=True` and load "
+            f"its weights. Received: model={model.name!r}, built with include_preprocessing=False"
         )

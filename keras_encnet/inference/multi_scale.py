@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.inference.protocols import PROTOCOLS, Settings
+from keras_encnet.models.images import check_values
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.preprocessing import normalized_zero
 from keras_encnet.utils.checks import check_count
 
 # Default number of pixels of the windows in one batch.
@@ -27,8 +27,8 @@ class MultiScaleSegmenter:
 
     `protocol="mmsegmentation"` resizes the image to fit `base_size` and runs it whole or in
     windows, which are shifted to stay inside the image. Scores are the mean over scales and mirror
-    images of the softmax of the logits, resized to the image. mmsegmentation resizes and rounds
-    raw images; here normalized images are resized.
+    images of the softmax of the logits, resized to the image. mmsegmentation rounds resized
+    images; here they are not rounded.
 
     Example:
 
@@ -42,7 +42,8 @@ class MultiScaleSegmenter:
     Args:
         model: a Keras model from images `(batch, height, width, 3)` to logits
             `(batch, height, width, classes)`, or to a dict with logits under `"segmentation"`.
-            The current weights of a `SegmentationModel` are copied.
+            The current weights of a `SegmentationModel` are copied. Any other model gets images
+            as they are given: if it does not normalize them, normalize them before.
         base_size: long side of the image at scale 1. Published scores were measured with 520,
             those of EncNet101 on ADE20K with 640. For mmsegmentation also the bounds of both
             sides, such as `(2048, 512)` for ADE20K and `(2048, 1024)` for Cityscapes, or None for
@@ -52,8 +53,8 @@ class MultiScaleSegmenter:
         flip: whether to run mirror images as well.
         protocol: `"official"` or `"mmsegmentation"`.
         pad_value: value of the official protocol's padding, a number or one per channel. Defaults
-            to black in the normalization of the model; a model that is not a `SegmentationModel`
-            is assumed to use `"torch"`.
+            to 0, black in raw images. For a model on normalized images, the official padding is
+            `preprocess_input(np.zeros(3), mode)`.
         window: `"slide"`, or for mmsegmentation `"whole"` (its default). Whole images need much
             memory: 4 GiB for 3584x1792 pixels with EncNet50.
         stride: distance between windows, at most `crop_size`. Defaults to
@@ -65,7 +66,8 @@ class MultiScaleSegmenter:
             pixels of four 480x480 windows.
 
     Call arguments:
-        image: one image `(height, width, 3)`, float, normalized for the model.
+        image: one RGB image `(height, width, 3)` as the model takes it: uint8 or float in 0 to 255
+            unless it was built with `include_preprocessing=False`.
 
     Returns:
         Scores `(height, width, classes)`, a float32 NumPy array; their arg-max is the prediction.
@@ -74,8 +76,9 @@ class MultiScaleSegmenter:
         by the same number, which scales the scores by a constant factor.
 
     Raises:
-        ValueError: for an argument outside the above; for an image of another shape or dtype or
-            with NaN; for a model whose output is not finite logits of the size of its input.
+        ValueError: for an argument outside the above; for an image of another shape, dtype or
+            range, or with NaN; for a model whose output is not finite logits of the size of its
+            input.
 
     Reference:
         - `MultiEvalModule` of [PyTorch-Encoding](
@@ -92,7 +95,7 @@ class MultiScaleSegmenter:
         scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
         flip: bool = True,
         protocol: str = "official",
-        pad_value: float | Sequence[float] | None = None,
+        pad_value: float | Sequence[float] = 0.0,
         window: str | None = None,
         stride: int | None = None,
         align_corners: bool | None = None,
@@ -114,7 +117,7 @@ class MultiScaleSegmenter:
             crop_size=crop_size,
             scales=_checked_scales(scales),
             flip=bool(flip),
-            pad_value=_checked_pad_value(_black(model) if pad_value is None else pad_value),
+            pad_value=_checked_pad_value(pad_value),
             window=_checked_window(window, build.windows, protocol),
             stride=_checked_stride(stride, crop_size),
             align_corners=build.align_corners if align_corners is None else bool(align_corners),
@@ -123,7 +126,7 @@ class MultiScaleSegmenter:
         self._scores = build(_logits_function(model), self.settings)
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
-        scores = self._scores(_checked_image(image))
+        scores = self._scores(_checked_image(image, self.model))
         # The maximum is NaN if any score is.
         if not np.isfinite(scores.max()):
             raise ValueError(f"The model's logits are not finite. Received: model={self.model}")
@@ -151,22 +154,14 @@ def _logits_function(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return logits
 
 
-def _black(model):
-    return normalized_zero(model.preprocessing if isinstance(model, SegmentationModel) else "torch")
-
-
-def _checked_image(image):
+def _checked_image(image, model):
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise ValueError(
             f"Expected one image `(height, width, 3)`. Received: image.shape={image.shape}"
         )
-    if image.dtype.kind != "f":
-        raise ValueError(
-            "Expected a normalized float image, not a raw one: use "
-            "`keras_encnet.preprocess_input(image, model.preprocessing)`. "
-            f"Received: image.dtype={image.dtype}"
-        )
+    if isinstance(model, SegmentationModel):
+        check_values(image, raw=model.preprocessing is not None)
     if not np.isfinite(image).all():
         raise ValueError("The image must be finite. Received: an image with NaN or inf")
     return image.astype("float32", copy=False)

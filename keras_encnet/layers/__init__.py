@@ -4,5 +4,12 @@ from keras_encnet.layers.batch_normalization import BatchNormalization
 from keras_encnet.layers.bilinear_upsampling import BilinearUpsampling
 from keras_encnet.layers.encoding import Encoding
 from keras_encnet.layers.feature_map_attention import FeatureMapAttention
+from keras_encnet.layers.image_normalization import ImageNormalization
 
-__all__ = ["BatchNormalization", "BilinearUpsampling", "Encoding", "FeatureMapAttention"]
+__all__ = [
+    "BatchNormalization",
+    "BilinearUpsampling",
+    "Encoding",
+    "FeatureMapAttention",
+    "ImageNormalization",
+]

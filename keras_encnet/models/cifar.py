@@ -6,7 +6,7 @@ import os
 import keras
 from keras import layers
 
-from keras_encnet.layers import BatchNormalization
+from keras_encnet.layers import BatchNormalization, ImageNormalization
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.gates import (
     context_encoding_gate,
@@ -31,6 +31,7 @@ def ResNet14(
     pooling: str | None = None,
     classes: int = 10,
     classifier_activation: str | None = "softmax",
+    include_preprocessing: bool = True,
     name: str = "resnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds the baseline: a pre-activation ResNet of 14 layers ("ResNet 64d").
@@ -49,12 +50,15 @@ def ResNet14(
             or None.
         classes: number of classes, at least 2.
         classifier_activation: `"softmax"`, or None for logits.
+        include_preprocessing: whether the model normalizes its images, as
+            `preprocess_input(images, "cifar10")` does. False builds it on
+            normalized images.
         name: name of the model.
 
     Returns:
-        A `ClassificationModel` from images, normalized by
-        `preprocess_input(images, "cifar10")`, to `(batch, classes)`, float32;
-        if `include_top` is false, a `keras.Model`.
+        A `ClassificationModel` from RGB images, uint8 or float in 0 to 255, to
+        `(batch, classes)`, float32; if `include_top` is false, a
+        `keras.Model`.
 
     Raises:
         ValueError: for an invalid value.
@@ -73,6 +77,7 @@ def ResNet14(
         pooling,
         classes,
         classifier_activation,
+        include_preprocessing,
         name,
     )
 
@@ -87,6 +92,7 @@ def SEResNet14(
     pooling: str | None = None,
     classes: int = 10,
     classifier_activation: str | None = "softmax",
+    include_preprocessing: bool = True,
     name: str = "se_resnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds the ResNet of 14 layers with squeeze and excitation ("SE-ResNet 64d").
@@ -105,6 +111,7 @@ def SEResNet14(
         pooling: see `ResNet14`.
         classes: see `ResNet14`.
         classifier_activation: see `ResNet14`.
+        include_preprocessing: see `ResNet14`.
         name: name of the model.
 
     Returned value and errors: see `ResNet14`.
@@ -123,6 +130,7 @@ def SEResNet14(
         pooling,
         classes,
         classifier_activation,
+        include_preprocessing,
         name,
     )
 
@@ -138,6 +146,7 @@ def EncNet14(
     pooling: str | None = None,
     classes: int = 10,
     classifier_activation: str | None = "softmax",
+    include_preprocessing: bool = True,
     name: str = "encnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds EncNet for small images ("EncNet 16k64d": 16 codewords, width 64).
@@ -163,6 +172,7 @@ def EncNet14(
         pooling: see `ResNet14`.
         classes: see `ResNet14`.
         classifier_activation: see `ResNet14`.
+        include_preprocessing: see `ResNet14`.
         name: name of the model.
 
     Returned value and errors: see `ResNet14`.
@@ -180,6 +190,7 @@ def EncNet14(
         pooling,
         classes,
         classifier_activation,
+        include_preprocessing,
         name,
     )
 
@@ -194,12 +205,15 @@ def _network(
     pooling,
     classes,
     classifier_activation,
+    include_preprocessing,
     name,
 ):
     _check_arguments(width, input_shape, pooling, classes, classifier_activation)
     check_weights(weights)
     x = layers.Input(input_shape, name="images") if input_tensor is None else input_tensor
     inputs = x if input_tensor is None else keras.utils.get_source_inputs(input_tensor)[0]
+    if include_preprocessing:
+        x = ImageNormalization("cifar10", name="image_normalization")(x)
     x = _conv(x, width, 3, name="stem", use_bias=True)
     x = _norm_relu(x, name="stem")
     for i, (multiple, stride) in enumerate(STAGES, start=1):

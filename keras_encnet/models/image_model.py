@@ -1,4 +1,4 @@
-"""The base of both tasks' models: stores the normalization of the images and the class names."""
+"""The base of both tasks' models: checks the images and stores the class names."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_encnet.layers.image_normalization import normalization_in
+from keras_encnet.models.images import with_checked_images
 from keras_encnet.models.scalable_model import ScalableModel
-from keras_encnet.preprocessing import normalization_of
+from keras_encnet.utils import compat
 
 
 class ImageModel(ScalableModel):
-    """A functional model from normalized images to outputs per class.
+    """A functional model from images to outputs per class.
+
+    With an `ImageNormalization` layer, which the builders add, the images are raw: RGB, uint8 or
+    float, in 0 to 255. `fit`, `evaluate` and `predict` raise an error for other images: they
+    check arrays completely, and the first batch of everything else. Without the layer they expect
+    normalized floats. Calling the model, `train_on_batch`, `test_on_batch` and `predict_on_batch`
+    do not check images.
 
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
         outputs: Output tensor, or a dict of output tensors.
         name: String, name of the model.
-        preprocessing: String, mode of `keras_encnet.preprocess_input` for the images.
         class_names: Sequence of one string per class, or None. Can be set later.
 
     Raises:
-        ValueError: If the mode is unknown or there is not one name per class.
+        ValueError: If there is not one name per class.
     """
 
     def __init__(
@@ -32,14 +38,16 @@ class ImageModel(ScalableModel):
         outputs: keras.KerasTensor | Mapping[str, keras.KerasTensor],
         name: str | None = None,
         *,
-        preprocessing: str,
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        normalization_of(preprocessing)  # raises before training if the mode is unknown
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
-        self.preprocessing = preprocessing
         self.class_names = class_names
+
+    @property
+    def preprocessing(self) -> str | None:
+        """Mode of the model's normalization of raw images; None if it takes normalized images."""
+        return normalization_in(self)
 
     @property
     def classes(self) -> int:
@@ -60,32 +68,29 @@ class ImageModel(ScalableModel):
             )
         self._class_names = None if names is None else tuple(names)
 
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            self._with_checked_images(validation[0])
+        elif validation is not None:
+            kwargs["validation_data"] = self._with_checked_images(validation)
+        return super().fit(self._with_checked_images(x), y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if not compat.is_validation_of_fit(kwargs):  # which `fit` has checked
+            x = self._with_checked_images(x)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(self._with_checked_images(x), *args, **kwargs)
+
+    def _with_checked_images(self, data):
+        return with_checked_images(data, raw=self.preprocessing is not None)
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "preprocessing": self.preprocessing,
             "class_names": None if self._class_names is None else list(self._class_names),
         }
-
-
-def check_raw(images: np.ndarray) -> None:
-    """Raises ValueError unless `images` is an array of raw RGB images with values in 0 to 255."""
-    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
-        raise ValueError(
-            "Expected RGB images `(height, width, 3)` or `(batch, height, width, 3)`, or a list "
-            f"of the former. Received: shape={images.shape}"
-        )
-    if images.dtype.kind not in "uif":
-        raise ValueError(f"Images must hold numbers. Received: dtype={images.dtype}")
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 255):
-        raise ValueError(
-            "Images must be raw, with values in 0 to 255; the model normalizes them. "
-            f"Received: values from {low} to {high}"
-        )
-    if images.dtype.kind == "f" and 0 < high <= 1:
-        raise ValueError(
-            "Images must be raw, with values in 0 to 255; these seem scaled to 0 to 1. Multiply "
-            "them by 255. "
-            f"Received: values from {low} to {high}"
-        )

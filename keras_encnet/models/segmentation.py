@@ -13,11 +13,13 @@ from typing import Any
 import keras
 
 from keras_encnet.backbones import preprocessing_of
+from keras_encnet.layers.image_normalization import ImageNormalization, normalization_in
 from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve, takes_options
 from keras_encnet.utils.checks import check_classes, check_stages
+from keras_encnet.utils.compat import run_graph
 from keras_encnet.utils.keras_files import load_weights
 
 HEADS: dict[str, Callable] = {"encnet": encnet_head, "fcn": fcn_head}
@@ -31,7 +33,8 @@ def EncNet(
     weights: str | os.PathLike | None = None,
     variant: str = "keras_encnet",
     outputs: str | Sequence[str] | None = None,
-    preprocessing: str = "torch",
+    preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "encnet",
     **options: Any,
 ) -> SegmentationModel:
@@ -53,17 +56,24 @@ def EncNet(
         variant: preset for the options, listed below.
         outputs: names of the outputs to keep, all by default. The model
             computes only what they need.
-        preprocessing: mode of `preprocess_input` that the backbone expects.
+        preprocessing: mode of `preprocess_input` that the backbone expects, by
+            default `"torch"`; `"none"` if the backbone normalizes raw images
+            itself.
+        include_preprocessing: whether the model normalizes its images. False
+            builds it on normalized images.
         name: name of the model.
         **options: structural options, listed below.
 
     Returns:
-        A `SegmentationModel` from normalized images `(batch, height, width,
-        channels)` to a dict of float32 outputs: `segmentation`, logits
-        `(batch, height, width, classes)`; `presence`, logits `(batch,
+        A `SegmentationModel` from RGB images `(batch, height, width, 3)`, uint8
+        or float in 0 to 255, to a dict of float32 outputs: `segmentation`,
+        logits `(batch, height, width, classes)`; `presence`, logits `(batch,
         classes)`; and that of the auxiliary head, `presence_stage3` or
         `segmentation_stage3`. The logits before upsampling are the output of
-        the layer `segmentation_logits`.
+        the layer `segmentation_logits`. The layers of the backbone are shared.
+        Unless it has its own `ImageNormalization`, as with
+        `ResNet50(preprocessing="caffe")`, their attribute `output` belongs to
+        the graph of the backbone, not to that of the model.
 
     Raises:
         ValueError: for an invalid value.
@@ -74,7 +84,8 @@ def EncNet(
     """
     check_classes(classes)
     values = resolve(("encnet",), variant, options)
-    model = assemble("encnet", backbone, classes, values, preprocessing, name)
+    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    model = assemble("encnet", backbone, classes, values, name)
     if weights is not None:
         load_weights(model, weights)
     return model if outputs is None else model.with_outputs(outputs)
@@ -86,7 +97,8 @@ def FCN(
     classes: int = 21,
     weights: str | os.PathLike | None = None,
     variant: str = "keras_encnet",
-    preprocessing: str = "torch",
+    preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     name: str = "fcn",
     **options: Any,
 ) -> SegmentationModel:
@@ -97,14 +109,15 @@ def FCN(
         classes: number of classes, at least 2, without the ignored label.
         weights: None, or the path of a `.weights.h5` file of the complete model.
         variant: preset for the options, listed below.
-        preprocessing: mode of `preprocess_input` that the backbone expects.
+        preprocessing: see `EncNet`.
+        include_preprocessing: see `EncNet`.
         name: name of the model.
         **options: structural options, listed below.
 
     Returns:
-        A `SegmentationModel` to a dict of float32 outputs: `segmentation`,
-        logits `(batch, height, width, classes)`, and with `auxiliary="fcn"`
-        `segmentation_stage3`.
+        A `SegmentationModel` from RGB images in 0 to 255 to a dict of float32
+        outputs: `segmentation`, logits `(batch, height, width, classes)`, and
+        with `auxiliary="fcn"` `segmentation_stage3`.
 
     Raises:
         ValueError: for an invalid value.
@@ -112,7 +125,8 @@ def FCN(
     """
     check_classes(classes)
     values = resolve(("fcn",), variant, options)
-    model = assemble("fcn", backbone, classes, values, preprocessing, name)
+    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    model = assemble("fcn", backbone, classes, values, name)
     if weights is not None:
         load_weights(model, weights)
     return model
@@ -128,6 +142,7 @@ def on_resnet(
     input_shape: tuple[int | None, ...] = (None, None, 3),
     backbone_weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
+    include_preprocessing: bool = True,
     **options: Any,
 ) -> SegmentationModel:
     """Builds a ResNet and a head on it, both with the same variant and options.
@@ -140,7 +155,8 @@ def on_resnet(
         name: name of the model.
         input_shape: `(height, width, channels)`; height and width may be None.
         backbone_weights: weights of the ResNet, see `backbones.ResNet`.
-        preprocessing: the mode that the weights of the ResNet expect by default.
+        preprocessing: see `EncNet`; by default what the weights of the ResNet expect.
+        include_preprocessing: see `EncNet`.
         **options: structural options of `"resnet"` and of the head.
 
     Returns:
@@ -149,22 +165,49 @@ def on_resnet(
     # All checks come first: building the backbone may download weights.
     check_classes(classes)
     values = resolve(("resnet", head), variant, options)
+    preprocessing = preprocessing or preprocessing_of(values["stride_on"])
     backbone = build_resnet(
         input_shape=input_shape,
         weights=backbone_weights,
+        preprocessing=preprocessing if include_preprocessing else None,
         **{option: values[option] for option in options_of("resnet")},
     )
-    preprocessing = preprocessing or preprocessing_of(values["stride_on"])
-    return assemble(head, backbone, classes, values, preprocessing, name)
+    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    return assemble(head, backbone, classes, values, name)
+
+
+def normalizing(
+    backbone: keras.Model, preprocessing: str | None, include_preprocessing: bool
+) -> keras.Model:
+    """Returns a backbone on raw images, or on normalized ones, which shares its layers.
+
+    Args:
+        backbone: a model with or without an `ImageNormalization` layer.
+        preprocessing: mode of `preprocess_input`, or None for that of the backbone, by default
+            `"torch"`.
+        include_preprocessing: whether the images are raw.
+
+    Raises:
+        ValueError: if the backbone has an `ImageNormalization` that contradicts the arguments.
+    """
+    own = normalization_in(backbone)
+    if own is not None and (not include_preprocessing or preprocessing not in (None, own)):
+        raise ValueError(
+            "The backbone has an `ImageNormalization` layer, which `preprocessing` and "
+            f"`include_preprocessing` must not contradict. Received: backbone={backbone.name!r} "
+            f"with the mode {own!r}, preprocessing={preprocessing!r}, "
+            f"include_preprocessing={include_preprocessing}"
+        )
+    if own is not None or not include_preprocessing:
+        return backbone
+    shape, name = backbone.input.shape, backbone.input.name
+    images = keras.Input(batch_shape=shape, name=name)
+    normalized = ImageNormalization(preprocessing or "torch", name="image_normalization")(images)
+    return keras.Model(images, run_graph(backbone, normalized), name=backbone.name)
 
 
 def assemble(
-    head: str,
-    backbone: keras.Model,
-    classes: int,
-    values: Mapping[str, Any],
-    preprocessing: str,
-    name: str,
+    head: str, backbone: keras.Model, classes: int, values: Mapping[str, Any], name: str
 ) -> SegmentationModel:
     """Puts a head and an auxiliary head on a backbone; `values` are those of `resolve`."""
     options = SimpleNamespace(**values)
@@ -173,10 +216,5 @@ def assemble(
     tensors = HEADS[head](images, stages, classes, options)
     if options.auxiliary != "none":
         tensors |= AUXILIARY_HEADS[options.auxiliary](images, stages, classes, options)
-    return SegmentationModel(
-        images,
-        tensors,
-        name=name,
-        preprocessing=preprocessing,
-        backbone_layers=[layer.name for layer in backbone.layers],
-    )
+    backbone_layers = [layer.name for layer in backbone.layers]
+    return SegmentationModel(images, tensors, name=name, backbone_layers=backbone_layers)

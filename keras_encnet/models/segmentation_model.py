@@ -1,4 +1,4 @@
-"""The model class of EncNet and FCN: trains on images and masks, segments raw images."""
+"""The model class of EncNet and FCN: trains on images and masks, segments images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from keras_encnet.masks import (
     check_size,
     targets_per_output,
 )
-from keras_encnet.models.image_model import ImageModel, check_raw
-from keras_encnet.preprocessing import preprocess_input
+from keras_encnet.models.image_model import ImageModel
+from keras_encnet.models.images import checked_batch
 from keras_encnet.utils import compat
 
 # Prefixes of the outputs whose last axis is the classes.
@@ -29,19 +29,19 @@ CLASS_OUTPUTS = ("segmentation", "presence")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class SegmentationModel(ImageModel):
-    """A functional model from normalized images to a dict of named outputs.
+    """A functional model from images to a dict of named outputs.
 
     In addition to `keras.Model`, the target of `fit` and `evaluate` is the mask: integers
-    `(batch, height, width)`, one class id per pixel, with or without a trailing axis of 1. The
-    model stores the normalization of its images, so that `segment` takes raw images. The builders
-    return this class, and `keras.models.load_model` restores it.
+    `(batch, height, width)`, one class id per pixel, with or without a trailing axis of 1. `fit`,
+    `evaluate`, `predict` and `segment` check that images are raw, with values in 0 to 255;
+    normalized, if the model was built with `include_preprocessing=False`. The builders return
+    this class, and `keras.models.load_model` restores it.
 
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
         outputs: Dict of output tensors. `"segmentation"` holds the logits
             `(batch, height, width, classes)` at the size of the input.
         name: String, name of the model.
-        preprocessing: String, mode of `keras_encnet.preprocess_input` for the images.
         backbone_layers: Sequence of strings, names of the layers of the backbone.
         class_names: Sequence of one string per class, or None. Can be set later.
     """
@@ -52,19 +52,11 @@ class SegmentationModel(ImageModel):
         outputs: Mapping[str, keras.KerasTensor],
         name: str | None = None,
         *,
-        preprocessing: str = "torch",
         backbone_layers: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(
-            inputs,
-            outputs,
-            name,
-            preprocessing=preprocessing,
-            class_names=class_names,
-            **kwargs,
-        )
+        super().__init__(inputs, outputs, name, class_names=class_names, **kwargs)
         self.backbone_layers = tuple(backbone_layers)
 
     @property
@@ -102,7 +94,6 @@ class SegmentationModel(ImageModel):
             self.input,
             {name: self.output[name] for name in outputs},
             name=self.name,
-            preprocessing=self.preprocessing,
             backbone_layers=self.backbone_layers,
             class_names=self._class_names,
         )
@@ -118,8 +109,6 @@ class SegmentationModel(ImageModel):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
 
-    # Inference on raw images.
-
     @overload
     def segment(
         self, images: np.ndarray, window: int | None = ..., overlap: int | None = ...
@@ -134,7 +123,7 @@ class SegmentationModel(ImageModel):
         window: int | None = None,
         overlap: int | None = None,
     ) -> np.ndarray | list[np.ndarray]:
-        """Predicts the class of every pixel of raw images.
+        """Predicts the class of every pixel.
 
         Memory grows with the size of an image. With `window` it is bounded: larger images are
         processed in windows, whose logits are averaged where they overlap. Context, such as the
@@ -142,7 +131,8 @@ class SegmentationModel(ImageModel):
 
         Args:
             images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
-                list of images of any size; integers or floats in 0 to 255.
+                list of images of any size; integers or floats in 0 to 255. Normalized floats for
+                a model that was built with `include_preprocessing=False`.
             window: None for entire images, or the height and width of the windows in pixels,
                 preferably about the size of the crops in training or larger.
             overlap: Number of pixels that neighboring windows have in common, less than
@@ -153,16 +143,14 @@ class SegmentationModel(ImageModel):
             uint8 for up to 256 classes, otherwise int32.
 
         Raises:
-            ValueError: If shapes, dtypes or values are not those of raw images, or if `window`
+            ValueError: If shapes, dtypes or values are not those of such images, or if `window`
                 or `overlap` are out of range.
         """
         if isinstance(images, (list, tuple)):
             return [self.segment(image, window, overlap) for image in images]
-        images = np.asarray(images)
-        check_raw(images)
-        batch = preprocess_input(images[None] if images.ndim == 3 else images, self.preprocessing)
+        batch = checked_batch(images, raw=self.preprocessing is not None)
         masks = self._compiled_segmentation(batch, window, overlap)["classes"]
-        return masks[0] if images.ndim == 3 else masks
+        return masks[0] if np.ndim(images) == 3 else masks
 
     # A cached property, since Keras would track a plain attribute and save it with the model.
     @functools.cached_property

@@ -86,6 +86,7 @@ def from_pytorch(
     output_stride: int | None = None,
     input_shape: Sequence[int | None] | None = None,
     stochastic_scale: bool = False,
+    include_preprocessing: bool = True,
 ) -> keras.Model:
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
@@ -118,13 +119,14 @@ def from_pytorch(
         stochastic_scale: whether the Encoding layers of a CIFAR EncNet are those of `encnetdrop`,
             which uses random smoothing factors in training and -0.5 at inference instead of the
             stored ones. This cannot be read from the file.
+        include_preprocessing: whether the model normalizes its images. False builds it on images
+            normalized by `preprocess_input(images, "torch")`, CIFAR networks by `"cifar10"`.
 
     Returns:
         A `SegmentationModel` with the outputs `segmentation`, `presence` and, if the checkpoint
         has the auxiliary head, `segmentation_stage3`; for a CIFAR network a `ClassificationModel`
         with logits; for a bare ResNet a `keras.Model` with the outputs `stage1` to `stage4`,
-        without the classifier. Images must be normalized by `preprocess_input(images, "torch")`,
-        for CIFAR networks with `"cifar10"`.
+        without the classifier. Images are RGB, uint8 or float in 0 to 255.
 
     Raises:
         ValueError: for a file that cannot be read or contains more than tensors; for an unknown
@@ -144,6 +146,7 @@ def from_pytorch(
         "output_stride": output_stride,
         "input_shape": input_shape,
         "stochastic_scale": stochastic_scale or None,
+        "include_preprocessing": None if include_preprocessing else False,
     }
     options = {name: value for name, value in options.items() if value is not None}
     tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTERS)}

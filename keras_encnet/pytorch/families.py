@@ -36,7 +36,7 @@ class Family:
     mark: str
     build: Callable[..., tuple[keras.Model, dict[str, str]]]
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    options: tuple[str, ...] = ("input_shape", "output_stride")
+    options: tuple[str, ...] = ("input_shape", "output_stride", "include_preprocessing")
     class_layers: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -69,7 +69,9 @@ def recognize(names: Iterable[str]) -> tuple[Family, str]:
     )
 
 
-def _backbone(shapes, prefix, input_shape=(None, None, 3), output_stride=8):
+def _backbone(
+    shapes, prefix, input_shape=(None, None, 3), output_stride=8, include_preprocessing=True
+):
     structure, layers = names.resnet_structure(shapes, prefix)
     depth = 2 + sum(structure["blocks"]) * (3 if structure["bottleneck"] else 2)
     backbone = backbones.ResNet(
@@ -77,6 +79,7 @@ def _backbone(shapes, prefix, input_shape=(None, None, 3), output_stride=8):
         input_shape=input_shape,
         output_stride=output_stride,
         stride_on="3x3",
+        preprocessing="torch" if include_preprocessing else None,
         name=f"resnet{depth}",
     )
     return backbone, layers, depth
@@ -87,8 +90,19 @@ def _resnet(shapes, parts, **options):
     return backbone, layers | parts
 
 
-def _encnet(shapes, parts, classes, variant, prefix, align_corners=None, **options):
-    backbone, layers, depth = _backbone(shapes, prefix, **options)
+def _encnet(
+    shapes,
+    parts,
+    classes,
+    variant,
+    prefix,
+    align_corners=None,
+    include_preprocessing=True,
+    **options,
+):
+    backbone, layers, depth = _backbone(
+        shapes, prefix, include_preprocessing=include_preprocessing, **options
+    )
     auxiliary, presence, lateral = (
         any(holds(shapes, module) for layer, module in parts.items() if layer.startswith(part))
         for part in ("segmentation_stage3", "presence", ("lateral", "fusion"))
@@ -104,6 +118,7 @@ def _encnet(shapes, parts, classes, variant, prefix, align_corners=None, **optio
         align_corners=align_corners,
         # A network trained without the SE-loss has no presence layer.
         outputs=None if presence else ("segmentation",) + ("segmentation_stage3",) * auxiliary,
+        include_preprocessing=include_preprocessing,
         name=f"encnet{depth}",
     )
     return model, layers | parts
@@ -121,13 +136,18 @@ def _official_encnet(shapes, parts, **options):
     return _encnet(shapes, parts, variant="official", prefix="pretrained.", **options)
 
 
-def _official_fcn(shapes, parts, classes, align_corners=True, **options):
-    backbone, layers, depth = _backbone(shapes, prefix="pretrained.", **options)
+def _official_fcn(
+    shapes, parts, classes, align_corners=True, include_preprocessing=True, **options
+):
+    backbone, layers, depth = _backbone(
+        shapes, "pretrained.", include_preprocessing=include_preprocessing, **options
+    )
     model = FCN(
         backbone,
         classes=classes,
         auxiliary="fcn" if holds(shapes, "auxlayer") else "none",
         align_corners=align_corners,
+        include_preprocessing=include_preprocessing,
         name=f"fcn{depth}",
     )
     return model, layers | parts
@@ -145,7 +165,13 @@ def _cifar_encnet(shapes, parts, **options):
 
 
 SEGMENTATION = {
-    "options": ("input_shape", "output_stride", "classes", "align_corners"),
+    "options": (
+        "input_shape",
+        "output_stride",
+        "classes",
+        "align_corners",
+        "include_preprocessing",
+    ),
     "ignored": ("pretrained.fc.",),
 }
 FAMILIES = (
@@ -178,7 +204,7 @@ FAMILIES = (
         mark="model.3.0.se.fc.",
         build=_cifar_encnet,
         parts=names.cifar(names.CIFAR_ENCODING_BLOCK),
-        options=("input_shape", "classes", "stochastic_scale"),
+        options=("input_shape", "classes", "stochastic_scale", "include_preprocessing"),
         class_layers=("predictions",),
     ),
     Family(
@@ -186,7 +212,7 @@ FAMILIES = (
         mark="model.3.0.conv_block.",
         build=_cifar_resnet,
         parts=names.cifar(names.CIFAR_PRE_ACTIVATION_BLOCK),
-        options=("input_shape", "classes"),
+        options=("input_shape", "classes", "include_preprocessing"),
         class_layers=("predictions",),
     ),
     Family("a ResNet with torchvision's names", mark="layer1.0.", build=_resnet, ignored=("fc.",)),

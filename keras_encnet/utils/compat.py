@@ -53,17 +53,20 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 def run_graph(
     model: keras.Model,
-    inputs: tf.Tensor,
-    function_of: Callable[[keras.layers.Layer], Callable],
+    inputs: tf.Tensor | keras.KerasTensor,
+    function_of: Callable[[keras.layers.Layer], Callable] = lambda layer: layer,
 ) -> Any:
-    """Runs a functional model with functions in place of some of its layers.
+    """Runs the layers of a functional model, or functions in place of some of them.
 
     `keras.models.clone_model` replaces layers, too, but the layers that it keeps record a call
-    each time. Test: `test_clone_records_calls_of_the_layers_that_it_keeps`.
+    each time. Calling the model on a symbolic tensor makes it one layer of the new graph, and its
+    public `call` inserts an operation with which a model cannot be rebuilt.
+    Tests: `test_clone_records_calls_of_the_layers_that_it_keeps`,
+    `test_call_inserts_an_operation`.
 
     Args:
         model: a functional model.
-        inputs: its input.
+        inputs: its input, which may be symbolic.
         function_of: returns the function that is called in place of a layer, or the layer.
     """
     return model._run_through_graph(inputs, operation_fn=function_of)

@@ -29,6 +29,7 @@ def test_variant_selects_the_backbone(
             "stem": stem,
             "stride_on": stride_on,
             "weights": "imagenet",
+            "preprocessing": preprocessing,
         }
     ]
     assert model.preprocessing == preprocessing
@@ -48,7 +49,7 @@ def test_options_of_the_backbone_override_the_variant(recorded_backbone):
 def test_backbone_weights_are_not_loaded_if_weights_are_given(
     recorded_backbone, tiny_backbone, randomize, tmp_path
 ):
-    full = randomize(EncNet(tiny_backbone(), 5, num_codewords=4, channels=8))
+    full = randomize(EncNet(tiny_backbone(), 5, num_codewords=4, channels=8, preprocessing="caffe"))
     path = str(tmp_path / "encnet.weights.h5")
     full.save_weights(path)
     model = EncNet50(5, weights=path, num_codewords=4, channels=8)

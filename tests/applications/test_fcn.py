@@ -18,6 +18,7 @@ def test_backbone_accepts_imagenet_weights(recorded_backbone, build, depth):
             "stem": "plain",
             "stride_on": "1x1",
             "weights": "imagenet",
+            "preprocessing": "caffe",
         }
     ]
     assert (model.name, model.preprocessing) == (f"fcn{depth}", "caffe")
@@ -27,7 +28,7 @@ def test_backbone_accepts_imagenet_weights(recorded_backbone, build, depth):
 def test_backbone_weights_are_not_loaded_if_weights_are_given(
     recorded_backbone, tiny_backbone, randomize, tmp_path
 ):
-    full = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn"))
+    full = randomize(FCN(tiny_backbone(), 5, auxiliary="fcn", preprocessing="caffe"))
     path = str(tmp_path / "fcn.weights.h5")
     full.save_weights(path)
     model = FCN50(5, weights=path, auxiliary="fcn")

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-import keras_encnet
 from keras_encnet.export import Limits
 
 SIZE = (64, 72)
@@ -10,7 +9,7 @@ LIMITS = Limits(images=4, pixels=200 * 200, side=20000, tensor_pixels=100 * 100)
 
 
 def logits_of(model, images):
-    return model(keras_encnet.preprocess_input(images, model.preprocessing), training=False)
+    return model(images, training=False)
 
 
 def signatures_of(path):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-TORCH_BLACK = (-2.117904, -2.035714, -1.804444)
+BLACK = (0.0, 0.0, 0.0)
 
 
 def predict(model, window):
@@ -39,7 +39,7 @@ def pad(image, height, width, black):
     )
 
 
-def official(model, image, base_size, crop_size, scales, flip=True, black=TORCH_BLACK):
+def official(model, image, base_size, crop_size, scales, flip=True, black=BLACK):
     """Returns the scores of the official code."""
 
     def scores_of(window):

@@ -8,10 +8,10 @@ from tests.fixtures import CLASSES
 
 @pytest.fixture
 def data(rng):
-    """Four normalized images and their masks, a quarter of it ignored."""
+    """Four raw images and their masks, a quarter of it ignored."""
     masks = rng.integers(0, CLASSES, (4, 8, 8)).astype("int32")
     masks[:, :4, :4] = 255
-    return rng.normal(size=(4, 8, 8, 3)).astype("float32"), masks
+    return rng.integers(0, 256, (4, 8, 8, 3)).astype("uint8"), masks
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Converted checkpoints compute what the published networks compute."""
 
+import functools
 import sys
 
 import keras
@@ -19,6 +20,10 @@ def relative_error(actual, expected):
     return np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max()
 
 
+# The images of the references are normalized.
+converted = functools.partial(keras_encnet.from_pytorch, include_preprocessing=False)
+
+
 def trainable_parameters(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
@@ -27,7 +32,7 @@ def trainable_parameters(model):
 def encnet(request):
     """The model converted from a reference's weights, its outputs, and the expected outputs."""
     description, expected = procedural.golden(request.param)
-    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    model = converted(procedural.weights(description["shapes"]))
     inner = {
         "logits": model.get_layer("segmentation_logits").output,
         "aux_logits": model.get_layer("segmentation_stage3_logits").output,
@@ -58,7 +63,7 @@ def test_stage_means_match_the_published_network(encnet):
 def test_encnet_has_all_outputs_and_parameters(encnet):
     model, _, _ = encnet
     assert isinstance(model, keras_encnet.SegmentationModel)
-    assert (model.name, model.preprocessing, model.classes) == ("encnet50", "torch", 150)
+    assert (model.name, model.preprocessing, model.classes) == ("encnet50", None, 150)
     assert set(model.output) == {"segmentation", "presence", "segmentation_stage3"}
     official = model.get_layer("segmentation").align_corners
     assert trainable_parameters(model) == (36_164_578 if official else 36_060_034)
@@ -79,7 +84,7 @@ def test_number_of_trainable_parameters_is_as_published(shapes, parameters):
 def test_resnet_stages_match_the_published_network():
     name = "torchvision_style_resnet50"
     description, expected = procedural.golden(name)
-    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    model = converted(procedural.weights(description["shapes"]))
     image = procedural.image(name, description["height"], description["width"])
     stages = model(image[None])
     assert set(stages) == set(expected)
@@ -133,7 +138,7 @@ def test_each_part_of_encnet_computes_the_same_as_pytorch(variant, align_corners
     # The reference computes under the official names.
     state = procedural.weights(published.official(**options))
     given = {published.rename(n): x for n, x in state.items()} if variant != "official" else state
-    model = keras_encnet.from_pytorch(given, align_corners=align_corners)
+    model = converted(given, align_corners=align_corners)
     image = procedural.image(f"{variant} {size}", *size)
     outputs = model(image[None])
     align_corners = variant == "official" if align_corners is None else align_corners
@@ -155,7 +160,7 @@ def test_resnet_computes_the_same_as_pytorch_at_each_output_stride(output_stride
 
     state = procedural.weights(published.resnet((1, 1, 2, 2), bottleneck))
     image = procedural.image("portrait", 71, 50)
-    stages = keras_encnet.from_pytorch(state, output_stride=output_stride)(image[None])
+    stages = converted(state, output_stride=output_stride)(image[None])
     expected = Reference(state, image, stride=output_stride).stages()
     for (name, features), reference in zip(stages.items(), expected, strict=True):
         assert relative_error(features, to_numpy(reference)) < 1e-5, name
@@ -167,7 +172,7 @@ def test_official_fcn_computes_the_same_as_pytorch():
 
     state = procedural.weights(published.official_fcn(classes=6, blocks=(1, 1, 1, 1)))
     image = procedural.image("fcn", 41, 50)
-    model = keras_encnet.from_pytorch(state)
+    model = converted(state)
     assert set(model.output) == {"segmentation", "segmentation_stage3"}
     reference = Reference(state, image, prefix="pretrained.")
     stages = reference.stages()
@@ -185,9 +190,9 @@ def test_official_fcn_computes_the_same_as_pytorch():
 @pytest.mark.parametrize("name", ["cifar_encnet14_16k64d", "cifar_resnet14_64d"])
 def test_cifar_networks_match_the_published_networks(name):
     description, expected = procedural.golden(name)
-    model = keras_encnet.from_pytorch(procedural.weights(description["shapes"]))
+    model = converted(procedural.weights(description["shapes"]))
     assert isinstance(model, keras_encnet.ClassificationModel)
-    assert (model.preprocessing, model.classifier_activation) == ("cifar10", None)
+    assert model.classifier_activation is None
     assert trainable_parameters(model) == description["parameters"]
     images = np.stack([procedural.image(f"{name}{i}", 32, 32) for i in range(4)])
     assert relative_error(model(images), expected["logits"]) < 1e-5
@@ -203,7 +208,7 @@ def test_cifar_networks_of_every_width_compute_the_same_as_pytorch(width, codewo
 
     state = procedural.weights(published.cifar(width, codewords, classes))
     image = procedural.image(f"{width} {size}", *size)
-    model = keras_encnet.from_pytorch(state, input_shape=(None, None, 3))
+    model = converted(state, input_shape=(None, None, 3))
     assert relative_error(model(image[None]), Reference(state, image).cifar()) < 1e-5
 
 
@@ -297,3 +302,24 @@ def test_input_shape_can_be_fixed():
         published.empty(shapes), input_shape=(64, 96, 3), output_stride=32
     )
     assert model.output["stage4"].shape == (None, 2, 3, 512)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "mode"),
+    [
+        (published.official(**published.TINY), "torch"),
+        (published.mmsegmentation(**published.TINY), "torch"),
+        (published.official_fcn(classes=6, blocks=(1, 1, 1, 1)), "torch"),
+        (published.resnet((1, 1, 1, 1), bottleneck=False), "torch"),
+        (published.cifar(4, 3), "cifar10"),
+        (published.cifar(4, 0), "cifar10"),
+    ],
+    ids=["official", "mmsegmentation", "fcn", "resnet", "cifar encnet", "cifar resnet"],
+)
+def test_converted_models_take_raw_images(shapes, mode, rng):
+    state = procedural.weights(shapes)
+    images = rng.integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    raw, normalized = keras_encnet.from_pytorch(state), converted(state)
+    outputs = raw(images), normalized(keras_encnet.preprocess_input(images, mode))
+    for actual, expected in zip(*map(keras.tree.flatten, outputs), strict=True):
+        assert relative_error(actual, expected) < 1e-5

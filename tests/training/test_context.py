@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-import keras_encnet
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.tasks import segmentation
@@ -16,7 +15,7 @@ def _pair_of_scenes():
     discs = np.isin(painted[0][1], [scenes.CLASSES.index(name) for name in scenes.DISCS])
     assert discs.any()
     images = np.stack([image for image, _ in painted])
-    return keras_encnet.preprocess_input(images), discs
+    return images, discs
 
 
 @pytest.mark.parametrize(("recipe", "blind"), [(ScenesFCN, True), (ScenesEncNet, False)])

@@ -169,7 +169,7 @@ def test_network_trains_on_crops_of_every_size(name, data):
     model = task.build_model()
     optimizer = fit.optimizer(config, task.steps_per_epoch * config.epochs)
     model.compile(optimizer, run_eagerly=True, **task.objectives(model))
-    images, masks = next(iter(task.train_batches(model)))
+    images, masks = next(iter(task.train_batches()))
     assert images.shape == (2, *config.crop_size, 3)
     before = [weight.numpy() for weight in model.trainable_weights]
     assert np.isfinite(model.train_on_batch(images, masks)[0])

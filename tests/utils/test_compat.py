@@ -71,6 +71,17 @@ def test_producer_of_a_tensor_is_not_public(model):
     assert not any(holds(value, producer) for value in public_values(model.output))
 
 
+def test_call_inserts_an_operation(model):
+    inputs = keras.Input((3,))
+    images = keras.layers.Rescaling(2.0)(inputs)
+    extra = [
+        {node.operation.name for node in compat.graph_nodes(keras.Model(inputs, outputs))}
+        - {layer.name for layer in model.layers}
+        for outputs in (compat.run_graph(model, images), model.call(images))
+    ]
+    assert [len(names) for names in extra] == [1, 2]
+
+
 def test_nested_layers_are_not_public(model):
     (inner,) = (layer for layer in compat.all_layers(model) if layer.name == "inner")
     assert not any(holds(value, inner) for value in public_values(model))

@@ -11,7 +11,6 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_encnet.preprocessing import preprocess_input
 from training.input.segmentation_batches import (
     ONE_REPLICA,
     replicas_here,
@@ -47,7 +46,6 @@ def train_batches(
     split: Split,
     *,
     batch_size: int,
-    mode: str,
     seed: int,
     padding: int = 4,
     flip: bool = True,
@@ -62,7 +60,6 @@ def train_batches(
     Args:
         split: A `Split`.
         batch_size: Integer, the number of images per step, over all replicas.
-        mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
         seed: Integer. The same seed gives the same batches.
         padding: Integer, the number of black pixels on each side.
         flip: Whether to flip at random.
@@ -70,8 +67,8 @@ def train_batches(
         input_context: A `tf.distribute.InputContext`, as in `training.input.segmentation_batches`.
 
     Returns:
-        A `tf.data.Dataset` of images, normalized `float32` of shape `(batch, height, width, 3)`,
-        and labels, `int32` of shape `(batch,)`.
+        A `tf.data.Dataset` of images, `uint8` of shape `(batch, height, width, 3)`, and labels,
+        `int32` of shape `(batch,)`.
 
     Raises:
         ValueError: If the split is smaller than a batch, or if a number is out of range.
@@ -98,7 +95,7 @@ def train_batches(
         uniform = tf.random.stateless_uniform((3, batch_size), tf.stack([seed, step]))
         uniform = tf.ensure_shape(uniform[:, row : row + share], (3, share))
         crops = pad_flip_crop(tf.gather(images, index), padding, flip, uniform)
-        return preprocess_input(crops, mode), tf.gather(labels, index)
+        return crops, tf.gather(labels, index)
 
     return (
         tf.data.Dataset.counter(first_step * replicas_here(input_context))
@@ -108,7 +105,7 @@ def train_batches(
 
 
 def all_images(
-    split: Split, *, mode: str, input_context: tf.distribute.InputContext = ONE_REPLICA
+    split: Split, *, input_context: tf.distribute.InputContext = ONE_REPLICA
 ) -> tf.data.Dataset:
     """Makes batches of every image once, in the order of the split.
 
@@ -117,7 +114,6 @@ def all_images(
 
     Args:
         split: A `Split`.
-        mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
         input_context: As for `train_batches`.
 
     Returns:
@@ -134,7 +130,7 @@ def all_images(
         index = (step * replicas + replica) * share + tf.range(share, dtype=tf.int64)
         exists = index < len(split)
         index = index[exists] if replicas == 1 else tf.minimum(index, len(split) - 1)
-        batch = preprocess_input(tf.gather(images, index), mode), tf.gather(labels, index)
+        batch = tf.gather(images, index), tf.gather(labels, index)
         if replicas == 1:
             return batch
         return *batch, tf.cast(exists, tf.float32) * (steps * replicas * share / len(split))

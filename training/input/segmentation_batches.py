@@ -11,7 +11,6 @@ from collections.abc import Sequence, Sized
 import tensorflow as tf
 
 from keras_encnet.masks import ignored_labels
-from keras_encnet.preprocessing import preprocess_input
 from training.input.augmentation import Augmentation, augment, resize_long_side
 from training.input.folder import IGNORED, Split
 from training.input.image_files import decode_image, decode_mask
@@ -45,7 +44,6 @@ def train_batches(
     *,
     crop_size: int | Sequence[int],
     batch_size: int,
-    mode: str,
     seed: int,
     augmentation: Augmentation = Augmentation(),
     ignore_class: int | Sequence[int] = IGNORED,
@@ -58,7 +56,6 @@ def train_batches(
         split: A `Split`.
         crop_size: Integer or pair of integers, the height and width of the crops.
         batch_size: Integer, the number of images per step, over all replicas.
-        mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
         seed: Integer. The same seed gives the same batches.
         augmentation: An `Augmentation`.
         ignore_class: Integer or sequence of integers, the ignored labels. Pixels outside the image
@@ -69,8 +66,8 @@ def train_batches(
             pipeline feeds. Other shares are not computed.
 
     Returns:
-        A `tf.data.Dataset` of images, normalized `float32` of shape `(batch, height, width, 3)`,
-        and masks, `int32` of shape `(batch, height, width)`.
+        A `tf.data.Dataset` of images, `uint8` of shape `(batch, height, width, 3)`, and masks,
+        `int32` of shape `(batch, height, width)`.
 
     Raises:
         ValueError: If the split is smaller than a batch, or if a number is out of range.
@@ -107,17 +104,11 @@ def train_batches(
             outside=ignored_labels(ignore_class)[0],
         )
 
-    # Compiled for the one shape of these batches, this takes a third of the time.
-    @tf.function(jit_compile=True)
-    def normalize(images):
-        return preprocess_input(images, mode=mode)
-
     seed = tf.constant(seed, tf.int64)
     return (
         tf.data.Dataset.counter(first_step * replicas_here(input_context) * share)
         .map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(share, drop_remainder=True)
-        .map(lambda images, masks: (normalize(images), masks))
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -125,7 +116,6 @@ def train_batches(
 def whole_images(
     split: Split,
     *,
-    mode: str,
     ignore_class: int | Sequence[int] = IGNORED,
     input_context: tf.distribute.InputContext = ONE_REPLICA,
 ) -> tf.data.Dataset:
@@ -136,13 +126,12 @@ def whole_images(
 
     Args:
         split: A `Split`.
-        mode: String, the normalization, see `keras_encnet.preprocessing.preprocess_input`.
         ignore_class: Integer or sequence of integers, the ignored labels.
         input_context: As for `train_batches`.
 
     Returns:
-        A finite `tf.data.Dataset` of images, normalized `float32` of shape
-        `(1, height, width, 3)`, and masks, `int32` of shape `(1, height, width)`.
+        A finite `tf.data.Dataset` of images, `uint8` of shape `(1, height, width, 3)`, and masks,
+        `int32` of shape `(1, height, width)`.
     """
     image_paths, mask_paths = _paths(split)
     replicas = input_context.num_replicas_in_sync
@@ -159,7 +148,6 @@ def whole_images(
         tf.data.Dataset.range(steps * replicas_here(input_context))
         .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(1, drop_remainder=True)  # makes the batch size static; drops nothing
-        .map(lambda images, masks: (preprocess_input(images, mode=mode), masks))
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -52,11 +52,11 @@ def _write_features(task, model, path):
     backbone = keras.Model(model.input, model.get_layer("head_conv").input)
     compute = tf.function(
         lambda x: tf.cast(backbone(x, training=False), tf.float16),
-        input_signature=[tf.TensorSpec((None, None, None, 3))],
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
     )
     steps = task.config.epochs * task.steps_per_epoch
-    crops = _compute(compute, task.train_batches(model).take(steps), steps)
-    images = _compute(compute, task.val_batches(model), len(task.val_split))
+    crops = _compute(compute, task.train_batches().take(steps), steps)
+    images = _compute(compute, task.val_batches(), len(task.val_split))
     arrays = {f"x{i}": x for i, (x, _) in enumerate(images)}
     arrays |= {f"y{i}": y for i, (_, y) in enumerate(images)}
     xs, ys = (np.stack(part) for part in zip(*crops, strict=True))

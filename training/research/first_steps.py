@@ -81,10 +81,10 @@ def follow(config: SegmentationConfig, steps: int) -> list[dict[str, float]]:
         optimizer(config, task.steps_per_epoch * config.epochs, task.multipliers(model)),
         **objectives,
     )
-    held_out, _ = next(iter(task.train_batches(model, HELD_OUT_STEP)))
+    held_out, _ = next(iter(task.train_batches(HELD_OUT_STEP)))
     probe = Probe(model, objectives, held_out)
     measurements = []
-    for step, batch in zip(range(steps + 1), task.train_batches(model), strict=False):
+    for step, batch in zip(range(steps + 1), task.train_batches(), strict=False):
         measured = probe.measure(*batch) if step in MEASURED else None
         model.reset_metrics()
         logs = model.train_on_batch(*batch, return_dict=True)

@@ -55,7 +55,7 @@ def _train(config, run_dir, strategy):
     data = task.fingerprint()
     run_folder.check_data(run_dir, config, data)
     model = compiled_model(config, task, strategy)
-    task.train_batches(model)  # raises if the options do not fit the data
+    task.train_batches()  # raises if the options do not fit the data
     # Created only now, so that a command with an error can be corrected and run again.
     if strategies.is_chief(strategy):
         run_folder.create(run_dir, config, data)
@@ -63,7 +63,7 @@ def _train(config, run_dir, strategy):
     history = resume.fit(
         model,
         lambda step: strategies.distribute(
-            strategy, lambda context: task.train_batches(model, step, context)
+            strategy, lambda context: task.train_batches(step, context)
         ),
         callbacks.Checkpointing(
             run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
@@ -71,9 +71,7 @@ def _train(config, run_dir, strategy):
         epochs=config.epochs,
         steps_per_epoch=task.steps_per_epoch,
         shuffle=False,  # the batches are already shuffled
-        **strategies.distribute_validation(
-            strategy, lambda context: task.val_batches(model, context)
-        ),
+        **strategies.distribute_validation(strategy, task.val_batches),
         callbacks=callbacks.run_callbacks(
             run_dir,
             task,

@@ -67,14 +67,12 @@ class Classification:
 
     def train_batches(
         self,
-        model: keras_encnet.ClassificationModel,
         first_step: int = 0,
         input_context: tf.distribute.InputContext = ONE_REPLICA,
     ) -> tf.data.Dataset:
         return cifar_batches.train_batches(
             self.train_split,
             batch_size=self.config.batch_size,
-            mode=model.preprocessing,
             seed=self.config.seed,
             padding=self.config.padding,
             flip=self.config.flip,
@@ -83,13 +81,9 @@ class Classification:
         )
 
     def val_batches(
-        self,
-        model: keras_encnet.ClassificationModel,
-        input_context: tf.distribute.InputContext = ONE_REPLICA,
+        self, input_context: tf.distribute.InputContext = ONE_REPLICA
     ) -> tf.data.Dataset:
-        return cifar_batches.all_images(
-            self.val_split, mode=model.preprocessing, input_context=input_context
-        )
+        return cifar_batches.all_images(self.val_split, input_context=input_context)
 
     def checks(self) -> list[keras.callbacks.Callback]:
         return []

@@ -68,7 +68,7 @@ def confusion_matrix(model: keras_encnet.ClassificationModel, split: cifar.Split
     Returns:
         Counts `(classes, classes)`; rows are the truth, columns the prediction.
     """
-    images = cifar_batches.all_images(split, mode=model.preprocessing)
+    images = cifar_batches.all_images(split)
     predictions = model.predict(images, verbose=0).argmax(-1)
     return tf.math.confusion_matrix(split.labels, predictions, model.classes).numpy()
 

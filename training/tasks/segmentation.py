@@ -52,7 +52,6 @@ class Segmentation:
         model = build_model(self.config, self.train_split.class_names)
         if self.config.start_from is not None:
             start_from(self.config.start_from, model)
-        self.mode = model.preprocessing
         return model
 
     def objectives(self, model: keras_encnet.SegmentationModel) -> dict[str, Any]:
@@ -75,7 +74,6 @@ class Segmentation:
 
     def train_batches(
         self,
-        model: keras_encnet.SegmentationModel,
         first_step: int = 0,
         input_context: tf.distribute.InputContext = ONE_REPLICA,
     ) -> tf.data.Dataset:
@@ -84,7 +82,6 @@ class Segmentation:
             self.train_split,
             crop_size=config.crop_size,
             batch_size=config.batch_size,
-            mode=model.preprocessing,
             seed=config.seed,
             augmentation=Augmentation(config.flip, config.scale, config.rotation, config.base_size),
             ignore_class=config.ignore_class,
@@ -93,15 +90,10 @@ class Segmentation:
         )
 
     def val_batches(
-        self,
-        model: keras_encnet.SegmentationModel,
-        input_context: tf.distribute.InputContext = ONE_REPLICA,
+        self, input_context: tf.distribute.InputContext = ONE_REPLICA
     ) -> tf.data.Dataset:
         return segmentation_batches.whole_images(
-            self.val_split,
-            mode=model.preprocessing,
-            ignore_class=self.config.ignore_class,
-            input_context=input_context,
+            self.val_split, ignore_class=self.config.ignore_class, input_context=input_context
         )
 
     def checks(self) -> list[keras.callbacks.Callback]:
@@ -111,9 +103,7 @@ class Segmentation:
         config, logs = self.config, run_dir / "tensorboard"
         callbacks = [ShowPredictions(logs / "pictures", self.val_split)]
         if config.head == "encnet" and config.diagnostics:
-            images = segmentation_batches.whole_images(
-                self.val_split, mode=self.mode, ignore_class=config.ignore_class
-            ).take(config.diagnostics)
+            images = self.val_batches().take(config.diagnostics)
             if config.se_weight == 0:
                 images = images.map(lambda image, _: image)  # presence is not trained
             callbacks.append(

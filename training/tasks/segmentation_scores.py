@@ -121,7 +121,7 @@ def evaluate(
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec((1, None, None, 3), tf.float32),
+            tf.TensorSpec((1, None, None, 3), tf.uint8),
             tf.TensorSpec((1, None, None), tf.int32),
         ]
     )
@@ -134,7 +134,7 @@ def evaluate(
         return class_presence(masks, model.classes, ignore_class), predictions.get("presence")
 
     truth, presence_logits = [], []
-    batches = segmentation_batches.whole_images(split, mode=model.preprocessing)
+    batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
         (presence, labeled), logits = score(images, masks)
         if logits is not None and labeled[0]:
@@ -159,7 +159,7 @@ def evaluate_multi_scale(
     metric = keras_encnet.SegmentationMetrics(
         model.classes, ignore_class=ignore_class, absent_classes=absent_classes
     )
-    batches = segmentation_batches.whole_images(split, mode=model.preprocessing)
+    batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
         scores = segmenter(_resized(images, size)[0])[None]
         if size != 1:

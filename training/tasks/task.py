@@ -35,16 +35,11 @@ class Task(Protocol):
         """Returns factors of the learning rate by layer name."""
 
     def train_batches(
-        self,
-        model: keras.Model,
-        first_step: int = 0,
-        input_context: tf.distribute.InputContext = ...,
+        self, first_step: int = 0, input_context: tf.distribute.InputContext = ...
     ) -> tf.data.Dataset:
         """Returns endless batches of augmented samples, from step `first_step` on."""
 
-    def val_batches(
-        self, model: keras.Model, input_context: tf.distribute.InputContext = ...
-    ) -> tf.data.Dataset:
+    def val_batches(self, input_context: tf.distribute.InputContext = ...) -> tf.data.Dataset:
         """Returns every validation sample exactly once."""
 
     def checks(self) -> list[keras.callbacks.Callback]:

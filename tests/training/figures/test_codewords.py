@@ -23,8 +23,7 @@ def image(rng):
 
 def prediction_of(model, image):
     outputs = CompiledOutputs(model, {**model.output, **codewords.tensors(model)})
-    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
-    return {name: rows[0] for name, rows in outputs(batch).items()}
+    return {name: rows[0] for name, rows in outputs(image[None]).items()}
 
 
 def test_assignment_and_gates_follow_the_equations_of_the_paper(model, image):
@@ -36,8 +35,7 @@ def test_assignment_and_gates_follow_the_equations_of_the_paper(model, image):
     encoding = model.get_layer("context_encoding")
     attention = model.get_layer("context_attention")
     inner = keras.Model(model.input, [encoding.input, attention.input[1]])
-    batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
-    features, code = map(np.asarray, inner(batch))
+    features, code = map(np.asarray, inner(image[None]))
     distance = ((features[0, :, :, None] - np.asarray(encoding.codewords)) ** 2).mean(-1)
     expected = np.exp(np.asarray(encoding.scale) * distance)
     np.testing.assert_allclose(

@@ -54,7 +54,7 @@ def test_diagnostics_do_not_change_training(command, data):
     model.compile(optimizer(config, 4, task.multipliers(model)), **task.objectives(model))
     losses = [
         float(model.train_on_batch(*batch, return_dict=True)["loss"])
-        for _, batch in zip(range(2), task.train_batches(model), strict=False)
+        for _, batch in zip(range(2), task.train_batches(), strict=False)
     ]
     assert [values["loss"] for values in measured] == pytest.approx(losses, rel=1e-6)
     assert [values["step"] for values in measured] == [0, 1]

@@ -63,14 +63,10 @@ def test_features_cover_the_training_crops_and_full_images(data, ranked):
     (xs, ys), images, classes = backbone_features.features(config, ranked / "features.npz")
     assert (xs.shape, ys.shape) == ((4, 2, 4, 14, 64), (4, 2, 4, 14))
     assert (classes, len(images)) == (len(scenes.CLASSES), 2)
-    _, masks = next(iter(Segmentation(config).train_batches(fake_model(), 2)))
+    _, masks = next(iter(Segmentation(config).train_batches(2)))
     # The pixel in the center of each feature cell, or one of its neighbors.
     near = [masks[:, 7 + i :: 16, 7 + j :: 16].numpy() for i in (0, 1) for j in (0, 1)]
     assert np.mean(np.any([ys[2] == found for found in near], 0)) == 1
-
-
-def fake_model():
-    return dataclasses.make_dataclass("Model", [("preprocessing", str, "torch")])()
 
 
 def test_unknown_recipe_and_features_of_another_experiment_raise(data, ranked, tmp_path):

@@ -55,7 +55,6 @@ def crops(split, input_context=segmentation_batches.ONE_REPLICA, first_step=0):
         split,
         crop_size=8,
         batch_size=BATCH,
-        mode="tf",
         seed=1,
         first_step=first_step,
         input_context=input_context,
@@ -66,7 +65,6 @@ def cifar_crops(split, input_context=segmentation_batches.ONE_REPLICA, first_ste
     return cifar_batches.train_batches(
         split,
         batch_size=BATCH,
-        mode="tf",
         seed=1,
         first_step=first_step,
         input_context=input_context,
@@ -92,7 +90,7 @@ def test_full_images_are_padded_with_ignored_images(replicas, machines, numbered
     steps = -(-13 // replicas)
     found = by_step(
         lambda context: segmentation_batches.whole_images(
-            numbered_images, mode="tf", ignore_class=(77, 78), input_context=context
+            numbered_images, ignore_class=(77, 78), input_context=context
         ),
         replicas,
         machines,
@@ -111,7 +109,7 @@ def test_full_images_are_padded_with_ignored_images(replicas, machines, numbered
 def test_weights_count_each_cifar_image_once(replicas, machines, numbered_cifar, monkeypatch):
     monkeypatch.setattr(cifar_batches, "EVALUATION_BATCH", 2)
     found = by_step(
-        lambda context: cifar_batches.all_images(numbered_cifar, mode="tf", input_context=context),
+        lambda context: cifar_batches.all_images(numbered_cifar, input_context=context),
         replicas,
         machines,
         steps=20,

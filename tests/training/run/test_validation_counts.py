@@ -86,13 +86,14 @@ def segmentation_matrix(strategy, split):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         images = keras.Input((None, None, 3))
-        logits = keras.layers.Conv2D(CLASSES, 3, padding="same")(images)
+        x = keras_encnet.layers.ImageNormalization("tf")(images)
+        logits = keras.layers.Conv2D(CLASSES, 3, padding="same")(x)
         model = keras_encnet.models.SegmentationModel(images, {"segmentation": logits})
         objectives = keras_encnet.objectives(model)
         model.compile("sgd", **objectives)
     batches = strategies.distribute_validation(
         strategy,
-        lambda context: segmentation_batches.whole_images(split, mode="tf", input_context=context),
+        lambda context: segmentation_batches.whole_images(split, input_context=context),
     )
     model.evaluate(batches["validation_data"], steps=batches["validation_steps"], verbose=0)
     return objectives["metrics"]["segmentation"].confusion_matrix.numpy()
@@ -104,13 +105,14 @@ def classifier_accuracies(strategy):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         images = keras.Input((32, 32, 3))
-        x = keras.layers.Conv2D(CLASSES, 3)(images)
+        x = keras_encnet.layers.ImageNormalization("tf")(images)
+        x = keras.layers.Conv2D(CLASSES, 3)(x)
         x = keras.layers.GlobalAveragePooling2D()(x)
         model = keras_encnet.models.ClassificationModel(images, x)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("sgd", loss, weighted_metrics=[accuracy])
-    predictions = np.asarray(model(pixels / np.float32(127.5) - 1, training=False)).argmax(-1)
+    predictions = np.asarray(model(pixels, training=False)).argmax(-1)
     labels = predictions.astype("int32")
     labels[:3] = (labels[:3] + 1) % CLASSES  # three wrong predictions
     split = cifar_batches.Split("test", pixels, labels, tuple("abcd"))
@@ -118,7 +120,7 @@ def classifier_accuracies(strategy):
     for cifar_batches.EVALUATION_BATCH in BATCHES:
         batches = strategies.distribute_validation(
             strategy,
-            lambda context: cifar_batches.all_images(split, mode="tf", input_context=context),
+            lambda context: cifar_batches.all_images(split, input_context=context),
         )
         scores = model.evaluate(
             batches["validation_data"],
