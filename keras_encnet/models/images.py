@@ -26,7 +26,7 @@ NOT_NORMALIZED = (
 )
 
 
-def checked_batch(images: np.ndarray, raw: bool) -> np.ndarray:
+def checked_batch(images: Any, raw: bool) -> np.ndarray:
     """Returns one RGB image, or a batch of them, as a batch.
 
     Raises:
@@ -122,7 +122,8 @@ def _checked_dataset(dataset, raw):
 def _assert_raw(images):
     low, high = (tf.cast(f(images), tf.float32) for f in (tf.reduce_min, tf.reduce_max))
     valid = _is_raw(low, high, images.dtype) | (tf.size(images) == 0)
-    tf.debugging.Assert(valid, [NOT_RAW, "Received: values from", low, "to", high])
+    message = tf.strings.format(f"{NOT_RAW} Received: values from {{}} to {{}}", [low, high])
+    tf.debugging.Assert(valid, [message])
     return True
 
 

@@ -168,7 +168,10 @@ def build_head(
     stages = {f"stage{i}": keras.layers.Identity(name=f"stage{i}")(x) for i in range(1, 5)}
     backbone = keras.Model(x, stages)
     build = {"encnet": keras_encnet.EncNet, "fcn": keras_encnet.FCN}[config.head]
-    return build(backbone, classes, variant=config.variant, **config.structure(config.head))
+    structure = config.structure(config.head)
+    return build(
+        backbone, classes, variant=config.variant, include_preprocessing=False, **structure
+    )
 
 
 def _diagnostics(config, images):
