@@ -148,7 +148,7 @@ def _convolve_and_normalize(convolution, norm, x):
     if convolution.use_bias:
         shift += convolution.bias * scale
     x = tf.nn.conv2d(
-        x,
+        tf.cast(x, convolution.compute_dtype),  # as the layer does with inputs of low precision
         convolution.kernel * scale,
         convolution.strides,
         convolution.padding.upper(),

@@ -37,16 +37,23 @@ def find_model(path: str | os.PathLike) -> Path:
 def load_model(
     path: str | os.PathLike, kinds: tuple[type, ...] = (keras_encnet.SegmentationModel,)
 ) -> keras.Model:
-    """Loads a `.keras` file.
+    """Loads a `.keras` file whose model takes raw images.
 
     Raises:
-        ValueError: if the file is damaged, or its model is not of one of these classes.
+        ValueError: if the file is damaged, or its model is not of one of these classes or takes
+            normalized images.
     """
     model = keras_files.load_model(path)
     if not isinstance(model, kinds):
         raise ValueError(
             f"Expected a {' or a '.join(kind.__name__ for kind in kinds)}. "
             f"Received: model={str(path)!r}, a {type(model).__name__}"
+        )
+    if model.preprocessing is None:
+        raise ValueError(
+            "Commands pass raw images to a model: build it with `include_preprocessing=True`, load "
+            "its weights and save it again. "
+            f"Received: model={str(path)!r}, built with include_preprocessing=False"
         )
     return model
 

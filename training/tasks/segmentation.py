@@ -14,6 +14,7 @@ import keras_encnet
 from keras_encnet.applications import pretrained
 from keras_encnet.backbones import BACKBONES
 from keras_encnet.callbacks import ContextDiagnostics
+from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.utils import keras_files
 from training.configs import SegmentationConfig
@@ -175,9 +176,10 @@ def start_from(path: str, model: keras_encnet.SegmentationModel) -> None:
 
 
 def _preprocessing_of(source, default):
-    """Returns the normalization of a model's images; that of a bare ResNet follows its strides."""
-    if hasattr(source, "preprocessing"):
-        return source.preprocessing
+    """Returns the normalization of a model's images; if it has none, it follows the strides."""
+    own = normalization_in(source)
+    if own is not None:
+        return own
     first = next((layer for layer in source.layers if layer.name == "conv3_block1_1_conv"), None)
     if first is None or first.kernel_size != (1, 1):
         return default

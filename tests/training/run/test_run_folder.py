@@ -111,6 +111,14 @@ def test_models_of_another_class_raise(tiny_backbone, data, tmp_path):
         evaluate.main(tmp_path / "backbone.keras", data=str(data))
 
 
+def test_models_of_normalized_images_raise(tiny_backbone, data, tmp_path):
+    model = keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES), include_preprocessing=False)
+    model.save(tmp_path / "normalized.keras")
+    image = folder.read_split(data, "test").image_paths[0]
+    with pytest.raises(ValueError, match="raw images.*normalized.keras', built with include_pre"):
+        predict.main(tmp_path / "normalized.keras", (image,), tmp_path / "out")
+
+
 def test_truncated_model_raises(run, data, tmp_path):
     run_dir, *_ = run
     path = tmp_path / "half.keras"

@@ -44,8 +44,8 @@ def test_start_from_another_backbone_or_normalization_raises(tiny_backbone, tmp_
 
 
 def test_start_from_a_bare_resnet_checks_its_normalization(tmp_path):
-    def resnet(stride_on):
-        return ResNet((1, 1, 1, 1), stride_on=stride_on, width_multiplier=0.125)
+    def resnet(stride_on, **options):
+        return ResNet((1, 1, 1, 1), stride_on=stride_on, width_multiplier=0.125, **options)
 
     resnet("3x3").save(tmp_path / "torchvision.keras")
     caffe = keras_encnet.FCN(resnet("1x1"), 3, preprocessing="caffe")
@@ -53,6 +53,9 @@ def test_start_from_a_bare_resnet_checks_its_normalization(tmp_path):
         segmentation.start_from(tmp_path / "torchvision.keras", caffe)
     torch = keras_encnet.FCN(resnet("3x3"), 3, preprocessing="torch")
     segmentation.start_from(tmp_path / "torchvision.keras", torch)
+    resnet("3x3", preprocessing="tf").save(tmp_path / "raw.keras")
+    with pytest.raises(ValueError, match="normalized as 'tf', for fcn .* 'torch'"):
+        segmentation.start_from(tmp_path / "raw.keras", torch)
 
 
 def test_start_from_disables_backbone_weights(tmp_path):
