@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from keras_encnet.inference.windows import (
     long_side_size,
     pad,
     resize,
+    resize_rows,
 )
 from keras_encnet.utils.windows import shifted_starts, window_starts
 
@@ -81,6 +82,7 @@ class Official(Protocol):
     def __call__(self, image: np.ndarray) -> np.ndarray:
         scores, exponent = self._sum_over_scales(image, shift=0.0)
         if not np.isfinite(scores.max()):
+            del scores  # two of them would need much memory
             scores, _ = self._sum_over_scales(image, shift=exponent - LARGEST_EXPONENT)
         return scores
 
@@ -93,11 +95,12 @@ class Official(Protocol):
             exponents.append(float(exponent))
             return scores
 
-        total = sum_in_place(self._scores_at(scale, image, run) for scale in self.settings.scales)
+        scales = (self._scores_at(scale, image, run) for scale in self.settings.scales)
+        total = sum_rows(scales, image.shape[:2])
         return total, max(exponents)
 
     def _scores_at(self, scale, image, run):
-        """Returns the scores of an image at one scale, resized to the image."""
+        """Returns the rows of the scores of an image at one scale, resized to the image."""
         settings, crop = self.settings, self.settings.crop_size
         size = long_side_size(image.shape[:2], math.ceil(settings.base_size * scale))
         starts = [window_starts(side, crop, settings.stride) for side in size]
@@ -109,7 +112,7 @@ class Official(Protocol):
         scores = average_over_windows(
             run, padded, starts, (crop, crop), settings.batch_size, region=size
         )
-        return resize(scores, image.shape[:2], settings.align_corners)
+        return resize_rows(scores, size[0], image.shape[:2], settings.align_corners)
 
     def _exponentials(self, windows, shift):
         exponents = self.logits(windows)
@@ -136,9 +139,10 @@ class Mmsegmentation(Protocol):
                 scaled = resize(image, self._scaled_size(size, scale), align_corners=False)
                 yield self._probabilities(scaled, size)
                 if settings.flip:
-                    yield self._probabilities(scaled[:, ::-1], size)[:, ::-1]
+                    flipped = self._probabilities(scaled[:, ::-1], size)
+                    yield (rows[:, ::-1] for rows in flipped)
 
-        total = sum_in_place(probabilities())
+        total = sum_rows(probabilities(), size)
         total /= len(settings.scales) * (1 + settings.flip)
         return total
 
@@ -158,17 +162,30 @@ class Mmsegmentation(Protocol):
             for side, length in zip(sides, crop, strict=True)
         ]
         logits = average_over_windows(self.logits, scaled, starts, crop, settings.batch_size)
-        return np.asarray(tf.nn.softmax(resize(logits, size, settings.align_corners)))
+        resized = resize_rows(logits, sides[0], size, settings.align_corners)
+        return (tf.nn.softmax(rows).numpy() for rows in resized)
 
 
-def sum_in_place(arrays: Iterable[np.ndarray]) -> np.ndarray:
-    """Adds arrays into a copy of the first, which holds fewer of them at a time than `sum`."""
-    rest = iter(arrays)
-    total = np.array(next(rest))
-    for array in rest:
-        # Overflow is found in the result.
-        with np.errstate(over="ignore"):
-            total += array
+def sum_rows(images: Iterable[Iterable[np.ndarray]], size: Sequence[int]) -> np.ndarray:
+    """Adds images that are given as consecutive rows, of which few are in memory at a time.
+
+    Args:
+        images: the rows of each image from the top, `(rows, width, channels)`.
+        size: height and width of the images.
+
+    Returns:
+        The sum, float32 `(height, width, channels)`.
+    """
+    total = None
+    for blocks in images:
+        end = 0
+        for rows in blocks:
+            if total is None:
+                total = np.zeros((*size, rows.shape[-1]), "float32")
+            begin, end = end, end + len(rows)
+            # Overflow is found in the result.
+            with np.errstate(over="ignore"):
+                total[begin:end] += rows
     return total
 
 

@@ -3,10 +3,15 @@
 Sizes are pairs of integers `(height, width)`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from keras_encnet.utils.class_maps import neighbors
+
+# Number of values that `resize_rows` resizes at a time.
+STRIP_VALUES = 2**22
 
 
 def long_side_size(size: Sequence[int], long_side: int) -> tuple[int, int]:
@@ -54,7 +59,7 @@ def average_over_windows(
     size: Sequence[int],
     batch_size: int,
     region: Sequence[int] | None = None,
-) -> np.ndarray:
+) -> Iterator[np.ndarray]:
     """Runs windows of an image and averages their scores where they overlap.
 
     Args:
@@ -66,34 +71,43 @@ def average_over_windows(
         region: height and width of the scores to return, from the top left of the image. Defaults
             to the size of the image.
 
-    Returns:
-        Scores `(*region, classes)`, float32.
+    Yields:
+        Scores of consecutive rows from the top, `(rows, region width, classes)`, float32, which
+        together have the height of the region. They are valid until the next ones are requested,
+        so that those of one row of windows are in memory.
 
     Raises:
         ValueError: if `run` returns another shape.
     """
-    region = region or image.shape[:2]
-    corners = [(top, left) for top in starts[0] for left in starts[1]]
-    if len(corners) == 1:
+    region, (tops, lefts) = region or image.shape[:2], starts
+    if len(tops) == len(lefts) == 1:
         # Without a copy: the scores of a whole image can be large.
-        return _run_checked(run, image[None])[0][: region[0], : region[1]]
-    total, counts = None, np.zeros((*region, 1), "float32")
-    for i in range(0, len(corners), batch_size):
-        areas = [
-            np.s_[top : top + size[0], left : left + size[1]]
-            for top, left in corners[i : i + batch_size]
-        ]
-        batch = _run_checked(run, np.stack([image[area] for area in areas]))
-        if total is None:
-            total = np.zeros((*region, batch.shape[-1]), "float32")
-        for area, scores in zip(areas, batch, strict=True):
+        yield _run_checked(run, image[None])[0][: region[0], : region[1]]
+        return
+    total, counts = None, np.zeros((size[0], region[1], 1), "float32")
+    for top, end in zip(tops, [*tops[1:], region[0]], strict=True):
+        for left, scores in _run_row(run, image, top, lefts, size, batch_size):
+            if total is None:
+                total = np.zeros((size[0], region[1], scores.shape[-1]), "float32")
+            area = np.s_[:, left : left + size[1]]
             counts[area] += 1
-            height, width = counts[area].shape[:2]
             # Overflow is found in the result.
             with np.errstate(over="ignore"):
-                total[area] += scores[:height, :width]
-    total /= counts
-    return total
+                total[area] += scores[:, : total[area].shape[1]]
+        complete = end - top
+        total[:complete] /= counts[:complete]
+        yield total[:complete]
+        for rows in (total, counts):
+            rows[: size[0] - complete] = rows[complete:]
+            rows[max(size[0] - complete, 0) :] = 0
+
+
+def _run_row(run, image, top, lefts, size, batch_size):
+    """Yields the start and the scores of each window in a row of windows."""
+    for i in range(0, len(lefts), batch_size):
+        batch = lefts[i : i + batch_size]
+        windows = [image[top : top + size[0], left : left + size[1]] for left in batch]
+        yield from zip(batch, _run_checked(run, np.stack(windows)), strict=True)
 
 
 def _run_checked(run, windows):
@@ -104,3 +118,36 @@ def _run_checked(run, windows):
             f"classes)`. Received: output of shape {scores.shape} for images {windows.shape}"
         )
     return scores
+
+
+def resize_rows(
+    blocks: Iterable[np.ndarray], height: int, size: Sequence[int], align_corners: bool
+) -> Iterator[np.ndarray]:
+    """Resizes consecutive rows, like `resize`, in strips.
+
+    Args:
+        blocks: rows from the top, `(rows, width, channels)`, in total `height` of them.
+        height: number of rows of all blocks.
+        size: height and width of the result.
+        align_corners: see `resize`.
+
+    Yields:
+        Consecutive rows of the result, `(rows, size[1], channels)`.
+    """
+    down = neighbors(size[0], height, align_corners)
+    first, second = down.first.numpy(), down.second.numpy()
+    start, begin, previous = 0, 0, None  # the next row, the first row of the block, the one before
+    for block in blocks:
+        stop = int(np.searchsorted(second, begin + len(block)))  # rows with both neighbors
+        step = max(1, STRIP_VALUES // (size[1] * block.shape[-1]))
+        for i in range(start, stop, step):
+            j = min(i + step, stop)
+            low = first[i] - begin
+            rows = block[max(low, 0) : second[j - 1] + 1 - begin]
+            if low < 0:
+                rows = np.concatenate([previous, rows])
+            rows = resize(rows, (len(rows), size[1]), align_corners)
+            weight = down.weight[i:j, None, None].numpy()
+            above, below = rows[first[i:j] - first[i]], rows[second[i:j] - first[i]]
+            yield above + (below - above) * weight
+        start, begin, previous = stop, begin + len(block), block[-1:].copy()
