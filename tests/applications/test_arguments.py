@@ -1,8 +1,10 @@
-"""Invalid arguments of the named networks raise before anything is downloaded."""
+"""Arguments of the named networks; invalid ones raise before anything is downloaded."""
 
+import numpy as np
 import pytest
 
-from keras_encnet import FCN50, EncNet50
+from keras_encnet import FCN, FCN50, EncNet, EncNet50
+from tests.fixtures import normalized_image
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +47,19 @@ def test_invalid_value_raises(build, invalid):
 def test_unknown_weights_raise(build):
     with pytest.raises(ValueError, match="`weights` must be None .*Received: weights='ade20k'"):
         build(weights="ade20k")
+
+
+@pytest.mark.parametrize(
+    ("build", "generic", "options"),
+    [(EncNet50, EncNet, {"num_codewords": 4, "channels": 8}), (FCN50, FCN, {"auxiliary": "fcn"})],
+)
+def test_backbone_weights_are_not_loaded_if_weights_are_given(
+    recorded_backbone, tiny_backbone, randomize, tmp_path, build, generic, options
+):
+    full = randomize(generic(tiny_backbone(), 5, preprocessing="caffe", **options))
+    full.save_weights(tmp_path / "full.weights.h5")
+    model = build(5, weights=str(tmp_path / "full.weights.h5"), **options)
+    assert recorded_backbone[0]["weights"] is None
+    x = normalized_image(1, 9, 9)
+    for name, output in model(x).items():
+        np.testing.assert_array_equal(output, full(x)[name])

@@ -1,10 +1,8 @@
 """EncNet50 and EncNet101: the backbone, its weights, and arguments."""
 
-import numpy as np
 import pytest
 
-from keras_encnet import EncNet, EncNet50, EncNet101
-from tests.fixtures import normalized_image
+from keras_encnet import EncNet50, EncNet101
 
 
 @pytest.mark.parametrize(("build", "depth"), [(EncNet50, 50), (EncNet101, 101)])
@@ -44,18 +42,6 @@ def test_options_of_the_backbone_override_the_variant(recorded_backbone):
     assert (call["input_shape"], call["output_stride"]) == ((64, 64, 3), 16)
     assert (call["stem"], call["stride_on"], call["weights"]) == ("deep_32", "3x3", None)
     assert model.preprocessing == "torch"
-
-
-def test_backbone_weights_are_not_loaded_if_weights_are_given(
-    recorded_backbone, tiny_backbone, randomize, tmp_path
-):
-    full = randomize(EncNet(tiny_backbone(), 5, num_codewords=4, channels=8, preprocessing="caffe"))
-    path = str(tmp_path / "encnet.weights.h5")
-    full.save_weights(path)
-    model = EncNet50(5, weights=path, num_codewords=4, channels=8)
-    assert recorded_backbone[0]["weights"] is None
-    x = normalized_image(1, 9, 9)
-    np.testing.assert_array_equal(model(x)["segmentation"], full(x)["segmentation"])
 
 
 @pytest.mark.parametrize("variant", ["official", "mmsegmentation"])

@@ -1,0 +1,64 @@
+"""LiteRT and ONNX files make the same predictions as the model."""
+
+import numpy as np
+import pytest
+
+from keras_encnet.export import export_litert, export_onnx
+from tests.fixtures import NETWORKS, assert_same_classes, raw_images
+
+
+def run_litert(path, images):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    reader = interpreter.Interpreter(str(path))
+    reader.resize_tensor_input(reader.get_input_details()[0]["index"], images.shape)
+    kinds = {details["op_name"] for details in reader._get_ops_details()}
+    assert not any(kind.startswith("Flex") for kind in kinds)
+    return reader.get_signature_runner()(images=images.astype("float32"))
+
+
+def run_onnx(path, images):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"images": images.astype("float32")}), strict=True))
+
+
+FORMATS = pytest.mark.parametrize(
+    ("export", "run"),
+    [
+        pytest.param(export_litert, run_litert, id="LiteRT"),
+        pytest.param(export_onnx, run_onnx, id="ONNX"),
+    ],
+)
+
+
+@FORMATS
+@pytest.mark.parametrize("name", ["paper", "official"])
+def test_class_maps_and_presence_agree_at_any_size(export, run, name, randomize, tmp_path):
+    model = randomize(NETWORKS[name]())
+    export(model, tmp_path / "model")
+    for size in ((2, 37, 53), (1, 64, 64)):
+        images = raw_images(*size)
+        outputs = run(tmp_path / "model", images)
+        expected = {k: np.asarray(v) for k, v in model(images, training=False).items()}
+        assert_same_classes(outputs["classes"], expected["segmentation"])
+        presence = 1 / (1 + np.exp(-expected["presence"].astype("float64")))
+        np.testing.assert_allclose(outputs["presence"], presence, atol=1e-4)
+
+
+@FORMATS
+def test_classifier_probabilities_agree(export, run, randomize, tmp_path):
+    model = randomize(NETWORKS["encnet14"]())
+    export(model, tmp_path / "model")
+    images = raw_images(2, 32, 32)
+    probabilities = run(tmp_path / "model", images)["probabilities"]
+    np.testing.assert_allclose(probabilities, model.classify(images), atol=1e-5)
+
+
+def test_failed_export_keeps_the_existing_file(tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").write_text("old")
+    monkeypatch.setattr("onnx.save", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_onnx(NETWORKS["resnet14"](), tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_text() == "old"
