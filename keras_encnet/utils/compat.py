@@ -61,7 +61,7 @@ def run_graph(
     `keras.models.clone_model` replaces layers, too, but the layers that it keeps record a call
     each time. Calling the model on a symbolic tensor makes it one layer of the new graph, and its
     public `call` inserts an operation with which a model cannot be rebuilt.
-    Tests: `test_clone_records_calls_of_the_layers_that_it_keeps`,
+    Tests: `test_clone_records_calls_of_kept_layers`,
     `test_call_inserts_an_operation`.
 
     Args:

@@ -40,7 +40,7 @@ def test_whole_images_give_the_arg_max_and_the_other_outputs(images, align_corne
     np.testing.assert_allclose(outputs["presence"], model(images)["presence"], 1e-5, 1e-6)
 
 
-def test_logits_without_upsampling_are_used_as_they_are(images):
+def test_logits_without_upsampling_are_unchanged(images):
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, {"segmentation": layers.Conv2D(5, 3, padding="same")(inputs)})
     classes = CompiledOutputs(model, model.output)(images)["classes"]
@@ -67,7 +67,7 @@ def test_windows_average_logits_where_they_overlap(images, window, overlap, alig
         np.testing.assert_allclose(presence, np.max(present, 0), 1e-5, 1e-6)
 
 
-def test_an_image_that_fits_into_a_window_is_processed_whole(images):
+def test_image_that_fits_into_a_window_is_not_split(images):
     model = network()
     outputs = CompiledOutputs(model, model.output)
     np.testing.assert_array_equal(outputs(images, 29, 8)["classes"], outputs(images)["classes"])
@@ -126,7 +126,7 @@ def test_outputs_follow_changes_of_a_layer(images, change):
     assert (after != before).any()
 
 
-def test_a_graph_is_traced_once_for_all_sizes_and_weights(images):
+def test_graph_is_traced_once_for_all_sizes_and_weights(images):
     model = network()
     traces = []
     call = model.get_layer("logits").call
@@ -153,7 +153,7 @@ class Offset(layers.Layer):
 
 
 @pytest.mark.parametrize("kind", ["array", "dict"])
-def test_a_collection_that_is_changed_in_place_is_traced_again(images, kind):
+def test_changed_collection_is_traced_again(images, kind):
     inputs = keras.Input((None, None, 3))
     offset = Offset([0.0, 0.0, 0.0])
     model = keras.Model(inputs, {"segmentation": offset(inputs)})

@@ -48,7 +48,7 @@ def test_overlaps_are_averaged_in_batches(rng):
     np.testing.assert_allclose(joined(region), image[:7, :9], rtol=1e-6)
 
 
-def test_rows_of_overlapping_windows_are_complete_when_they_are_yielded(rng):
+def test_yielded_rows_of_overlapping_windows_are_complete(rng):
     image = rng.normal(size=(11, 8, 3)).astype("float32")
     blocks = windows.average_over_windows(lambda x: x, image, ([0, 2, 5, 7], [0, 4]), (4, 4), 2)
     heights, end = [], 0

@@ -17,7 +17,7 @@ def images(rng):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
-def test_output_is_that_of_preprocess_input(images, mode, dtype):
+def test_output_matches_preprocess_input(images, mode, dtype):
     out = ImageNormalization(mode)(images.astype(dtype))
     assert out.dtype == "float32"
     np.testing.assert_allclose(out, preprocess_input(images, mode), rtol=1e-6, atol=1e-6)

@@ -80,7 +80,7 @@ def test_images_that_are_not_raw_are_refused(fcn, parts, wrong, kind):
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_segment_and_classify_refuse_images_that_are_not_raw(fcn, parts, wrong):
+def test_segment_and_classify_refuse_normalized_images(fcn, parts, wrong):
     images = WRONG[wrong](parts[0])
     for refuses in (fcn().segment, ResNet14(4, input_shape=(8, 8, 3)).classify):
         with pytest.raises(ValueError, match="raw, with values in 0 to 255"):
@@ -121,7 +121,7 @@ def test_images_in_compiled_steps_are_checked(fcn, parts):
         model.fit(dataset(parts[0] / np.float32(255), parts[1]), verbose=0)
 
 
-def test_a_generator_loses_no_batch_to_the_check(fcn, parts):
+def test_check_keeps_every_batch_of_a_generator(fcn, parts):
     images, _ = parts
     model = fcn()
     outputs = model.predict(generator(images), verbose=0)["segmentation"]

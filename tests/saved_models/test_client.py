@@ -61,7 +61,7 @@ def test_busy_server_receives_the_request_again(call):
     assert found["3.png"] == {"status": "ok", "model": "street/3"}
 
 
-def test_rest_server_that_restarts_loses_no_image(call):
+def test_restart_of_a_rest_server_loses_no_image(call):
     with fake_server(lambda data: (200, prediction())) as address:
         pass
     restart = threading.Timer(1.0, lambda: serve.set())
@@ -82,7 +82,7 @@ def test_rest_server_that_restarts_loses_no_image(call):
     assert len(found) == 10
 
 
-def test_grpc_server_that_restarts_loses_no_image():
+def test_restart_of_a_grpc_server_loses_no_image():
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):  # noqa: N802
             return predict_pb2.PredictResponse()
@@ -109,7 +109,7 @@ def test_grpc_server_that_restarts_loses_no_image():
 @pytest.mark.parametrize(
     "connect", [RestClient, lambda address, *rest, **o: GrpcClient(address[7:], *rest, **o)]
 )
-def test_unreachable_server_is_reported_after_the_time_for_repetitions(connect):
+def test_unreachable_server_is_reported_after_all_retries(connect):
     one = connect("http://localhost:9", "street", retry_seconds=0.5)
     began = time.monotonic()
     with pytest.raises(UnavailableError):
@@ -117,7 +117,7 @@ def test_unreachable_server_is_reported_after_the_time_for_repetitions(connect):
     assert 0.1 < time.monotonic() - began < 5
 
 
-def test_server_that_stays_unavailable_ends_the_command_and_a_rerun_sends_the_rest(
+def test_rerun_after_an_unavailable_server_sends_the_remaining_images(
     call, images, capsys
 ):
     predicted = []
@@ -180,7 +180,7 @@ MALFORMED = {
 }
 
 
-def test_malformed_response_is_the_error_of_its_image_only(call, images):
+def test_malformed_response_is_recorded_as_an_error_of_its_image(call, images):
     for name in MALFORMED:
         (images / f"{name}.png").write_text(name)
     with fake_server(lambda data: (200, MALFORMED.get(data.decode(), prediction()))) as address:
@@ -192,7 +192,7 @@ def test_malformed_response_is_the_error_of_its_image_only(call, images):
     assert all("malformed" in found[f"{name}.png"]["error"] for name in MALFORMED)
 
 
-def test_image_that_cannot_be_read_is_the_error_of_this_image(call, images):
+def test_unreadable_image_is_recorded_as_an_error(call, images):
     (images / "folder.png").mkdir()
     with fake_server(lambda data: (200, prediction())) as address:
         status, found = call(address)

@@ -29,7 +29,7 @@ def records(folder):
     return json.loads((folder / "predictions.json").read_text())
 
 
-def test_results_are_those_of_the_model(model, paths, tmp_path):
+def test_results_match_the_model(model, paths, tmp_path):
     predict.main(tmp_path, paths, tmp_path / "out")
     for path, record in records(tmp_path / "out").items():
         image = np.asarray(Image.open(path))
@@ -46,7 +46,7 @@ def test_results_are_those_of_the_model(model, paths, tmp_path):
 
 
 @pytest.mark.parametrize("failure", ["damaged", "missing"])
-def test_an_image_that_fails_loses_no_other_image(failure, paths, tmp_path, capsys):
+def test_failed_image_does_not_affect_the_others(failure, paths, tmp_path, capsys):
     if failure == "damaged":
         paths[1].write_bytes(paths[1].read_bytes()[:80])
     else:
@@ -69,7 +69,7 @@ def test_an_image_that_fails_loses_no_other_image(failure, paths, tmp_path, caps
 @pytest.mark.parametrize(
     "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), MemoryError()]
 )
-def test_an_image_too_large_for_the_memory_loses_no_other_image(
+def test_image_too_large_for_the_memory_does_not_affect_the_others(
     error, paths, tmp_path, monkeypatch
 ):
     run = predict.CompiledOutputs.__call__
@@ -100,7 +100,7 @@ def test_predictions_are_complete_after_each_image(paths, tmp_path, monkeypatch)
     assert list(records(tmp_path / "out")) == [str(path) for path in paths[:2]]
 
 
-def test_windows_are_those_of_the_model(model, paths, tmp_path):
+def test_windows_match_those_of_segment(model, paths, tmp_path):
     predict.main(tmp_path, paths[:1], tmp_path / "out", window=32, overlap=8)
     mask = model.segment(np.asarray(Image.open(paths[0])), window=32, overlap=8)
     np.testing.assert_array_equal(Image.open(tmp_path / "out/photo0.png"), mask)

@@ -53,7 +53,7 @@ def test_nodes_of_a_model_are_not_public(model):
     assert not any(holds(value, nodes[0]) for value in public_values(model))
 
 
-def test_clone_records_calls_of_the_layers_that_it_keeps(model):
+def test_clone_records_calls_of_kept_layers(model):
     layer = model.get_layer("shared")
     before = len(layer._inbound_nodes)
     halved = compat.run_graph(

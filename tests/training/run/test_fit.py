@@ -125,7 +125,7 @@ def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, 
     assert not (tmp_path / "last.keras").exists()
 
 
-def test_loss_that_explodes_stops_training_with_the_same_advice(data, tmp_path):
+def test_exploding_loss_stops_training_with_the_same_advice(data, tmp_path):
     options = {**SMALL_FCN, "epochs": 2, "warmup_steps": 0, "learning_rate": 1e4}
     with pytest.raises(FloatingPointError, match=r"has grown from .* at step 2.*--learning-rate"):
         fit.train(ScenesFCN(data=data, **options), tmp_path)

@@ -73,7 +73,7 @@ def test_damaged_lock_of_a_killed_process_is_taken_over(content, tmp_path):
     assert lock(tmp_path)["pid"] == os.getpid()
 
 
-def test_lock_works_where_the_file_system_has_none(monkeypatch, tmp_path):
+def test_lock_works_without_support_of_the_file_system(monkeypatch, tmp_path):
     def unsupported(*arguments):
         raise OSError(95, "Operation not supported")
 

@@ -62,7 +62,7 @@ def recipe(data, **options):
     return ScenesFCN(data=str(data), **{**SMALL_FCN, "checkpoint_every": 1, **options})
 
 
-def test_changed_data_are_refused_with_the_split_and_the_images(data, tmp_path):
+def test_changed_data_are_refused_and_named(data, tmp_path):
     config = recipe(data)
     found = {"train": {"classes": ["a", "b"], "images": {"x": "1 2", "y": "3 4"}}}
     run_folder.create(tmp_path, config, found)
@@ -134,7 +134,7 @@ def test_interruption_ends_with_a_sentence_and_a_status(error, status, capsys):
     assert capsys.readouterr().err == "The command was interrupted.\n"
 
 
-def test_termination_raises_within_a_command_only():
+def test_sigterm_raises_only_within_a_command():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stop, cli.plain_errors():
         signal.raise_signal(signal.SIGTERM)
