@@ -2,7 +2,7 @@
 
     python -m benchmarks.inference_memory [--checkout FOLDER]
 
-EncNet50 with 150 classes and random weights; every measurement in a process of its own. `predict`
+EncNet50 with 150 classes and random weights; every measurement in a separate process. `predict`
 and `explain` are the command `training.predict`, the latter with `--explain`; `segment` and
 `window` are `SegmentationModel.segment`, the latter in windows of 1024x1024; `multi_scale` is
 `MultiScaleSegmenter` with the protocol of mmsegmentation, sliding windows, and the scales 1 and

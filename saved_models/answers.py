@@ -17,7 +17,7 @@ class Answers:
     """The outputs, or the error, of every image by its path, in a JSON file.
 
     A context manager. The file is written atomically, when the context is entered, from time to
-    time, and when the context is left, whatever the reason.
+    time, and when the context is left for any reason.
 
     Args:
         path: the file. Results of an earlier call that it contains are kept.

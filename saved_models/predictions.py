@@ -129,7 +129,7 @@ def predict_file(client: Client, path: Path, outputs: Set[str]) -> Result:
 
 
 def _checked(path, prediction, outputs):
-    """Returns the result that the outputs for an image state; they may have any structure."""
+    """Returns the result for an image from its outputs, which may have any structure."""
     missing = outputs - prediction.keys()
     if missing:
         raise LookupError(f"outputs {sorted(missing)} are missing")

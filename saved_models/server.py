@@ -1,4 +1,4 @@
-"""What every client of a server provides, its errors, and the repetition of requests."""
+"""The interface of clients, their errors, and the repetition of requests."""
 
 import contextlib
 import itertools

@@ -5,7 +5,7 @@ ends with `PADDING` zeros so that reading past the end of the file is a format e
 error of the graph. It returns `status`, a string scalar, `"ok"` or the reason why the image is
 refused; the width and height; and the bytes to decode.
 
-Loops have few steps, whatever the file contains: a step takes tens of microseconds.
+Loops have few steps for any file: a step takes tens of microseconds.
 """
 
 import numpy as np

@@ -115,7 +115,7 @@ def run_folded(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
     """Runs a model within a graph, with batch normalization folded into convolutions.
 
     Unlike `fold_batch_normalization`, this reads the current weights at each call. It saves a
-    third of the memory and time of normalization as an operation of its own.
+    third of the memory and time of normalization as a separate operation.
     """
     norms = {
         name: norm

@@ -1,4 +1,4 @@
-"""Checks of the images that a model receives: raw if it normalizes them, otherwise normalized."""
+"""Checks that images are raw if the model normalizes them, and normalized otherwise."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class Model(keras.Model):
         return []
 
     def _make_function(self, step_function):
-        # `_autoconvert_optionals` is also called for `predict`, whose targets nobody reads.
+        # `_autoconvert_optionals` is also called for `predict`, whose targets are not used.
         self._checks_batches = True
         try:
             function = super()._make_function(step_function)

@@ -69,5 +69,5 @@ def _reason(error):
 
 
 def first_sentence(error):
-    """Returns the start of a message, as those of Keras contain weights and configurations."""
+    """Returns the start of a message, since Keras appends weights and configurations."""
     return re.split(r"\.\s|\n", str(error) or type(error).__name__)[0][:200]

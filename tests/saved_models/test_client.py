@@ -117,9 +117,7 @@ def test_unreachable_server_is_reported_after_all_retries(connect):
     assert 0.1 < time.monotonic() - began < 5
 
 
-def test_rerun_after_an_unavailable_server_sends_the_remaining_images(
-    call, images, capsys
-):
+def test_rerun_after_an_unavailable_server_sends_the_remaining_images(call, images, capsys):
     predicted = []
 
     def respond(data):

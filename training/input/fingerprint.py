@@ -55,7 +55,7 @@ def changes(recorded: Mapping[str, Fingerprint], found: Mapping[str, Fingerprint
 
     Args:
         recorded: fingerprints by the name of the split.
-        found: the same, of the data at hand.
+        found: the same for the current data.
 
     Returns:
         One phrase per difference; empty if the data are the same.

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone in the place of images, computed once and kept in a file."""
+"""Features of a frozen backbone in place of images, computed once and stored in a file."""
 
 import zipfile
 from collections.abc import Sequence
