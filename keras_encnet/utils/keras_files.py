@@ -68,6 +68,6 @@ def _reason(error):
     )
 
 
-def first_sentence(error):
+def first_sentence(error: Exception) -> str:
     """Returns the start of a message, since Keras appends weights and configurations."""
     return re.split(r"\.\s|\n", str(error) or type(error).__name__)[0][:200]
