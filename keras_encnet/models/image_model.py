@@ -84,7 +84,8 @@ class ImageModel(ScalableModel):
         return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(self._with_checked_images(x), *args, **kwargs)
+        with compat.plain_assertions():
+            return super().predict(self._with_checked_images(x), *args, **kwargs)
 
     def _with_checked_images(self, data):
         return with_checked_images(data, raw=self.preprocessing is not None)

@@ -4,10 +4,11 @@ Each entry states why the public API does not suffice. `tests/utils/test_compat.
 per entry that fails as soon as Keras or TensorFlow offers a public way; then the entry can go.
 """
 
+import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -174,7 +175,12 @@ class Model(keras.Model):
             function = super()._make_function(step_function)
         finally:
             self._checks_batches = False
-        return functools.partial(_with_plain_assertions, function)
+
+        def plain_function(iterator):
+            with plain_assertions():
+                return function(iterator)
+
+        return plain_function
 
     def _autoconvert_optionals(self, step_func):
         if getattr(self, "_checks_batches", False):
@@ -196,10 +202,11 @@ class Model(keras.Model):
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 
-def _with_plain_assertions(function, iterator):
-    """Calls a function of steps; a failed assertion of its graph becomes a ValueError."""
+@contextlib.contextmanager
+def plain_assertions() -> Iterator[None]:
+    """Turns failed assertions of a graph into ValueErrors with their message only."""
     try:
-        return function(iterator)
+        yield
     except tf.errors.InvalidArgumentError as error:
         # The message of an assertion is in brackets; TensorFlow adds the stack of the graph.
         message = re.search(r"assertion failed: \[(.*Received: .*)\]", error.message)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 import keras_encnet
+from keras_encnet.models.image_model import ImageModel
 from keras_encnet.utils import keras_files
 from keras_encnet.utils.files import read_json
 
@@ -35,8 +36,8 @@ def find_model(path: str | os.PathLike) -> Path:
 
 
 def load_model(
-    path: str | os.PathLike, kinds: tuple[type, ...] = (keras_encnet.SegmentationModel,)
-) -> keras.Model:
+    path: str | os.PathLike, kinds: tuple[type[ImageModel], ...] = (keras_encnet.SegmentationModel,)
+) -> Any:
     """Loads a `.keras` file whose model takes raw images.
 
     Raises:
