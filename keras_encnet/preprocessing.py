@@ -53,16 +53,9 @@ def preprocess_input(images: np.ndarray | tf.Tensor, mode: str = "torch") -> np.
     if reverse:
         images = images[..., ::-1]
     means, deviations = np.array(mean, "float32"), np.array(std, "float32")
-    if keras.ops.is_tensor(images):
-        images = keras.ops.cast(images, "float32")
-        shape, width = keras.ops.shape(images), images.shape[-2] if images.ndim > 1 else None
-        if width is None:
-            return (images - means) / deviations
-        # Row by row, since TensorFlow is five times slower at broadcasting along three channels.
-        rows = keras.ops.reshape(images, (*shape[:-2], 3 * width))
-        rows = (rows - np.tile(means, width)) / np.tile(deviations, width)
-        return keras.ops.reshape(rows, shape)
-    return (np.asarray(images, "float32") - means) / deviations
+    is_tensor = keras.ops.is_tensor(images)
+    images = keras.ops.cast(images, "float32") if is_tensor else np.asarray(images, "float32")
+    return (images - means) / deviations
 
 
 def normalization_of(mode: str) -> tuple[bool, tuple, tuple]:
