@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 
+from keras_encnet.backbones import preprocessing_of
 from keras_encnet.labels import ADE20K, CITYSCAPES, PASCAL_CONTEXT, voc_palette
 from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
@@ -217,6 +218,7 @@ def build(
 def _check_structure(entry, arguments):
     options = {name: value for name, value in entry.structure.items() if name != "variant"}
     structure = entry.structure | resolve(("resnet", "encnet"), entry.structure["variant"], options)
+    structure["preprocessing"] = preprocessing_of(structure["stride_on"])
     for name, value in arguments.items():
         # Dropout has no weights.
         if "dropout" not in name and structure.get(name, value) != value:

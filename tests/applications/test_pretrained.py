@@ -191,6 +191,7 @@ def test_contradicting_arguments_raise_before_the_download(monkeypatch):
         "num_codewords": 16,
         "channels": 256,
         "auxiliary": "none",
+        "preprocessing": "caffe",
     }.items():
         with pytest.raises(ValueError, match=f"require `{name}=.*Received: {name}={value!r}"):
             keras_encnet.EncNet50(weights="ade20k_official", **{name: value})

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_encnet import FCN, EncNet, SegmentationModel
+from keras_encnet import FCN, EncNet, SegmentationModel, preprocess_input
 from keras_encnet.backbones import ResNet
-from tests.fixtures import VARIANTS, normalized_image
+from tests.fixtures import VARIANTS, normalized_image, raw_images
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,53 @@ def test_laterals_of_other_sizes_raise_when_the_model_is_built():
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.25, output_stride=16)
     with pytest.raises(ValueError, match="output_stride=8"):
         EncNet(backbone, classes=3, channels=8, lateral=True)
+
+
+def small_resnet(**options):
+    return ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.125, **options)
+
+
+@pytest.mark.parametrize("preprocessing", [None, "caffe"], ids=["added", "of the backbone"])
+def test_normalization_changes_neither_weights_nor_names(preprocessing, tmp_path):
+    raw = FCN(small_resnet(preprocessing=preprocessing), 3, preprocessing="caffe")
+    plain = FCN(small_resnet(), 3, include_preprocessing=False)
+    assert (raw.preprocessing, plain.preprocessing) == ("caffe", None)
+    names = [[layer.name for layer in model.layers] for model in (raw, plain)]
+    assert [name for name in names[0] if name != "image_normalization"] == names[1]
+    assert set(plain.backbone_layers) | {"image_normalization"} == set(raw.backbone_layers)
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    raw.load_weights(tmp_path / "plain.weights.h5")
+    images = raw_images(2, 33, 41)
+    expected = plain(preprocess_input(images, "caffe"))["segmentation"]
+    np.testing.assert_allclose(raw(images)["segmentation"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_added_normalization_shares_the_layers_of_the_backbone():
+    backbone = small_resnet()
+    model = FCN(backbone, 3)
+    assert all(layer in model.layers for layer in backbone.layers if layer.weights)
+    assert [type(layer).__name__ for layer in model.layers].count("Functional") == 0
+
+
+def test_backbone_that_normalizes_itself_gets_raw_images():
+    images = raw_images(1, 32, 32)
+    own = FCN(small_resnet(), 3, preprocessing="none")
+    plain = FCN(small_resnet(), 3, include_preprocessing=False)
+    plain.set_weights(own.get_weights())
+    expected = plain(images.astype("float32"))["segmentation"]
+    np.testing.assert_array_equal(own(images)["segmentation"], expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{"preprocessing": "torch"}, {"include_preprocessing": False}], ids=str
+)
+def test_arguments_that_contradict_the_normalization_of_the_backbone_raise(options):
+    with pytest.raises(ValueError, match="must not contradict.*with the mode 'caffe'"):
+        EncNet(small_resnet(preprocessing="caffe"), 3, **options)
+
+
+def test_images_of_other_channels_are_normalized_by_the_user(tiny_backbone):
+    with pytest.raises(ValueError, match="three channels.*include_preprocessing=False"):
+        FCN(tiny_backbone(channels=4), 3)
+    model = FCN(tiny_backbone(channels=4), 3, include_preprocessing=False)
+    assert model(np.zeros((1, 8, 8, 4), "float32"))["segmentation"].shape == (1, 8, 8, 3)
