@@ -159,7 +159,7 @@ def real(model: tyro.conf.Positional[Path], data: str, split: str = "test", limi
     chosen = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int)
     for i in tqdm(chosen):
         x = decode_image(str(images.image_paths[i]))[None]
-        mask = read_mask(images.mask_paths[i])[None]
+        mask = read_mask(images.mask_paths[i], images.label_map)[None]
         maps = {k: signature(images=x)["classes"].numpy() for k, signature in signatures.items()}
         for precision, classes in maps.items():
             metrics[precision].update_state(mask, classes)

@@ -19,6 +19,8 @@ def main(
     folder: Path,
     splits: tuple[str, ...] = (),
     ignore_class: tuple[int, ...] = (255,),
+    map_labels: tuple[str, ...] = (),
+    allow_absent_classes: bool = False,
     skip_bad: bool = False,
 ) -> None:
     """Check every image and every mask of a folder data set.
@@ -27,19 +29,23 @@ def main(
         folder: Folder with `images/`, `labels/`, `classes.txt`, and a list of stems per split.
         splits: Splits to check; all by default.
         ignore_class: Labels ignored in loss and metrics.
+        map_labels: Labels in the masks and those that replace them; `255:1` for masks of 0 and 255.
+        allow_absent_classes: Accept classes without a pixel in splits whose name starts with
+            `train`.
         skip_bad: Fail only if a split has no valid image, like training with `--skip-bad`.
     """
     failed = []
     for name in splits or split_names(folder) or ("train",):
         try:
-            split = read_split(folder, name)
-            report = check_split(split, ignore_class)
+            report = check_split(read_split(folder, name, map_labels), ignore_class)
+            every_class = name.startswith("train") and not allow_absent_classes
             print(report)
             for stem, message in report.problems:
                 print(f"  {stem}: {message}")
-            if skip_bad:
-                split.without(report.bad_stems)
-            elif report.problems:
+            split_problems = report.split_problems(every_class)
+            for message in split_problems:
+                print(f"  {message}")
+            if split_problems or (report.problems and not skip_bad):
                 failed.append(name)
         except (FileNotFoundError, ValueError) as error:
             print(error)

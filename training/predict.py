@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 import keras_encnet
@@ -19,7 +18,7 @@ from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap
 from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
-from training.input.image_files import read_mask
+from training.input.image_files import exif_orientation, read_image, read_mask
 from training.run import run_folder, trained_models
 
 # What a single image may raise, such as a damaged file, or too little memory.
@@ -122,6 +121,12 @@ class Predictor:
             truth: its true mask, shown on the codeword page.
         """
         network, image = self.network, read_image(path)
+        if exif_orientation(path) != 1:
+            tqdm.write(
+                f"{path} has the EXIF orientation {exif_orientation(path)}, which is not applied: "
+                "the mask is that of the pixels as stored.",
+                file=sys.stderr,
+            )
         outputs = self.outputs(image[None], self.window, self.overlap)
         prediction = {name: rows[0] for name, rows in outputs.items()}
         mask = prediction["classes"]
@@ -170,15 +175,6 @@ def check_outputs(images: Sequence[Path], output: Path, explain: bool) -> None:
             "Results would overwrite these images: choose another `--output`. "
             f"Received: {overwritten[:10]}"
         )
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Reads an image as uint8 RGB `(height, width, 3)`."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"The image cannot be read: {error}. Received: {str(path)!r}") from error
 
 
 def describe(

@@ -38,13 +38,34 @@ def test_exit_status_and_report_of_the_command_line(tmp_path, largest, status):
 
 def test_ignored_labels_and_skipped_images(tmp_path, run):
     write_split(tmp_path, {"a": (None, np.array([[0, 1, 3]], "uint8")), "b": (None, IGNORED)})
-    assert run(tmp_path)[0] == 1
-    assert run(tmp_path, ignore_class=(3, 255))[0] == 0
+    assert run(tmp_path, allow_absent_classes=True)[0] == 1
+    assert run(tmp_path, ignore_class=(3, 255), allow_absent_classes=True)[0] == 0
+    write_split(tmp_path, {"c": (None, np.array([[0, 1, 2]], "uint8"))})
+    (tmp_path / "train.txt").write_text("a\nb\nc")
     status, printed = run(tmp_path, skip_bad=True)
     assert status == 0
     assert "a: the mask contains" in printed
     (tmp_path / "train.txt").write_text("a")
     assert run(tmp_path, skip_bad=True)[0] == 1
+
+
+def test_masks_of_0_and_255_need_a_map_of_labels(tmp_path, run):
+    write_split(tmp_path, {"a": (None, np.array([[0, 255, 255]], "uint8"))}, ["ground", "object"])
+    status, printed = run(tmp_path)
+    assert status == 1
+    assert "pass `--map-labels 255:1`" in printed
+    assert run(tmp_path, map_labels=("255:1",))[0] == 0
+
+
+def test_classes_may_be_absent_outside_of_training_splits(tmp_path, run):
+    sample = {"a": (None, np.array([[0, 1, 1]], "uint8"))}
+    for name in ("trainaug", "val"):
+        write_split(tmp_path, sample, name=name)
+    status, printed = run(tmp_path)
+    assert status == 1
+    assert printed.count("cannot be learned: car") == 1
+    assert "Cannot be used for training: trainaug\n" in printed
+    assert run(tmp_path, allow_absent_classes=True)[0] == 0
 
 
 def test_check_continues_after_an_unreadable_split(tmp_path, run):

@@ -36,6 +36,10 @@ class Data:
     """Validation split, which selects the best model."""
     ignore_class: tuple[int, ...] = (255,)
     """Labels ignored in loss and metrics."""
+    map_labels: tuple[str, ...] = ()
+    """Labels in the masks and those that replace them; `255:1` for masks of 0 and 255."""
+    allow_absent_classes: bool = False
+    """Train although a class has no pixel in the training split."""
     skip_bad: bool = False
     """Skip images that fail the data check, instead of stopping."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -33,6 +33,7 @@ class Split:
         image_paths: Tuple of paths, one per stem.
         mask_paths: Tuple of paths, one per stem.
         class_names: Tuple of strings. The index of a name is the id of its class.
+        label_map: Tuple of pairs, a label in the masks and the one that replaces it.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Split:
     image_paths: tuple[Path, ...]
     mask_paths: tuple[Path, ...]
     class_names: tuple[str, ...]
+    label_map: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -77,13 +79,14 @@ class Split:
         )
 
 
-def read_split(root: str | os.PathLike, split: str) -> Split:
+def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = ()) -> Split:
     """Reads the lists of a folder data set and finds the files of one split.
 
     Args:
         root: Path of the data set.
         split: String, the name of a list without its `.txt`, or several joined by a plus:
             `"train+val"`.
+        map_labels: Strings, labels in the masks and those that replace them, such as `"255:1"`.
 
     Returns:
         A `Split`.
@@ -122,6 +125,7 @@ def read_split(root: str | os.PathLike, split: str) -> Split:
         image_paths=_find(root / "images", stems, IMAGE_SUFFIXES, split),
         mask_paths=_find(root / "labels", stems, MASK_SUFFIXES, split),
         class_names=class_names,
+        label_map=tuple(map(_label_pair, map_labels)),
     )
 
 
@@ -157,6 +161,16 @@ def summarize(names: Iterable[str], limit: int = 10) -> str:
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def _label_pair(text):
+    label, separator, replacement = text.partition(":")
+    if not (separator and label.isdecimal() and replacement.isdecimal()):
+        raise ValueError(
+            "`map_labels` must hold a label, a colon, and the label that replaces it, such as "
+            f"`255:1`. Received: map_labels={text!r}"
+        )
+    return int(label), int(replacement)
 
 
 def _lines(path):

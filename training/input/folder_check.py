@@ -1,19 +1,22 @@
-"""Decodes every file of a folder data set and reports problems before training finds them."""
+"""Decodes every file of a folder data set, as training does, and reports problems before it."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image
+import tensorflow as tf
 
 from keras_encnet.masks import ignored_labels
 from training.input.folder import Split, summarize
-from training.input.image_files import read_mask
+from training.input.image_files import exif_orientation, read_image, read_mask
+
+# Label of the object in masks of many tools for two classes, and the usual ignored label.
+WHITE = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Report:
         pixel_counts: Integers of shape `(classes,)`: labeled pixels per class.
         presence_counts: Integers of shape `(classes,)`: images that contain each class.
         ignored_pixels: Integer, the number of pixels with an ignored label.
+        labels: Tuple of integers, the labels that occur, ignored ones included.
         sizes: Integers of shape `(images, 2)`: heights and widths.
     """
 
@@ -34,6 +38,7 @@ class Report:
     pixel_counts: np.ndarray
     presence_counts: np.ndarray
     ignored_pixels: int
+    labels: tuple[int, ...]
     sizes: np.ndarray
 
     @property
@@ -53,6 +58,42 @@ class Report:
                 + "\nFix them, or pass `--skip-bad` to leave these images out. "
                 f"Received: split={self.split.name!r} of {self.split.root}"
             )
+
+    def split_problems(self, every_class: bool = False) -> list[str]:
+        """Returns what is wrong with the labels of the split as a whole, as sentences.
+
+        Args:
+            every_class: Whether every class must have a pixel, as for training.
+        """
+        if not len(self.sizes):
+            return ["No image of the split can be used."]
+        labels = summarize(map(str, self.labels))
+        if self.labels == (0, WHITE) and WHITE not in dict(self.split.label_map):
+            return [
+                f"The masks hold only 0 and {WHITE}. If {WHITE} marks the object, as in masks of "
+                f"two classes from many tools, pass `--map-labels {WHITE}:1`; now these pixels are "
+                f"ignored. If they should be, pass `--map-labels {WHITE}:{WHITE}`."
+            ]
+        if not self.pixel_counts.any():
+            return [
+                "No pixel of the split has a class: its masks hold only ignored labels. Correct "
+                "the masks, or map labels to classes with `--map-labels`. "
+                f"Received: labels {labels}"
+            ]
+        absent = [self.split.class_names[i] for i in np.flatnonzero(self.pixel_counts == 0)]
+        if every_class and absent:
+            return [
+                f"{len(absent)} of the {len(self.pixel_counts)} classes have no pixel in the "
+                f"split and cannot be learned: {summarize(absent)}. Correct `classes.txt` or the "
+                "masks, map labels with `--map-labels`, or pass `--allow-absent-classes`. "
+                f"Received: labels {labels}"
+            ]
+        return []
+
+    def raise_if_unusable(self, every_class: bool = False) -> None:
+        """Raises a `ValueError` with the problems of the split as a whole, if there are any."""
+        for problem in self.split_problems(every_class):
+            raise ValueError(f"{problem} (split {self.split.name!r} of {self.split.root})")
 
     def __str__(self) -> str:
         """Image sizes and class frequencies, as a table."""
@@ -93,66 +134,106 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
             "`ignore_class` must have at least one label, which padding gets. "
             f"Received: ignore_class={ignore_class}"
         )
-    check = functools.partial(_check_pair, classes=len(split.class_names), ignored=ignored)
-    # Pillow releases the interpreter lock while it decodes, so threads use all cores.
+    check = functools.partial(
+        _check_pair, split.label_map, classes=len(split.class_names), ignored=ignored
+    )
+    # TensorFlow releases the interpreter lock while it decodes, so threads use all cores.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(check, split.image_paths, split.mask_paths))
     problems = [
         (stem, problem)
-        for stem, (found, _, _) in zip(split.stems, results, strict=True)
+        for stem, (found, *_) in zip(split.stems, results, strict=True)
         for problem in found
     ]
-    good = [(counts, size) for found, counts, size in results if not found]
+    good = [contents for found, *contents in results if not found]
     pixels = np.zeros(len(split.class_names), "int64")
     presence = np.zeros(len(split.class_names), "int64")
-    ignored_pixels = 0
-    for counts, (height, width) in good:
+    ignored_pixels, labels = 0, set()
+    for counts, (height, width), found in good:
         pixels += counts
         presence += counts > 0
         ignored_pixels += height * width - int(counts.sum())
+        labels |= found
     return Report(
         split=split,
         problems=tuple(problems),
         pixel_counts=pixels,
         presence_counts=presence,
         ignored_pixels=ignored_pixels,
-        sizes=np.array([size for _, size in good], "int64").reshape(-1, 2),
+        labels=tuple(sorted(labels)),
+        sizes=np.array([size for _, size, _ in good], "int64").reshape(-1, 2),
     )
 
 
-def _check_pair(image_path, mask_path, classes, ignored):
-    """Returns the problems of an image and its mask, the pixels per class, and the size."""
+@contextlib.contextmanager
+def naming_damaged_files(
+    splits: Sequence[Split], ignore_class: int | Sequence[int] = 255
+) -> Iterator[None]:
+    """Checks the splits again if their batches cannot be read, to name the damaged files.
+
+    The errors of a pipeline do not name the file that it could not decode.
+
+    Raises:
+        ValueError: If a file cannot be used; it names the file.
+    """
+    try:
+        yield
+    except (*_READING_ERRORS, ValueError) as error:
+        for split in splits:
+            try:
+                check_split(split, ignore_class).raise_if_bad()
+            except ValueError as named:
+                raise named from error
+        raise
+
+
+_READING_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+)
+
+
+def _check_pair(label_map, image_path, mask_path, classes, ignored):
+    """Returns the problems of an image and its mask, pixels per class, size, and labels."""
     problems, shape, mask = [], None, None
     # Damaged files make decoders raise nearly anything, SyntaxError and struct.error included.
     try:
-        shape = _image_shape(image_path)
+        shape = read_image(image_path).shape[:2]
+        problems += _orientation_problems("image", image_path)
     except Exception as error:
         problems.append(f"the image cannot be read: {error}")
     try:
-        mask = read_mask(mask_path)
+        mask = read_mask(mask_path, label_map)
+        problems += _orientation_problems("mask", mask_path)
     except Exception as error:
         problems.append(f"the mask cannot be read: {error}")
-    if problems:
-        return problems, None, None
+    if shape is None or mask is None:
+        return problems, None, None, None
     if shape != mask.shape:
         sizes = [f"{width}x{height}" for height, width in (shape, mask.shape)]
         problems.append(f"the image has {sizes[0]} pixels, its mask {sizes[1]}")
     counts = np.bincount(mask.ravel(), minlength=classes)
+    labels = set(np.flatnonzero(counts).tolist())
     counts[[label for label in ignored if 0 <= label < len(counts)]] = 0
     unknown = np.flatnonzero(counts[classes:]) + classes
     if len(unknown):
         problems.append(
             f"the mask contains the ids {summarize(map(str, unknown))}, but the classes are 0 to "
-            f"{classes - 1} and the ignored labels {summarize(map(str, ignored))}"
+            f"{classes - 1} and the ignored labels {summarize(map(str, ignored))}; map others with "
+            "`--map-labels`, such as `255:1`, or ignore them with `--ignore-class`"
         )
-    return problems, counts[:classes], shape
+    return problems, counts[:classes], shape, labels
 
 
-def _image_shape(path: str | os.PathLike) -> tuple[int, int]:
-    """Decodes an image completely, so that truncated files fail; returns height and width."""
-    with Image.open(path, formats=["JPEG", "PNG", "BMP"]) as image:
-        image.load()
-        if image.format == "BMP" and image.mode in ("1", "P"):
-            # TensorFlow would decode the palette indices as shades of gray.
-            raise ValueError("a BMP with a palette is not supported, save it as PNG or JPEG")
-        return image.height, image.width
+def _orientation_problems(kind, path):
+    orientation = exif_orientation(path)
+    if orientation == 1:
+        return []
+    return [
+        f"the {kind} has the EXIF orientation {orientation}: viewers and annotation tools rotate "
+        "or mirror it, but training uses the pixels as stored. Store them upright and without the "
+        "tag, for example with `mogrify -auto-orient` or `PIL.ImageOps.exif_transpose`"
+    ]

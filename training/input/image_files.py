@@ -1,37 +1,92 @@
 """Decoding of images and masks: within `tf.data` pipelines (`decode_*`), and into NumPy (`read_*`).
 
-A mask is a PNG whose pixels are class ids: one channel of 1 to 16 bits, or indices into a palette.
+Images are decoded as in exported models, see `keras_encnet.export.image_bytes`. A mask is a PNG
+whose pixels are class ids: one channel of 1 to 16 bits, or indices into a palette.
 """
 
+import functools
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
+from keras_encnet.export import image_bytes
 from keras_encnet.utils.png import COLOR_TYPE, GRAYSCALE, HEADER_END, INDEXED, toggle_palette
+
+# Pairs of a label in a mask and the one that replaces it.
+LabelMap = Sequence[tuple[int, int]]
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # offset in a PNG file, before the color type
 _COLOR_TYPES = {0: "gray", 2: "RGB", 3: "palette", 4: "gray and alpha", 6: "RGBA"}
+# Files of one's own may be as large as TensorFlow decodes.
+_LIMITS = image_bytes.Limits(bytes=2**31 - 1, pixels=2**31 - 1, side=2**31 - 1)
 
 
 def decode_image(path: str | tf.Tensor) -> tf.Tensor:
-    """Reads a JPEG, PNG or BMP as a `uint8` tensor of shape `(height, width, 3)`.
+    """Reads a JPEG, PNG, GIF or BMP as a `uint8` tensor of shape `(height, width, 3)`.
 
-    Gray images get three equal channels; an alpha channel is dropped. Palettes are supported in
-    PNG files, but not in BMP files, which `training.check_data` reports.
+    Gray images get three equal channels; an alpha channel is dropped; of 16 bits per channel, the
+    upper 8 are kept; of a GIF, the first frame. The EXIF orientation is not applied.
     """
-    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, 3))
+    return image_bytes.decode(tf.io.read_file(path))
 
 
-def decode_mask(path: str | tf.Tensor) -> tf.Tensor:
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads an image as a `uint8` array of shape `(height, width, 3)`.
+
+    Same result as `decode_image`, but errors state the file and what is wrong with it.
+
+    Raises:
+        OSError: If the file is missing.
+        ValueError: If it cannot be decoded.
+    """
+    status, image = _encoded_reader()(tf.constant(Path(path).read_bytes()))
+    status = status.numpy().decode()
+    if status != image_bytes.OK:
+        raise ValueError(f"{status} Received: path={str(path)!r}")
+    return image.numpy()
+
+
+@functools.cache
+def _encoded_reader():
+    """Returns the decoder of exported models as a function that is traced once."""
+    return tf.function(
+        lambda data: image_bytes.read(data, _LIMITS),
+        input_signature=[tf.TensorSpec((), tf.string)],
+    )
+
+
+def exif_orientation(path: str | os.PathLike) -> int:
+    """Returns the EXIF orientation of an image, 1 to 8; 1 if it has none.
+
+    Viewers and annotation tools rotate or mirror the stored pixels accordingly; the decoders here
+    and in exported models do not.
+
+    Raises:
+        OSError: If Pillow cannot read the image.
+        ValueError: If it is too large for Pillow.
+    """
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{error} Received: path={str(path)!r}") from error
+    return orientation if orientation in range(1, 9) else 1
+
+
+def decode_mask(path: str | tf.Tensor, label_map: LabelMap = ()) -> tf.Tensor:
     """Reads the class ids of a mask as an `int32` tensor of shape `(height, width)`.
 
-    Same result as `read_mask`, but with TensorFlow operations only: a Python function in an endless
-    pipeline can deadlock when the process exits, as the pipeline's thread and the interpreter then
-    wait for each other.
+    With TensorFlow operations only: a Python function in an endless pipeline can deadlock when the
+    process exits, as the pipeline's thread and the interpreter then wait for each other.
+
+    Args:
+        path: String, a PNG file.
+        label_map: Pairs of a label and the one that replaces it.
 
     Raises:
         tf.errors.InvalidArgumentError: If the PNG has several channels.
@@ -57,30 +112,42 @@ def decode_mask(path: str | tf.Tensor) -> tf.Tensor:
     )
     # Decoding to 16 bits scales lower depths up; the leading bits are the id.
     ids = tf.bitwise.right_shift(shades[..., 0], tf.cast(16 - depth, "uint16"))
-    return tf.cast(ids, "int32")
+    mask = ids = tf.cast(ids, "int32")
+    for label, replacement in label_map:
+        mask = tf.where(ids == label, replacement, mask)
+    return mask
 
 
-def read_mask(path: str | bytes | os.PathLike) -> np.ndarray:
+def read_mask(path: str | bytes | os.PathLike, label_map: LabelMap = ()) -> np.ndarray:
     """Reads the class ids of a mask as an `int32` array of shape `(height, width)`.
 
-    Same result as `decode_mask`, but with Pillow, which reports what is wrong with a damaged file.
+    Same result as `decode_mask`, but errors state the file and what is wrong with it.
 
     Raises:
-        OSError: If the file is missing or truncated.
-        ValueError: If it is not a PNG, or has several channels.
+        OSError: If the file is missing.
+        ValueError: If it is not a PNG, has several channels, or cannot be decoded.
     """
     path = os.fsdecode(path)
     with open(path, "rb") as file:
         header = file.read(26)
-        if len(header) < 26 or not header.startswith(_PNG_SIGNATURE):
-            raise ValueError(f"A mask must be a PNG file. Received: path={path!r}")
-        depth, color = header[BIT_DEPTH], header[COLOR_TYPE]
-        if color not in (GRAYSCALE, INDEXED):
-            raise ValueError(
-                "A mask must be a PNG with one channel or a palette. "
-                f"Received: path={path!r} with {_COLOR_TYPES.get(color, 'unknown')} pixels"
-            )
-        ids = np.asarray(Image.open(file, formats=["PNG"]), "int32")
-    if color == GRAYSCALE and depth in (2, 4):
-        ids = ids // (255 // (2**depth - 1))  # Pillow scales these depths to 0..255
-    return ids
+    if len(header) < 26 or not header.startswith(_PNG_SIGNATURE):
+        raise ValueError(f"A mask must be a PNG file. Received: path={path!r}")
+    color = header[COLOR_TYPE]
+    if color not in (GRAYSCALE, INDEXED):
+        raise ValueError(
+            "A mask must be a PNG with one channel or a palette. "
+            f"Received: path={path!r} with {_COLOR_TYPES.get(color, 'unknown')} pixels"
+        )
+    try:
+        return _mask_reader(tuple(label_map))(path).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(f"{image_bytes.CORRUPT} Received: path={path!r}") from error
+
+
+@functools.cache
+def _mask_reader(label_map):
+    """Returns `decode_mask` as a function that is traced once."""
+    return tf.function(
+        lambda path: decode_mask(path, label_map),
+        input_signature=[tf.TensorSpec((), tf.string)],
+    )

@@ -92,7 +92,7 @@ def train_batches(
         index = tf.random.experimental.index_shuffle(
             position, seed=tf.stack([seed, epoch]), max_index=last
         )
-        image, mask = _read(image_paths[index], mask_paths[index])
+        image, mask = _read(image_paths[index], mask_paths[index], split.label_map)
         if augmentation.base_size is not None:
             image, mask = resize_long_side(image, mask, augmentation.base_size)
         return augment(
@@ -141,7 +141,7 @@ def whole_images(
         step, replica = step_and_replica(number, input_context)
         index = step * replicas + replica
         path = tf.minimum(index, len(split) - 1)
-        image, mask = _read(image_paths[path], mask_paths[path])
+        image, mask = _read(image_paths[path], mask_paths[path], split.label_map)
         return image, tf.where(index < len(split), mask, ignored_labels(ignore_class)[0])
 
     return (
@@ -165,8 +165,8 @@ def step_and_replica(
     return number // here, input_context.input_pipeline_id * here + number % here
 
 
-def _read(image_path, mask_path):
-    image, mask = decode_image(image_path), decode_mask(mask_path)
+def _read(image_path, mask_path, label_map):
+    image, mask = decode_image(image_path), decode_mask(mask_path, label_map)
     image_size, mask_size = tf.shape(image)[:2], tf.shape(mask)
     tf.debugging.Assert(
         tf.reduce_all(image_size == mask_size),

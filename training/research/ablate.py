@@ -103,7 +103,7 @@ class Ablation:
             backbone_weights=options.backbone_weights,
         )
         self.rows = rows_of(self.config, options.parts, options.deeper_weights)
-        self.split = open_split(self.config.data, options.split)
+        self.split = open_split(self.config.data, options.split, self.config.map_labels)
         self.multi_scale = multi_scale_sizes(self.config, options.base_size, options.crop_size)
         self.setup = {
             "recipe": options.recipe,

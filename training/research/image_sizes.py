@@ -27,6 +27,7 @@ from training.tasks.segmentation_scores import (
     evaluate,
     evaluate_multi_scale,
     ignore_class_of,
+    map_labels_of,
     report,
 )
 
@@ -60,15 +61,15 @@ def main(
         raise ValueError(f"`sizes` must be greater than 0. Received: sizes={sizes}")
     path = trained_models.find_model(model)
     data = data or trained_models.data_of_run(path)
-    images = open_split(data, split)
+    run = trained_models.run_of(path)
+    images = open_split(data, split, map_labels_of(run))
     network = trained_models.load_model(path)
     trained_models.check_classes(network, images.class_names, path, data)
     images = every_nth(images, every)
     networks = {"unchanged": network}
     if sums is not None:
         networks["sums"] = with_sums(network, sums)
-    if ignore_class is None:
-        ignore_class = ignore_class_of(trained_models.run_of(path))
+    ignore_class = ignore_class_of(run, ignore_class)
     segmenter = multi_scale.segmenter(network)
     results = list(score(networks, segmenter, images, sizes, ignore_class))
     output = output or path.parent / f"image-sizes-{split}"

@@ -60,27 +60,28 @@ def _train(config, run_dir, strategy):
     if strategies.is_chief(strategy):
         run_folder.create(run_dir, config, data)
     state = restored_state(config, task, strategy, model, run_dir)
-    history = resume.fit(
-        model,
-        lambda step: strategies.distribute(
-            strategy, lambda context: task.train_batches(step, context)
-        ),
-        callbacks.Checkpointing(
-            run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
-        ),
-        epochs=config.epochs,
-        steps_per_epoch=task.steps_per_epoch,
-        shuffle=False,  # the batches are already shuffled
-        **strategies.distribute_validation(strategy, task.val_batches),
-        callbacks=callbacks.run_callbacks(
-            run_dir,
-            task,
-            state,
-            records=strategies.is_chief(strategy),
-            averages_weights=config.average_weights is not None,
-        ),
-        verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
-    )
+    with task.naming_damaged_files():
+        history = resume.fit(
+            model,
+            lambda step: strategies.distribute(
+                strategy, lambda context: task.train_batches(step, context)
+            ),
+            callbacks.Checkpointing(
+                run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
+            ),
+            epochs=config.epochs,
+            steps_per_epoch=task.steps_per_epoch,
+            shuffle=False,  # the batches are already shuffled
+            **strategies.distribute_validation(strategy, task.val_batches),
+            callbacks=callbacks.run_callbacks(
+                run_dir,
+                task,
+                state,
+                records=strategies.is_chief(strategy),
+                averages_weights=config.average_weights is not None,
+            ),
+            verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
+        )
     return model, history
 
 

@@ -1,5 +1,6 @@
 """Training of classifiers on CIFAR."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ class Classification:
         self, input_context: tf.distribute.InputContext = ONE_REPLICA
     ) -> tf.data.Dataset:
         return cifar_batches.all_images(self.val_split, input_context=input_context)
+
+    def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # the images are in memory
 
     def checks(self) -> list[keras.callbacks.Callback]:
         return []

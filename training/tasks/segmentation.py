@@ -1,5 +1,6 @@
 """Training on images and masks."""
 
+import contextlib
 import functools
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
 from training.input.fingerprint import Fingerprint
 from training.input.folder import Split
-from training.input.folder_check import check_split
+from training.input.folder_check import check_split, naming_damaged_files
 from training.input.segmentation_batches import ONE_REPLICA
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
@@ -39,7 +40,8 @@ class Segmentation:
 
     def __init__(self, config: SegmentationConfig):
         self.config = config
-        self.train_split, _ = open_checked(config, config.train_split)
+        every_class = not config.allow_absent_classes
+        self.train_split, _ = open_checked(config, config.train_split, every_class)
         self.val_split, self.val_pixels = open_checked(config, config.val_split)
         self.steps_per_epoch = segmentation_batches.steps_per_epoch(
             self.train_split, config.batch_size
@@ -97,6 +99,9 @@ class Segmentation:
             self.val_split, ignore_class=self.config.ignore_class, input_context=input_context
         )
 
+    def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
+        return naming_damaged_files([self.train_split, self.val_split], self.config.ignore_class)
+
     def checks(self) -> list[keras.callbacks.Callback]:
         return [CheckPixels(self.metric, self.val_pixels)]
 
@@ -113,20 +118,30 @@ class Segmentation:
         return callbacks
 
 
-def open_checked(config: SegmentationConfig, name: str) -> tuple[Split, np.ndarray]:
+def open_checked(
+    config: SegmentationConfig, name: str, every_class: bool = False
+) -> tuple[Split, np.ndarray]:
     """Opens a split of the recipe's data and reads every file of it once.
+
+    Args:
+        config: the recipe.
+        name: name of the split.
+        every_class: whether every class must have a pixel in it.
 
     Returns:
         The split, and the number of labeled pixels of each class in it.
+
+    Raises:
+        ValueError: if files or labels cannot be used; it names them.
     """
-    split = open_split(config.data, name)
+    split = open_split(config.data, name, config.map_labels)
     report = check_split(split, config.ignore_class)
-    if config.skip_bad and report.problems:
-        for stem, problem in report.problems:
-            print(f"Skipping {stem}: {problem}", file=sys.stderr)
-        return split.without(report.bad_stems), report.pixel_counts
-    report.raise_if_bad()
-    return split, report.pixel_counts
+    if not config.skip_bad:
+        report.raise_if_bad()
+    report.raise_if_unusable(every_class)
+    for stem, problem in report.problems:
+        print(f"Skipping {stem}: {problem}", file=sys.stderr)
+    return split.without(report.bad_stems), report.pixel_counts
 
 
 def build_model(

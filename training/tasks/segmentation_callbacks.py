@@ -51,7 +51,7 @@ class ShowPredictions(keras.callbacks.Callback):
         self.writer = tf.summary.create_file_writer(str(log_dir))
         count = min(SHOWN, len(split))
         self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
-        self.masks = [read_mask(path) for path in split.mask_paths[:count]]
+        self.masks = [read_mask(path, split.label_map) for path in split.mask_paths[:count]]
 
     def on_epoch_end(self, epoch, logs=None):
         classes = self.model.classes

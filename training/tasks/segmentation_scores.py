@@ -21,6 +21,7 @@ from training.figures.confusion_matrix import save_confusion_matrix
 from training.figures.overlays import save_comparison
 from training.input import segmentation_batches
 from training.input.folder import Split
+from training.input.folder_check import check_split
 from training.input.image_files import decode_image, read_mask
 from training.tasks.multi_scale import MultiScaleOptions
 
@@ -36,6 +37,10 @@ class SegmentationScoring(MultiScaleOptions):
         tuple[int, ...] | None, tyro.conf.arg(help_behavior_hint="(default: as in training)")
     ] = None
     """Labels ignored in all scores."""
+    map_labels: Annotated[
+        tuple[str, ...] | None, tyro.conf.arg(help_behavior_hint="(default: as in training)")
+    ] = None
+    """Labels in the masks and those that replace them; `255:1` for masks of 0 and 255."""
     absent_classes: Literal["exclude", "zero"] = "exclude"
     """Classes neither labeled nor predicted: exclude them, or count 0 as the official code does."""
     with_background: bool = False
@@ -63,12 +68,13 @@ class SegmentationScorer:
     ):
         self.model = model
         self.options = options
-        self.split = open_split(data, split)
+        self.split = open_split(data, split, map_labels_of(run, options.map_labels))
         self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
         self.settings = {"multi_scale": options.settings()}
-        self.ignore_class = (
-            ignore_class_of(run) if options.ignore_class is None else options.ignore_class
-        )
+        self.ignore_class = ignore_class_of(run, options.ignore_class)
+        report = check_split(self.split, self.ignore_class)
+        report.raise_if_bad()
+        report.raise_if_unusable()
 
     def score(self) -> tuple[dict[str, Any], np.ndarray]:
         options, segmenter = self.options, self.options.segmenter(self.model)
@@ -93,9 +99,22 @@ class SegmentationScorer:
         save_predictions(folder / "predictions.png", {self.model.name: self.model}, self.split)
 
 
-def ignore_class_of(run: Mapping[str, Any]) -> tuple[int, ...]:
-    """Returns the ignored labels of a run's configuration, or the default ones if unknown."""
+def ignore_class_of(
+    run: Mapping[str, Any], ignore_class: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
+    """Returns `ignore_class`, if None that of a run's configuration, if unknown the default."""
+    if ignore_class is not None:
+        return ignore_class
     return tuple(run.get("ignore_class", SegmentationConfig.ignore_class))
+
+
+def map_labels_of(
+    run: Mapping[str, Any], map_labels: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """Returns `map_labels`, if None that of a run's configuration, if unknown the default."""
+    if map_labels is not None:
+        return map_labels
+    return tuple(run.get("map_labels", SegmentationConfig.map_labels))
 
 
 def evaluate(
@@ -225,7 +244,7 @@ def save_predictions(
     """
     picked = np.unique(np.linspace(0, len(split) - 1, min(SHOWN, len(split))).round().astype(int))
     images = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
-    truths = [read_mask(split.mask_paths[i]) for i in picked]
+    truths = [read_mask(split.mask_paths[i], split.label_map) for i in picked]
     predictions = [model.segment(images) for model in models.values()]
     rows = list(zip(images, truths, *predictions, strict=True))
     save_comparison(path, rows, ["image", "truth", *models], split.class_names)

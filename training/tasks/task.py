@@ -1,6 +1,7 @@
 """The interfaces of tasks and scorers for the fit loop and the evaluation command."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,9 @@ class Task(Protocol):
 
     def val_batches(self, input_context: tf.distribute.InputContext = ...) -> tf.data.Dataset:
         """Returns every validation sample exactly once."""
+
+    def naming_damaged_files(self) -> AbstractContextManager[None]:
+        """Returns a context in which errors of the batches name the files that cannot be read."""
 
     def checks(self) -> list[keras.callbacks.Callback]:
         """Returns callbacks that verify the training, on every machine."""

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.training.folders import write_split
 from training.input.folder import read_split
-from training.input.folder_check import check_split
+from training.input.folder_check import check_split, naming_damaged_files
+from training.input.segmentation_batches import whole_images
 
 ALL_IGNORED = np.full((4, 6), 255, "uint8")
 
@@ -114,7 +115,7 @@ def test_bmp_with_palette_is_reported(tmp_path):
     (tmp_path / "images" / "a.jpg").unlink()
     Image.new("P", (6, 4)).save(tmp_path / "images" / "a.bmp")
     ((_, message),) = problems(tmp_path)
-    assert "BMP with a palette" in message
+    assert "BMP images must be uncompressed, with 24 or 32 bits" in message
 
 
 def test_unknown_ids_are_reported_with_their_file(tmp_path):
@@ -173,3 +174,83 @@ def test_the_error_lists_ten_problems_and_the_remedy(tmp_path):
     assert lines[11] == "  and 2 more"
     assert "pass `--skip-bad`" in lines[12]
     assert f"Received: split='train' of {tmp_path}" in lines[12]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_that_viewers_turn_are_reported(tmp_path, orientation):
+    write_masks(tmp_path, {"a": np.array([[0, 1], [1, 2]], "uint8")})  # a square
+    image = Image.new("RGB", (2, 2))
+    exif = image.getexif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / "images" / "a.jpg", exif=exif)
+    found = problems(tmp_path)
+    if orientation == 1:
+        assert found == ()
+    else:
+        ((stem, message),) = found
+        assert stem == "a"
+        assert f"the image has the EXIF orientation {orientation}" in message
+        assert "exif_transpose" in message
+
+
+BINARY = np.array([[0, 255, 255]], "uint8")
+
+
+def split_problems(split, every_class=True):
+    return check_split(split).split_problems(every_class)
+
+
+def test_masks_of_0_and_255_are_reported_with_the_way_out(tmp_path):
+    write_masks(tmp_path, {"a": BINARY, "b": np.zeros((1, 3), "uint8")}, ("ground", "object"))
+    (problem,) = split_problems(read_split(tmp_path, "train"))
+    assert problem.startswith("The masks hold only 0 and 255.")
+    assert "`--map-labels 255:1`" in problem
+    mapped = read_split(tmp_path, "train", ["255:1"])
+    assert split_problems(mapped) == []
+    assert check_split(mapped).pixel_counts.tolist() == [4, 2]
+    ignored = read_split(tmp_path, "train", ["255:255"])
+    assert split_problems(ignored, every_class=False) == []
+    with pytest.raises(ValueError, match=rf"map-labels 255:1.*'train' of {tmp_path}"):
+        check_split(read_split(tmp_path, "train")).raise_if_unusable()
+
+
+def test_masks_of_255_without_an_ignored_label_name_the_option(tmp_path):
+    write_masks(tmp_path, {"a": BINARY})
+    ((_, message),) = problems(tmp_path, ignore_class=254)
+    assert "the ids 255, but" in message
+    assert "`--map-labels`, such as `255:1`" in message
+
+
+def test_classes_without_pixels_are_reported_for_training(tmp_path):
+    split = write_masks(tmp_path, {"a": np.array([[0, 0, 255]], "uint8"), "b": BINARY // 255})
+    (problem,) = split_problems(split)
+    assert "1 of the 3 classes have no pixel in the split and cannot be learned: car" in problem
+    assert "--allow-absent-classes" in problem
+    assert split_problems(split, every_class=False) == []
+
+
+def test_splits_without_labeled_pixels_are_reported(tmp_path):
+    split = write_masks(tmp_path, {"a": ALL_IGNORED})
+    (problem,) = split_problems(split, every_class=False)
+    assert "No pixel of the split has a class" in problem
+    assert "Received: labels 255" in problem
+
+
+@pytest.mark.parametrize("text", ["255", "255:", "a:1", "255:-1", "1:2:3"])
+def test_label_maps_must_be_pairs(tmp_path, text):
+    write_masks(tmp_path, {"a": BINARY})
+    with pytest.raises(ValueError, match=rf"such as `255:1`. Received: map_labels='{text}'"):
+        read_split(tmp_path, "train", [text])
+
+
+def test_errors_of_batches_name_the_damaged_file(tmp_path):
+    split = write_masks(tmp_path, dict.fromkeys("abc", np.array([[0, 1, 2]], "uint8")))
+    path = tmp_path / "labels" / "b.png"
+    path.write_bytes(path.read_bytes()[:-10])
+    with (
+        pytest.raises(ValueError, match=r"(?s)b: the mask cannot be read.*b\.png"),
+        naming_damaged_files([split]),
+    ):
+        list(whole_images(split))
+    with pytest.raises(ValueError, match="other"), naming_damaged_files([split.without("b")]):
+        raise ValueError("another error")

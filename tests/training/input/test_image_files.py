@@ -1,3 +1,4 @@
+import io
 import itertools
 import struct
 import zlib
@@ -5,9 +6,16 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
-from training.input.image_files import decode_image, decode_mask, read_mask
+from keras_encnet.export import image_bytes
+from training.input.image_files import (
+    decode_image,
+    decode_mask,
+    exif_orientation,
+    read_image,
+    read_mask,
+)
 
 
 def png(ids, depth, color):
@@ -35,7 +43,8 @@ def png(ids, depth, color):
 @pytest.mark.parametrize(
     ("mode", "suffix"),
     [
-        *itertools.product(["L", "RGB"], [".jpg", ".png", ".bmp"]),
+        *itertools.product(["L", "RGB"], [".jpg", ".png"]),
+        *itertools.product(["RGB", "RGBA"], [".bmp"]),
         *itertools.product(["1", "P", "LA", "RGBA"], [".png"]),
         ("CMYK", ".jpg"),
     ],
@@ -121,5 +130,77 @@ def test_truncated_mask_raises(tmp_path):
     Image.fromarray(ids).save(tmp_path / "mask.png")
     data = (tmp_path / "mask.png").read_bytes()
     (tmp_path / "mask.png").write_bytes(data[: len(data) // 2])
-    with pytest.raises(OSError, match="truncated"):
+    with pytest.raises(ValueError, match=r"corrupt or truncated. Received: path=.*mask\.png"):
         read_mask(tmp_path / "mask.png")
+
+
+def encoded(image, name, **options):
+    data = io.BytesIO()
+    image.save(data, name, **options)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_every_cut_and_every_flipped_bit_of_a_png_raises(tmp_path, rng, read):
+    shape = (5, 4, 3) if read is read_image else (5, 4)
+    data = encoded(Image.fromarray(rng.integers(0, 3, shape, "uint8")), "PNG")
+    damaged = [data[:-cut] for cut in range(1, 17)]
+    for bit in range(0, 8 * len(data), 5):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    path = tmp_path / "image.png"
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"Received: path=.*image\.png"):
+            read(path)
+
+
+def small_frame_gif():
+    """A GIF of 10x8 whose first frame covers 4x3 of it."""
+    data = bytearray(encoded(Image.new("P", (4, 3), 1), "GIF"))
+    data[6:10] = struct.pack("<HH", 10, 8)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(Image.fromarray(np.arange(0, 60000, 500, "uint16").reshape(10, 12)), "PNG"),
+        encoded(Image.linear_gradient("L").convert("CMYK"), "JPEG"),
+        encoded(Image.linear_gradient("L").convert("RGBA"), "BMP"),
+        encoded(Image.linear_gradient("L").convert("LA"), "PNG"),
+        small_frame_gif(),
+    ],
+    ids=["16 bits", "CMYK", "32-bit BMP", "alpha", "GIF with a small frame"],
+)
+def test_images_are_decoded_as_in_exported_models(tmp_path, data):
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    status, exported = image_bytes.read(tf.constant(data), image_bytes.Limits())
+    assert status == image_bytes.OK
+    for image in read_image(path), decode_image(str(path)).numpy():
+        np.testing.assert_array_equal(image, exported)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_the_exif_orientation_is_read(tmp_path, name, orientation):
+    image = Image.new("RGB", (8, 8))
+    exif = image.getexif()
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / "image", name, exif=exif)
+    valid = orientation in range(1, 9)
+    assert exif_orientation(tmp_path / "image") == (orientation if valid else 1)
+
+
+def test_labels_are_mapped_simultaneously(tmp_path):
+    ids = np.array([[0, 1, 2, 255]], "uint8")
+    Image.fromarray(ids).save(tmp_path / "mask.png")
+    label_map = ((255, 1), (1, 2), (0, 0))
+    for mask in (
+        read_mask(tmp_path / "mask.png", label_map),
+        decode_mask(str(tmp_path / "mask.png"), label_map).numpy(),
+    ):
+        assert mask.tolist() == [[0, 2, 2, 1]]

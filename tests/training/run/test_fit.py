@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET, SMALL_FCN
 from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
@@ -165,6 +165,19 @@ def _damage_size(root):
     Image.new("L", (5, 5)).save(root / "labels" / "train_00002.png")
 
 
+def _damage_labels(root):
+    for path in (root / "labels").glob("train_*"):
+        Image.fromarray((np.array(Image.open(path)) > 0) * np.uint8(255)).save(path)
+
+
+def _damage_orientation(root):
+    path = root / "images" / "train_00002.png"
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    image.save(path, exif=exif)
+
+
 def _damage_all(root):
     for path in root.rglob("*"):
         if path.is_file():
@@ -178,6 +191,8 @@ def _damage_all(root):
         (_damage_missing, "train_00002"),
         (_damage_truncated, "train_00002"),
         (_damage_size, "train_00002"),
+        (_damage_labels, "--map-labels 255:1"),
+        (_damage_orientation, "train_00002: the image has the EXIF orientation 6"),
         (_damage_all, "classes.txt"),
     ],
 )
@@ -187,6 +202,30 @@ def test_bad_data_raises_before_the_first_step(damage, message, tmp_path):
     with pytest.raises((ValueError, OSError), match=message):
         fit.train(ScenesFCN(data=str(root), **SMALL_FCN), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # the same command works after a fix
+
+
+def test_classes_that_cannot_be_learned_stop_training(tmp_path):
+    root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
+    with (root / "classes.txt").open("a") as classes:
+        classes.write("unicorn\n")
+    config = ScenesFCN(data=str(root), **{**SMALL_FCN, "allow_absent_classes": False})
+    with pytest.raises(ValueError, match="cannot be learned: unicorn.*--allow-absent-classes"):
+        fit.train(config, tmp_path / "run")
+
+
+def test_a_file_that_breaks_during_training_is_named(tmp_path, monkeypatch):
+    root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
+    restored_state = fit.restored_state
+
+    def damage(*arguments):
+        path = root / "labels" / "train_00002.png"
+        path.write_bytes(path.read_bytes()[:-10])
+        return restored_state(*arguments)
+
+    monkeypatch.setattr(fit, "restored_state", damage)
+    config = ScenesFCN(data=str(root), **{**SMALL_FCN, "epochs": 2})
+    with pytest.raises(ValueError, match=r"train_00002: the mask cannot be read: .*corrupt"):
+        fit.train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

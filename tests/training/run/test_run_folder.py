@@ -16,7 +16,7 @@ from training import evaluate, predict
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.input import folder
-from training.input.image_files import decode_image, read_mask
+from training.input.image_files import decode_image, read_image, read_mask
 from training.run import fit, run_folder
 from training.tasks import segmentation, segmentation_scores
 from training.tasks.segmentation_scores import SegmentationScoring
@@ -180,7 +180,7 @@ def test_predicted_masks_are_class_ids_with_a_palette(run, data, tmp_path):
     picture = Image.open(tmp_path / f"{image.stem}.png")
     assert picture.mode == "P"
     model = keras.models.load_model(run_dir / "best.keras")
-    expected = model.segment(predict.read_image(image))
+    expected = model.segment(read_image(image))
     np.testing.assert_array_equal(np.asarray(picture), expected)
     prediction = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
     assert sum(prediction["shares"].values()) == pytest.approx(1)
