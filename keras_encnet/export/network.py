@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.graph.precision import with_precision
-from keras_encnet.graph.rebuilding import copy_of, rebuild
+from keras_encnet.graph.rebuilding import copy_of, quantized_layers, rebuild
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils import compat
@@ -107,6 +107,13 @@ def check_exportable(model: keras.Model) -> None:
         raise ValueError(
             "Expected a model with the output `segmentation`. "
             f"Received: outputs={sorted(model.output)}"
+        )
+    quantized = quantized_layers(model)
+    if quantized:
+        raise ValueError(
+            "TensorFlow cannot export the layers that `quantize` changes: export the model before "
+            "`quantize`, in bfloat16 for a smaller network. "
+            f"Received: model={model.name!r} with quantized layers {quantized}"
         )
     if model.preprocessing is None:
         raise ValueError(

@@ -33,6 +33,8 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
     sensitive = _sensitive(model)
 
     def copy(layer):
+        if getattr(layer, "quantization_mode", None) is not None:
+            return copy_of(layer)  # which has a policy of its own
         policy = "float32" if layer.name in sensitive else PRECISIONS[precision]
         return copy_of(layer, dtype=policy)
 

@@ -9,15 +9,28 @@ import numpy as np
 
 from keras_encnet.utils import compat
 
+# The weights to which `enable_lora` adds a product of two smaller ones.
+LORA_TARGETS = ("kernel", "embeddings")
+# The quantizations whose weights a layer that is created from a config can load.
+COPIED_QUANTIZATIONS = ("int8", "int4")
+
 
 def copy_of(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-    """Returns an unbuilt copy of a layer with changes to its config."""
-    return layer.__class__.from_config({**layer.get_config(), **changes})
+    """Returns an unbuilt copy of a layer with changes to its config, and without LoRA."""
+    config = {**layer.get_config(), **changes}
+    if getattr(layer, "lora_enabled", False):
+        config = {key: value for key, value in config.items() if not key.startswith("lora_")}
+    return layer.__class__.from_config(config)
 
 
 def weights_of(layer: keras.layers.Layer) -> list[np.ndarray]:
-    """Returns the weights of a layer as arrays."""
-    return layer.get_weights()
+    """Returns the weights of a layer as arrays, with those of LoRA merged into the kernel."""
+    if not getattr(layer, "lora_enabled", False):
+        return layer.get_weights()
+    weights = [weight for weight in layer.weights if not weight.name.startswith("lora_")]
+    # The property of this name is the merged kernel.
+    merged = [getattr(layer, w.name) if w.name in LORA_TARGETS else w for w in weights]
+    return [np.asarray(weight) for weight in merged]
 
 
 def rebuild(
@@ -39,9 +52,15 @@ def rebuild(
         A model of the class of `model`.
 
     Raises:
-        ValueError: if `model` is not functional.
+        ValueError: if `model` is not functional, or has layers of an unknown quantization.
     """
     check_functional(model)
+    unknown = {k: v for k, v in quantized_layers(model).items() if v not in COPIED_QUANTIZATIONS}
+    if unknown:
+        raise ValueError(
+            "Layers quantized in this mode cannot be copied with their weights: use the model "
+            f"before `quantize`. Received: layers={unknown}"
+        )
     copies = {}
 
     def clone(layer):
@@ -57,6 +76,12 @@ def rebuild(
     for old_layer, new_layer in copies.values():
         new_layer.set_weights(weights(old_layer))
     return _of_class(model, new)
+
+
+def quantized_layers(model: keras.Model) -> dict[str, str]:
+    """Returns the mode of `quantize` by the name of each layer that it has changed."""
+    modes = {layer.name: getattr(layer, "quantization_mode", None) for layer in model.layers}
+    return {name: mode for name, mode in modes.items() if mode is not None}
 
 
 def check_functional(model: keras.Model) -> None:

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -176,7 +176,7 @@ def sum_rows(images: Iterable[Iterable[np.ndarray]], size: Sequence[int]) -> np.
     Returns:
         The sum, float32 `(height, width, channels)`.
     """
-    total = None
+    total: Any = None
     for blocks in images:
         end = 0
         for rows in blocks:

@@ -4,6 +4,7 @@ Sizes are pairs of integers `(height, width)`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -84,7 +85,8 @@ def average_over_windows(
         # Without a copy: the scores of a whole image can be large.
         yield _run_checked(run, image[None])[0][: region[0], : region[1]]
         return
-    total, counts = None, np.zeros((size[0], region[1], 1), "float32")
+    total: Any = None
+    counts = np.zeros((size[0], region[1], 1), "float32")
     for top, end in zip(tops, [*tops[1:], region[0]], strict=True):
         for left, scores in _run_row(run, image, top, lefts, size, batch_size):
             if total is None:

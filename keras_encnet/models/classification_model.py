@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_encnet.models.image_model import ImageModel
 from keras_encnet.models.images import checked_batch
+from keras_encnet.utils import compat
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
@@ -40,6 +41,8 @@ class ClassificationModel(ImageModel):
         classifier_activation: str | None = None,
         **kwargs: Any,
     ):
+        if classifier_activation is None:
+            classifier_activation = compat.cloned_config(outputs).get("classifier_activation")
         super().__init__(inputs, outputs, name, class_names=class_names, **kwargs)
         self.classifier_activation = classifier_activation
 
@@ -62,5 +65,5 @@ class ClassificationModel(ImageModel):
             outputs = np.asarray(keras.ops.softmax(outputs))
         return outputs[0] if np.ndim(images) == 3 else outputs
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "classifier_activation": self.classifier_activation}
+    def own_config(self) -> dict:
+        return {**super().own_config(), "classifier_activation": self.classifier_activation}

@@ -42,6 +42,9 @@ class ImageModel(ScalableModel):
         **kwargs: Any,
     ):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        if class_names is None:
+            class_names = compat.cloned_config(outputs).get("class_names")
+        compat.forget_clone(outputs)
         self.class_names = class_names
 
     @property
@@ -90,8 +93,8 @@ class ImageModel(ScalableModel):
     def _with_checked_images(self, data):
         return with_checked_images(data, raw=self.preprocessing is not None)
 
+    def own_config(self) -> dict:
+        return {"class_names": None if self._class_names is None else list(self._class_names)}
+
     def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "class_names": None if self._class_names is None else list(self._class_names),
-        }
+        return {**super().get_config(), **self.own_config()}

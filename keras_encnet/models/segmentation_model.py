@@ -56,8 +56,10 @@ class SegmentationModel(ImageModel):
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
+        names = backbone_layers or compat.cloned_config(outputs).get("backbone_layers", ())
         super().__init__(inputs, outputs, name, class_names=class_names, **kwargs)
-        self.backbone_layers = tuple(backbone_layers)
+        existing = {layer.name for layer in self.layers}
+        self.backbone_layers = tuple(name for name in names if name in existing)
 
     @property
     def classes(self) -> int:
@@ -216,8 +218,8 @@ class SegmentationModel(ImageModel):
         targets, weights = targets_per_output(y, y_pred, sample_weight)
         return super().compute_metrics(x, targets, y_pred, sample_weight=weights)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "backbone_layers": list(self.backbone_layers)}
+    def own_config(self) -> dict:
+        return {**super().own_config(), "backbone_layers": list(self.backbone_layers)}
 
 
 def _refuse_class_weight(arguments):

@@ -147,7 +147,11 @@ def _sums_over_replicas(grads):
 
 
 class Model(keras.Model):
-    """`keras.Model` that `tf.distribute` strategies can build, and that checks batches.
+    """`keras.Model` with attributes that clones keep, which strategies can build, and with checks.
+
+    `keras.models.clone_model` passes nothing but the graph to the constructor of a subclass, so
+    the other arguments travel with the outputs of the graph, see `cloned_config`.
+    Test: `test_clone_model_passes_only_the_graph`.
 
     Before the first step Keras runs the model symbolically, on a batch that it averages over the
     replicas: integer masks become floats, and several workers fail. Here the batch is zeros.
@@ -158,6 +162,17 @@ class Model(keras.Model):
     taking a batch from its iterator and the compiled step.
     Test: `test_xla_still_drops_assertions_of_a_step`.
     """
+
+    def own_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor apart from the graph and the name."""
+        return {}
+
+    def _run_through_graph(self, inputs, *args, **kwargs):
+        outputs = super()._run_through_graph(inputs, *args, **kwargs)
+        for tensor in tf.nest.flatten(outputs):
+            if isinstance(tensor, keras.KerasTensor):
+                tensor._own_config = self.own_config()
+        return outputs
 
     def batch_checks(self, x: Any, y: Any) -> list[tf.Operation]:
         """Returns assertions on a batch of training or evaluation, which run before its step.
@@ -213,6 +228,18 @@ def plain_assertions() -> Iterator[None]:
         if message is None:
             raise
         raise ValueError(message[1]) from None
+
+
+def cloned_config(outputs: Any) -> dict[str, Any]:
+    """Returns the `own_config` of the model whose clone computes these outputs, if it is one."""
+    tensors = tf.nest.flatten(outputs)
+    return getattr(tensors[0], "_own_config", {})
+
+
+def forget_clone(outputs: Any) -> None:
+    """Makes `cloned_config` of these outputs empty, as soon as the clone has its arguments."""
+    for tensor in tf.nest.flatten(outputs):
+        tensor._own_config = {}
 
 
 def _zeros_like(spec):

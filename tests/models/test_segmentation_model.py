@@ -72,6 +72,55 @@ def test_segment_uses_the_current_weights(fcn, randomize):
     np.testing.assert_array_equal(second, np.argmax(logits, -1)[0])
 
 
+def change_activation(model, randomize):
+    model.get_layer("segmentation_logits").activation = keras.ops.negative
+
+
+def enable_lora(model, randomize):
+    model.get_layer("segmentation_logits").enable_lora(2)
+    randomize(model)
+
+
+def quantize(model, randomize):
+    model.quantize("int8")
+
+
+def set_weights(model, randomize):
+    model.set_weights([-weight for weight in model.get_weights()])
+
+
+def freeze(model, randomize):
+    model.trainable = False
+    model.compile("sgd")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+@pytest.mark.parametrize("change", [change_activation, enable_lora, quantize, set_weights, freeze])
+def test_segment_follows_changes_of_the_model(encnet, randomize, change):
+    model = randomize(encnet())
+    images = raw_images(1, 17, 23)
+    balance(model, images)
+    before = model.segment(images)
+    change(model, randomize)
+    after = model.segment(images)
+    logits = model(images, training=False)["segmentation"]
+    assert (after == np.argmax(logits, -1)).mean() > 0.99
+    assert (after != before).any() or change in (quantize, freeze)
+
+
+def test_segment_in_windows_differs_from_entire_images_by_context_only(fcn, randomize):
+    model = randomize(fcn())
+    images = raw_images(2, 33, 41)
+    balance(model, images)
+    assert model.segment(images, window=16, overlap=8).shape == (2, 33, 41)
+    for window in (64, 41):
+        np.testing.assert_array_equal(model.segment(images, window=window), model.segment(images))
+    listed = model.segment([images[0]], window=16, overlap=8)
+    np.testing.assert_array_equal(listed[0], model.segment(images, window=16, overlap=8)[0])
+    with pytest.raises(ValueError, match="`overlap` must be an integer from 0 to 15"):
+        model.segment(images, window=16, overlap=16)
+
+
 def test_segment_computes_only_the_segmentation(encnet, monkeypatch):
     model = encnet()
     monkeypatch.setattr(model.get_layer("presence"), "call", lambda code, **_: 1 / 0)

@@ -65,6 +65,22 @@ def test_clone_records_calls_of_kept_layers(model):
     assert len(layer._inbound_nodes) > before
 
 
+def test_clone_model_passes_only_the_graph():
+    class Named(keras.Model):
+        def __init__(self, inputs, outputs, name=None, *, title="", **kwargs):
+            super().__init__(inputs, outputs, name=name, **kwargs)
+            self.title = title
+
+        def get_config(self):
+            return {**super().get_config(), "title": self.title}
+
+    inputs = keras.Input((3,))
+    model = Named(inputs, keras.layers.Dense(3)(inputs), title="original")
+    clone = keras.models.clone_model(model)
+    assert isinstance(clone, Named)
+    assert clone.title == ""
+
+
 def test_producer_of_a_tensor_is_not_public(model):
     producer = compat.producer_of(model.output)
     assert producer.name == "shared"
