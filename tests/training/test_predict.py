@@ -38,8 +38,7 @@ def test_results_match_the_model(model, paths, tmp_path):
         assert record["shares"] == {
             str(i): pytest.approx((mask == i).mean()) for i in np.unique(mask)
         }
-        batch = keras_encnet.preprocess_input(image[None], model.preprocessing)
-        present = 1 / (1 + np.exp(-np.asarray(model(batch)["presence"][0])))
+        present = 1 / (1 + np.exp(-np.asarray(model(image[None])["presence"][0])))
         assert record["present"] == {
             str(i): pytest.approx(present[i], rel=1e-4) for i in np.flatnonzero(present > 0.5)
         }
