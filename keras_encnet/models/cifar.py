@@ -67,19 +67,11 @@ def ResNet14(
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 4.3
         - [Identity Mappings in Deep Residual Networks](https://arxiv.org/abs/1603.05027)
     """
-    return _network(
-        _pre_activation_block,
-        width,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        include_preprocessing,
-        name,
+    _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
+    inputs, x = _features(
+        _pre_activation_block, width, input_tensor, input_shape, include_preprocessing
     )
+    return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
 def SEResNet14(
@@ -120,19 +112,10 @@ def SEResNet14(
         - [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507)
     """
     gate = functools.partial(squeeze_excitation_gate, reduction=reduction)
-    return _network(
-        functools.partial(_gated_block, gate=gate),
-        width,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        include_preprocessing,
-        name,
-    )
+    block = functools.partial(_gated_block, gate=gate)
+    _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
+    inputs, x = _features(block, width, input_tensor, input_shape, include_preprocessing)
+    return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
 def EncNet14(
@@ -180,38 +163,15 @@ def EncNet14(
     gate = functools.partial(
         context_encoding_gate, num_codewords=num_codewords, stochastic_scale=stochastic_scale
     )
-    return _network(
-        functools.partial(_gated_block, gate=gate),
-        width,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        include_preprocessing,
-        name,
-    )
+    block = functools.partial(_gated_block, gate=gate)
+    _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
+    inputs, x = _features(block, width, input_tensor, input_shape, include_preprocessing)
+    return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
-def _network(
-    block,
-    width,
-    include_top,
-    weights,
-    input_tensor,
-    input_shape,
-    pooling,
-    classes,
-    classifier_activation,
-    include_preprocessing,
-    name,
-):
-    _check_arguments(width, input_shape, pooling, classes, classifier_activation)
-    check_weights(weights)
+def _features(block, width, input_tensor, input_shape, include_preprocessing):
     x = layers.Input(input_shape, name="images") if input_tensor is None else input_tensor
-    inputs = x if input_tensor is None else keras.utils.get_source_inputs(input_tensor)[0]
+    inputs = keras.utils.get_source_inputs(x)[0]
     if include_preprocessing:
         x = ImageNormalization("cifar10", name="image_normalization")(x)
     x = _conv(x, width, 3, name="stem", use_bias=True)
@@ -220,7 +180,10 @@ def _network(
         for j in range(1, BLOCKS + 1):
             x = block(x, multiple * width, stride if j == 1 else 1, name=f"stage{i}_block{j}")
     # Also after blocks that already end in a ReLU, as in the official code.
-    x = _norm_relu(x, name="final")
+    return inputs, _norm_relu(x, name="final")
+
+
+def _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name):
     if include_top:
         x = layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="pool")(x)
         outputs = layers.Dense(
@@ -294,8 +257,9 @@ def _norm_relu(x, name):
     return layers.ReLU(name=f"{name}_relu")(_norm(x, name))
 
 
-def _check_arguments(width, input_shape, pooling, classes, classifier_activation):
+def _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation):
     check_classes(classes)
+    check_weights(weights)
     check_count("width", width)
     if len(input_shape) != 3 or input_shape[-1] is None:
         raise ValueError(
