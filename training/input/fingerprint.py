@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ def of_arrays(class_names: Sequence[str], images: np.ndarray, labels: np.ndarray
         f"{_hash(image.tobytes())} {label}" for image, label in zip(images, labels, strict=True)
     )
     return _fingerprint(class_names, map(str, range(len(images))), pairs)
+
+
+def number(data: Mapping[str, Fingerprint]) -> int:
+    """Returns a number of 63 bits that stands for fingerprints, to compare them across workers."""
+    return int(_hash(json.dumps(data).encode()), 16) >> 1
 
 
 def _fingerprint(class_names, stems, pairs):

@@ -12,6 +12,7 @@ import keras_encnet
 from keras_encnet.utils.files import read_json
 from training.configs import ClassificationConfig, SegmentationConfig
 from training.configs.config import Config
+from training.input import fingerprint
 from training.run import callbacks, checkpoints, lock, resume, run_folder, strategies
 from training.tasks import task_of
 from training.tasks.task import Task
@@ -54,6 +55,7 @@ def _train(config, run_dir, strategy):
     task = task_of(config)
     data = task.fingerprint()
     run_folder.check_data(run_dir, config, data)
+    strategies.check_agreement(strategy, fingerprint.number(data), "the data")
     model = compiled_model(config, task, strategy)
     task.train_batches()  # raises if the options do not fit the data
     # Created only now, so that a command with an error can be corrected and run again.
