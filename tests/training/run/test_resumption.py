@@ -148,13 +148,23 @@ def test_signal_ends_training_with_one_sentence(number, status, data, tmp_path):
     command = [sys.executable, "-m", "training.train", "scenes_fcn", "--data", str(data)]
     command += ["--run-dir", str(tmp_path / "run"), "--epochs", "1000", "--batch-size", "4"]
     command += ["--width-multiplier", "0.125", "--checkpoint-every", "1"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        while not checkpoints.checkpoints(tmp_path / "run" / "checkpoints"):
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
-        time.sleep(1)
-        process.send_signal(number)
-        errors = process.communicate(timeout=60)[1]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell may have started the tests in the background, where SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            while not checkpoints.checkpoints(tmp_path / "run" / "checkpoints"):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            time.sleep(1)
+            process.send_signal(number)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     assert process.returncode == status, errors
     assert "Traceback" not in errors
     last = errors.strip().splitlines()[-1]
