@@ -72,11 +72,11 @@ class SegmentationScorer:
         self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
         self.settings = {"multi_scale": options.settings()}
         self.ignore_class = ignore_class_of(run, options.ignore_class)
-        report = check_split(self.split, self.ignore_class)
-        report.raise_if_bad()
-        report.raise_if_unusable()
 
     def score(self) -> tuple[dict[str, Any], np.ndarray]:
+        contents = check_split(self.split, self.ignore_class)
+        contents.raise_if_bad()
+        contents.raise_if_unusable()
         options, segmenter = self.options, self.options.segmenter(self.model)
         how: dict[str, Any] = {
             "ignore_class": self.ignore_class,
