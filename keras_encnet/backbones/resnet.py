@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_encnet.backbones import keras_applications
 from keras_encnet.layers import BatchNormalization, ImageNormalization
-from keras_encnet.utils.checks import is_count
+from keras_encnet.utils.checks import check_input_shape, is_count
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
 STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
@@ -99,6 +99,7 @@ def ResNet(
             raise ValueError(
                 f"`{argument}` must be one of {allowed}. Received: {argument}={value!r}"
             )
+    check_input_shape(input_shape)
     if width_multiplier <= 0:
         raise ValueError(
             f"`width_multiplier` must be positive. Received: width_multiplier={width_multiplier}"

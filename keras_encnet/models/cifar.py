@@ -13,7 +13,7 @@ from keras_encnet.models.gates import (
     fan_in_uniform,
     squeeze_excitation_gate,
 )
-from keras_encnet.utils.checks import check_classes, check_count, check_weights
+from keras_encnet.utils.checks import check_classes, check_count, check_input_shape, check_weights
 from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.numerics import at_least_float32
 
@@ -261,11 +261,7 @@ def _check_arguments(width, weights, input_shape, pooling, classes, classifier_a
     check_classes(classes)
     check_weights(weights)
     check_count("width", width)
-    if len(input_shape) != 3 or input_shape[-1] is None:
-        raise ValueError(
-            "`input_shape` must be `(height, width, channels)`; height and width may be None. "
-            f"Received: input_shape={input_shape}"
-        )
+    check_input_shape(input_shape)
     if pooling not in ("avg", "max", None):
         raise ValueError(f"`pooling` must be 'avg', 'max' or None. Received: pooling={pooling!r}")
     if classifier_activation not in ("softmax", None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,6 +90,16 @@ class ImageModel(ScalableModel):
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         with compat.plain_assertions():
             return super().predict(self._with_checked_images(x), *args, **kwargs)
+
+    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        if os.fspath(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "Keras restores models of this package from its own format only; `.h5` files "
+                "would need every class in `custom_objects`. Save to a path that ends in `.keras`, "
+                "or only the weights with `save_weights` to one that ends in `.weights.h5`. "
+                f"Received: filepath={str(filepath)!r}"
+            )
+        super().save(filepath, *args, **kwargs)
 
     def _with_checked_images(self, data):
         return with_checked_images(data, raw=self.preprocessing is not None)

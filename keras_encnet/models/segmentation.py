@@ -18,7 +18,7 @@ from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve, takes_options
-from keras_encnet.utils.checks import check_classes, check_stages
+from keras_encnet.utils.checks import check_backbone, check_classes, check_stages
 from keras_encnet.utils.compat import run_graph
 from keras_encnet.utils.keras_files import load_weights
 
@@ -190,6 +190,7 @@ def normalizing(
     Raises:
         ValueError: if the backbone has an `ImageNormalization` that contradicts the arguments.
     """
+    check_backbone(backbone)
     own = normalization_in(backbone)
     if own is not None and (not include_preprocessing or preprocessing not in (None, own)):
         raise ValueError(

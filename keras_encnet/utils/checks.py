@@ -57,6 +57,27 @@ def check_classes(classes: int) -> None:
         )
 
 
+def check_input_shape(input_shape: Any) -> None:
+    """Raises ValueError unless `input_shape` is that of images with the channels last."""
+    shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
+    channels_first = shape[:1] in ((1,), (3,)) and shape[-1] not in (1, 3, 4)
+    if len(shape) != 3 or shape[-1] is None or channels_first:
+        raise ValueError(
+            "`input_shape` must be `(height, width, channels)`, channels last; height and width "
+            f"may be None: `(None, None, 3)` for RGB images. Received: input_shape={input_shape}"
+        )
+
+
+def check_backbone(backbone: Any) -> None:
+    """Raises ValueError unless `backbone` is a model."""
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(
+            "`backbone` must be a model, such as `keras_encnet.backbones.ResNet50()`; "
+            "`keras_encnet.EncNet50` and `FCN50` build it themselves. "
+            f"Received: backbone={backbone!r}"
+        )
+
+
 def check_stages(stages: Any, required: Iterable[str] = ("stage3", "stage4")) -> None:
     """Raises ValueError unless `stages` is a dict with at least the required keys."""
     if not isinstance(stages, Mapping) or not set(required) <= set(stages):

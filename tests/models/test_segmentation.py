@@ -6,8 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_encnet import FCN, EncNet, SegmentationModel, preprocess_input
-from keras_encnet.backbones import ResNet
+from keras_encnet import (
+    FCN,
+    FCN50,
+    EncNet,
+    EncNet50,
+    ResNet14,
+    SegmentationModel,
+    preprocess_input,
+)
+from keras_encnet.backbones import ResNet, ResNet50
 from tests.fixtures import VARIANTS, normalized_image, raw_images
 
 
@@ -21,6 +29,35 @@ def test_invalid_argument_raises(tiny, options):
     ((argument, value),) = options.items()
     with pytest.raises(ValueError, match=f"Received: {argument}={value!r}"):
         tiny(**options)
+
+
+@pytest.mark.parametrize("build", [EncNet, FCN])
+@pytest.mark.parametrize("backbone", ["resnet50", None, ResNet])
+def test_backbone_that_is_no_model_raises(build, backbone):
+    with pytest.raises(ValueError, match=r"ResNet50\(\)`.*`keras_encnet.EncNet50`.*backbone="):
+        build(backbone)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "hdf5"])
+@pytest.mark.parametrize("build", ["encnet", "cifar"])
+def test_saving_in_another_format_names_the_one_of_keras(tiny, tmp_path, build, suffix):
+    model = tiny() if build == "encnet" else ResNet14(4)
+    with pytest.raises(ValueError, match=r"ends in `\.keras`.*Received: filepath="):
+        model.save(tmp_path / f"model.{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("build", ["encnet", "fcn", "resnet", "cifar"])
+@pytest.mark.parametrize("shape", [(3, None, None), (3, 64, 64), (64, 64), (64, 64, None)])
+def test_input_shape_must_have_the_channels_last(build, shape):
+    builders = {
+        "encnet": lambda **options: EncNet50(backbone_weights=None, **options),
+        "fcn": lambda **options: FCN50(backbone_weights=None, **options),
+        "resnet": ResNet50,
+        "cifar": lambda **options: ResNet14(4, **options),
+    }
+    with pytest.raises(ValueError, match=r"channels last.*`\(None, None, 3\)`.*input_shape="):
+        builders[build](input_shape=shape)
 
 
 @pytest.mark.parametrize("build", [EncNet, FCN])
