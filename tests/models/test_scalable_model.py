@@ -299,7 +299,7 @@ def predictions(strategy):
     """Outputs for numbers of images that do not divide evenly, and those of a call."""
     with strategy.scope():
         model = build()
-    images = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype("float32")
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype("uint8")
     found = {
         f"predicted_{count}": model.predict(images[:count], batch_size=6, verbose=0)["segmentation"]
         for count in (1, 4, 7, 8)
