@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from keras_encnet import SegmentationModel
-from training.figures.overlays import colorize
+from training.figures.overlays import colorize, thinned
 from training.figures.saving import save_figure
 
 COLUMNS = 8
@@ -94,9 +94,9 @@ def save_page(
 
 
 def _images(figure, image, masks, classes):
-    masks = {title: colorize(mask, classes) for title, mask in masks.items() if mask is not None}
+    masks = {k: colorize(thinned(v), classes) for k, v in masks.items() if v is not None}
     axes = figure.subplots(1, 1 + len(masks), squeeze=False)[0]
-    for axis, (title, pixels) in zip(axes, {"image": image, **masks}.items(), strict=True):
+    for axis, (title, pixels) in zip(axes, {"image": thinned(image), **masks}.items(), strict=True):
         axis.imshow(pixels)
         axis.set_title(title, fontsize=9)
         axis.axis("off")

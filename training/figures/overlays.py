@@ -12,6 +12,8 @@ from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.png import encode_indexed_png
 from training.figures.saving import save_figure
 
+# Largest height and width in figures: Matplotlib takes 150 bytes per pixel.
+SIDE = 2048
 # White: ignored labels and any other id that is not a class.
 NO_CLASS = (255, 255, 255)
 
@@ -23,6 +25,12 @@ def colorize(mask: np.ndarray, classes: int) -> np.ndarray:
     """
     colors = np.vstack([default_palette(classes), NO_CLASS]).astype("uint8")
     return colors[np.where((mask >= 0) & (mask < classes), mask, classes)]
+
+
+def thinned(pixels: np.ndarray) -> np.ndarray:
+    """Returns every n-th row and column of an image or a mask, so that no side exceeds `SIDE`."""
+    step = -(-max(pixels.shape[:2]) // SIDE)
+    return pixels[::step, ::step]
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, classes: int, opacity: float = 0.55) -> np.ndarray:
@@ -54,13 +62,17 @@ def save_mask(path: str | os.PathLike, mask: np.ndarray, classes: int) -> None:
 def save_overlay(
     path: str | os.PathLike, image: np.ndarray, mask: np.ndarray, class_names: Sequence[str]
 ) -> None:
-    """Writes the overlay of one image with a legend of the classes in it."""
+    """Writes the overlay of one image with a legend of the classes in it.
+
+    Images of more than 2048 pixels on a side are reduced.
+    """
+    present, image, mask = np.unique(mask), thinned(image), thinned(mask)
     height, width = mask.shape
     size = (max(width, 120) / 100 + 1.8, max(height, 120) / 100 + 0.2)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     axis.imshow(overlay(image, mask, len(class_names)))
     axis.axis("off")
-    _legend(axis, np.unique(mask), class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _legend(axis, present, class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save_figure(path, figure)
 
 

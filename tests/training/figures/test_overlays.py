@@ -31,3 +31,25 @@ def test_saved_masks_store_class_ids(classes, mode, rng, tmp_path):
     overlays.save_mask(tmp_path / "mask.png", mask, classes)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
     assert Image.open(tmp_path / "mask.png").mode == mode
+
+
+def test_overlay_of_a_large_image_is_reduced(rng, tmp_path, monkeypatch):
+    monkeypatch.setattr(overlays, "SIDE", 300)
+    mask = np.zeros((40, 1000), "uint8")
+    mask[1, 1] = 1  # not in the figure, but in its legend
+    names, legends = ("road", "car"), []
+    legend = overlays._legend
+    monkeypatch.setattr(
+        overlays, "_legend", lambda *args, **kw: legends.append(args[1]) or legend(*args, **kw)
+    )
+    overlays.save_overlay(
+        tmp_path / "o.png", rng.integers(0, 256, (40, 1000, 3), "uint8"), mask, names
+    )
+    assert overlays.thinned(mask).shape == (10, 250)
+    assert Image.open(tmp_path / "o.png").size[0] < 2 * 300 + 300
+    np.testing.assert_array_equal(legends[0], [0, 1])
+
+
+def test_images_up_to_the_largest_size_are_shown_as_they_are(rng):
+    image = rng.integers(0, 256, (2048, 3, 3), "uint8")
+    np.testing.assert_array_equal(overlays.thinned(image), image)
