@@ -30,17 +30,15 @@ def small_cifar(monkeypatch, rng):
     monkeypatch.setattr(cifar, "read_split", lambda *arguments: split)
 
 
-SLOW_BFLOAT16 = pytest.param("bfloat16", marks=pytest.mark.slow)
-SLOW_FLOAT16 = pytest.param("float16", marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("precision", ["float16", SLOW_BFLOAT16])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_segmentation_trains_in_mixed_precision(precision, data, tmp_path):
     config = ScenesEncNet(data=data, precision=precision, **SMALL_ENCNET)
     check_mixed(config, tmp_path, precision)
 
 
-@pytest.mark.parametrize("precision", [SLOW_FLOAT16, "bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_path):
     config = CIFAR10EncNet16k64d(precision=precision, epochs=1, **SMALL_CIFAR)
     check_mixed(config, tmp_path, precision)
