@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from training import cli
-from training.input.folder import read_split, split_names
-from training.input.folder_check import check_split
+from training.input.data_check import check_folder
 
 
 def main(
@@ -34,22 +33,7 @@ def main(
             `train`.
         skip_bad: Fail only if a split has no valid image, like training with `--skip-bad`.
     """
-    failed = []
-    for name in splits or split_names(folder) or ("train",):
-        try:
-            report = check_split(read_split(folder, name, map_labels), ignore_class)
-            every_class = name.startswith("train") and not allow_absent_classes
-            print(report)
-            for stem, message in report.problems:
-                print(f"  {stem}: {message}")
-            split_problems = report.split_problems(every_class)
-            for message in split_problems:
-                print(f"  {message}")
-            if split_problems or (report.problems and not skip_bad):
-                failed.append(name)
-        except (FileNotFoundError, ValueError) as error:
-            print(error)
-            failed.append(name)
+    failed = check_folder(folder, splits, ignore_class, map_labels, allow_absent_classes, skip_bad)
     if failed:
         sys.exit(f"Cannot be used for training: {', '.join(failed)}")
 
