@@ -53,11 +53,9 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 @functools.cache
 def _encoded_reader():
-    """Returns the decoder of exported models as a function that is traced once."""
-    return tf.function(
-        lambda data: image_bytes.read(data, _LIMITS),
-        input_signature=[tf.TensorSpec((), tf.string)],
-    )
+    """Returns the decoder of exported models, traced before threads share it."""
+    reader = tf.function(lambda data: image_bytes.read(data, _LIMITS))
+    return reader.get_concrete_function(tf.TensorSpec((), tf.string))
 
 
 def exif_orientation(path: str | os.PathLike) -> int:
@@ -139,15 +137,13 @@ def read_mask(path: str | bytes | os.PathLike, label_map: LabelMap = ()) -> np.n
             f"Received: path={path!r} with {_COLOR_TYPES.get(color, 'unknown')} pixels"
         )
     try:
-        return _mask_reader(tuple(label_map))(path).numpy()
+        return _mask_reader(tuple(label_map))(tf.constant(path)).numpy()
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(f"{image_bytes.CORRUPT} Received: path={path!r}") from error
 
 
 @functools.cache
 def _mask_reader(label_map):
-    """Returns `decode_mask` as a function that is traced once."""
-    return tf.function(
-        lambda path: decode_mask(path, label_map),
-        input_signature=[tf.TensorSpec((), tf.string)],
-    )
+    """Returns `decode_mask`, traced before threads share it."""
+    reader = tf.function(lambda path: decode_mask(path, label_map))
+    return reader.get_concrete_function(tf.TensorSpec((), tf.string))
