@@ -5,11 +5,19 @@ from keras_encnet.utils.backend import check_backend
 check_backend()  # before the first import of Keras
 
 # ruff: isort: split
-from keras_encnet import backbones, layers, optimizers
+from keras_encnet import backbones, layers, losses, optimizers
 from keras_encnet.applications import FCN50, FCN101, EncNet50, EncNet101, pretrained
 from keras_encnet.export import export_litert, export_onnx, export_saved_model
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
-from keras_encnet.losses import PixelCrossEntropy, SELoss, objectives
+from keras_encnet.losses import (
+    DiceLoss,
+    FocalLoss,
+    LovaszSoftmaxLoss,
+    OHEMCrossEntropy,
+    PixelCrossEntropy,
+    SELoss,
+    objectives,
+)
 from keras_encnet.metrics import SegmentationMetrics
 from keras_encnet.models import (
     FCN,
@@ -32,11 +40,15 @@ __all__ = [
     "FCN50",
     "FCN101",
     "ClassificationModel",
+    "DiceLoss",
     "EncNet",
     "EncNet14",
     "EncNet50",
     "EncNet101",
+    "FocalLoss",
+    "LovaszSoftmaxLoss",
     "MultiScaleSegmenter",
+    "OHEMCrossEntropy",
     "PixelCrossEntropy",
     "ResNet14",
     "SELoss",
@@ -51,6 +63,7 @@ __all__ = [
     "export_saved_model",
     "from_pytorch",
     "layers",
+    "losses",
     "objectives",
     "optimizers",
     "preprocess_input",

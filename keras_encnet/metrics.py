@@ -1,4 +1,4 @@
-"""Pixel accuracy, mean IoU and presence scores."""
+"""Scores of masks and of presence."""
 
 from __future__ import annotations
 
@@ -16,17 +16,27 @@ ABSENT_CLASSES = ("exclude", "zero")
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class SegmentationMetrics(keras.metrics.Metric):
-    """Pixel accuracy, mean IoU and the ADE20K score from one confusion matrix.
+    """Pixel accuracy, IoU, F1, precision and recall from one confusion matrix.
 
     The matrix is summed over all batches and replicas before the scores are computed, so they
-    are the scores of the whole dataset.
+    are the scores of the whole dataset. `result` returns:
+
+    - `pixel_accuracy`: the share of labeled pixels that are predicted correctly.
+    - `mean_iou`: the mean over the classes of the IoU, `tp / (tp + fp + fn)`, where `tp` is the
+      number of pixels labeled and predicted as the class, `fp` that of pixels only predicted as
+      it, and `fn` that of pixels only labeled so.
+    - `frequency_weighted_iou`: the mean of the IoU weighted by the labeled pixels of each class.
+    - `mean_f1`: the mean over the classes of F1, `2 * tp / (2 * tp + fp + fn)`, which equals the
+      Dice coefficient.
+    - `ade_score`: the mean of `pixel_accuracy` and `mean_iou`.
 
     Example:
 
     >>> metric = SegmentationMetrics(classes=3)
     >>> metric.update_state([[[0, 1, 1, 255]]], [[[0, 1, 0, 2]]])
-    >>> {name: round(float(value), 3) for name, value in metric.result().items()}
-    {'pixel_accuracy': 0.667, 'mean_iou': 0.5, 'ade_score': 0.583}
+    >>> scores = {name: round(float(value), 3) for name, value in metric.result().items()}
+    >>> scores["pixel_accuracy"], scores["mean_iou"], scores["mean_f1"]
+    (0.667, 0.5, 0.667)
     >>> metric.per_class_iou().tolist()
     [0.5, 0.5, nan]
 
@@ -47,6 +57,8 @@ class SegmentationMetrics(keras.metrics.Metric):
         ValueError: If `absent_classes` is unknown, or if called with `sample_weight`.
 
     References:
+        - [Fully Convolutional Networks for Semantic Segmentation](
+          https://arxiv.org/abs/1411.4038), section 5, for accuracy and both means of the IoU
         - The ADE20K score is the mean of pixel accuracy and mean IoU
           (sceneparsing's README).
     """
@@ -103,27 +115,55 @@ class SegmentationMetrics(keras.metrics.Metric):
     def result(self) -> dict[str, tf.Tensor]:
         matrix = tf.cast(self.confusion_matrix.value, self.dtype)
         correct = tf.linalg.diag_part(matrix)
-        accuracy = tf.math.divide_no_nan(tf.reduce_sum(correct), tf.reduce_sum(matrix))
-        union = tf.reduce_sum(matrix, 0) + tf.reduce_sum(matrix, 1) - correct
+        labeled, predicted = tf.reduce_sum(matrix, 1), tf.reduce_sum(matrix, 0)
+        union = labeled + predicted - correct
         iou = tf.math.divide_no_nan(correct, union)
-        counted = (
-            tf.cast(union > 0, self.dtype)
-            if self.absent_classes == "exclude"
-            else tf.ones_like(iou)
-        )
-        mean_iou = tf.math.divide_no_nan(tf.reduce_sum(iou), tf.reduce_sum(counted))
+        f1 = tf.math.divide_no_nan(2 * correct, labeled + predicted)
+        occurs = tf.cast(union > 0, self.dtype)
+        if self.absent_classes == "zero":
+            occurs = tf.ones_like(occurs)
+        classes = tf.reduce_sum(occurs)
+        pixels = tf.reduce_sum(labeled)
+        accuracy = tf.math.divide_no_nan(tf.reduce_sum(correct), pixels)
+        mean_iou = tf.math.divide_no_nan(tf.reduce_sum(iou), classes)
         return {
             "pixel_accuracy": accuracy,
             "mean_iou": mean_iou,
+            "frequency_weighted_iou": tf.math.divide_no_nan(tf.reduce_sum(labeled * iou), pixels),
+            "mean_f1": tf.math.divide_no_nan(tf.reduce_sum(f1), classes),
             "ade_score": (accuracy + mean_iou) / 2,
         }
 
     def per_class_iou(self) -> np.ndarray:
         """Returns the IoU per class, NaN for classes in neither masks nor predictions."""
+        correct, labeled, predicted = self._counts()
+        return _ratio(correct, labeled + predicted - correct, labeled + predicted)
+
+    def per_class_f1(self) -> np.ndarray:
+        """Returns F1 per class, NaN for classes in neither masks nor predictions."""
+        correct, labeled, predicted = self._counts()
+        return _ratio(2 * correct, labeled + predicted, labeled + predicted)
+
+    def per_class_precision(self) -> np.ndarray:
+        """Returns which share of the pixels predicted as each class is labeled so.
+
+        0 for a class in masks that is never predicted, NaN for one in neither.
+        """
+        correct, labeled, predicted = self._counts()
+        return _ratio(correct, predicted, labeled + predicted)
+
+    def per_class_recall(self) -> np.ndarray:
+        """Returns which share of the pixels labeled as each class is predicted so.
+
+        0 for a predicted class that is in no mask, NaN for one in neither.
+        """
+        correct, labeled, predicted = self._counts()
+        return _ratio(correct, labeled, labeled + predicted)
+
+    def _counts(self):
+        """Returns correct, labeled and predicted pixels of each class."""
         matrix = np.asarray(self.confusion_matrix, "float64")
-        correct = np.diag(matrix)
-        union = matrix.sum(0) + matrix.sum(1) - correct
-        return np.divide(correct, union, out=np.full(len(union), np.nan), where=union > 0)
+        return np.diag(matrix), matrix.sum(1), matrix.sum(0)
 
     def mean_iou_with_background(self) -> float:
         """Returns the mean IoU over the classes and a background class with an IoU of 0.
@@ -149,6 +189,12 @@ class SegmentationMetrics(keras.metrics.Metric):
             "ignore_class": list(self.ignore_class),
             "absent_classes": self.absent_classes,
         }
+
+
+def _ratio(numerator, denominator, occurrences):
+    """Divides counts: 0 for a denominator of 0, NaN for a class that does not occur."""
+    ratio = np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
+    return np.where(occurrences > 0, ratio, np.nan)
 
 
 def presence_scores(presence: ArrayLike, logits: ArrayLike) -> dict[str, float]:

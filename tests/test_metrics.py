@@ -23,11 +23,14 @@ def scores(matrix, absent_classes):
     correct = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - correct
     iou = [c / u if u else np.nan for c, u in zip(correct, union, strict=True)]
-    iou = np.nan_to_num(iou) if absent_classes == "zero" else iou
+    f1 = [2 * c / (u + c) if u else np.nan for c, u in zip(correct, union, strict=True)]
+    iou, f1 = (np.nan_to_num(x) if absent_classes == "zero" else np.array(x) for x in (iou, f1))
     accuracy, mean_iou = correct.sum() / matrix.sum(), np.nanmean(iou)
     return {
         "pixel_accuracy": accuracy,
         "mean_iou": mean_iou,
+        "frequency_weighted_iou": np.nansum(matrix.sum(1) / matrix.sum() * iou),
+        "mean_f1": np.nanmean(f1),
         "ade_score": (accuracy + mean_iou) / 2,
     }
 
@@ -54,9 +57,27 @@ def test_scores_accumulate_over_batches(rng, ignore_class, absent_classes):
     assert matrix[3].sum() == matrix[:, 3].sum() == 0
     np.testing.assert_array_equal(metric.confusion_matrix, matrix)
     result = metric.result()
-    assert set(result) == {"pixel_accuracy", "mean_iou", "ade_score"}
-    for name, value in scores(matrix, absent_classes).items():
+    expected = scores(matrix, absent_classes)
+    assert set(result) == set(expected)
+    for name, value in expected.items():
         assert float(result[name]) == pytest.approx(value, rel=1e-6), name
+
+
+def test_scores_per_class_count_pixels(rng):
+    metric = SegmentationMetrics(CLASSES)
+    truth, predicted = np.array([[0, 0, 0, 1, 1, 2]]), np.array([[0, 0, 1, 1, 3, 1]])
+    metric.update_state(truth, predicted)
+    for c in range(CLASSES):
+        both = np.sum((truth == c) & (predicted == c))
+        labeled, found = np.sum(truth == c), np.sum(predicted == c)
+        expected = {"precision": found, "recall": labeled, "f1": (labeled + found) / 2}
+        expected["iou"] = labeled + found - both
+        for name, total in expected.items():
+            score = getattr(metric, f"per_class_{name}")()[c]
+            if not labeled + found:
+                assert np.isnan(score), name
+            else:  # class 2 is never predicted, class 3 never labeled
+                assert score == (both / total if total else 0), name
 
 
 def test_predicted_class_without_labels_has_an_iou_of_zero():
@@ -120,11 +141,7 @@ def test_scores_are_zero_without_labeled_pixels(absent_classes, update):
     metric = SegmentationMetrics(CLASSES, absent_classes=absent_classes)
     if update:
         metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2), int))
-    assert {name: float(value) for name, value in metric.result().items()} == {
-        "pixel_accuracy": 0,
-        "mean_iou": 0,
-        "ade_score": 0,
-    }
+    assert [float(value) for value in metric.result().values()] == [0, 0, 0, 0, 0]
 
 
 def test_iou_per_class_is_nan_for_absent_classes(rng):

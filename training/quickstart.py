@@ -31,7 +31,8 @@ from training.input.folder import Split
 from training.input.image_files import decode_image
 from training.research.receptive_field import receptive_field
 from training.run.fit import train
-from training.tasks.segmentation_scores import evaluate, report, save_predictions
+from training.tasks.segmentation_report import report
+from training.tasks.segmentation_scores import evaluate, save_predictions
 
 NETWORKS = {"FCN": ScenesFCN(), "EncNet": ScenesEncNet()}
 ABLATION = {

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from keras_encnet.backbones import BACKBONES
+from keras_encnet.losses import PIXEL_LOSSES, build_pixel_loss
 from keras_encnet.models.segmentation import HEADS
 from keras_encnet.models.structure import (
     OPTIONS,
@@ -15,13 +16,16 @@ from keras_encnet.models.structure import (
     resolve,
     without_effect,
 )
+from keras_encnet.utils.checks import Range
 from training.configs.config import AtLeast0, Config
 
+ClassWeights = Literal["balanced", "median_frequency"]
 _VARIANT = tyro.conf.arg(
     help="Preset for the structural options below: "
     + "; ".join(f"{variant}, {description}" for variant, description in VARIANTS.items())
     + "."
 )
+_PIXEL_LOSS = tyro.conf.arg(metavar="{" + ",".join(PIXEL_LOSSES) + "}[+...]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +104,13 @@ class Loss:
     """Weight of the SE-loss on each branch; 0 disables it."""
     auxiliary_weight: float = 0.2
     """Weight of the loss of the auxiliary mask on stage 3."""
-    class_weights: tuple[float, ...] | None = None
-    """Weight of each class in the loss. Equal by default."""
+    pixel_loss: Annotated[str, _PIXEL_LOSS] = "cross_entropy"
+    """Loss of the masks, or several of them joined with `+`, such as `cross_entropy+dice`."""
+    label_smoothing: Annotated[float, Range(0, 1)] = 0.0
+    """Part of the cross-entropy's target that is spread evenly over all classes."""
+    class_weights: ClassWeights | tuple[float, ...] | None = None
+    """Weight of each class in the losses. Equal by default. `balanced` and `median_frequency` are
+    computed from the pixels of the training split, for the losses of masks."""
     head_multiplier: Annotated[float, AtLeast0] = 1.0
     """Factor of the learning rate of the head; 10 in the official code."""
     presence_multiplier: Annotated[float | None, AtLeast0] = None
@@ -142,6 +151,10 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
             *parts: some of `parts`.
         """
         return {name: getattr(self, name) for name in options_of(*(parts or self.parts))}
+
+    def check(self) -> None:
+        super().check()
+        build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
 
     def idle_options(self) -> set[str]:
         values = resolve(self.parts, self.variant, self.structure())

@@ -28,6 +28,7 @@ class Report:
         problems: Tuple of pairs, the stem of an image and a description of its problem.
         pixel_counts: Integers of shape `(classes,)`: labeled pixels per class.
         presence_counts: Integers of shape `(classes,)`: images that contain each class.
+        image_pixel_counts: Integers of shape `(classes,)`: labeled pixels of these images.
         ignored_pixels: Integer, the number of pixels with an ignored label.
         labels: Tuple of integers, the labels that occur, ignored ones included.
         sizes: Integers of shape `(images, 2)`: heights and widths.
@@ -37,6 +38,7 @@ class Report:
     problems: tuple[tuple[str, str], ...]
     pixel_counts: np.ndarray
     presence_counts: np.ndarray
+    image_pixel_counts: np.ndarray
     ignored_pixels: int
     labels: tuple[int, ...]
     sizes: np.ndarray
@@ -146,12 +148,12 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
         for problem in found
     ]
     good = [contents for found, *contents in results if not found]
-    pixels = np.zeros(len(split.class_names), "int64")
-    presence = np.zeros(len(split.class_names), "int64")
+    pixels, presence, image_pixels = np.zeros((3, len(split.class_names)), "int64")
     ignored_pixels, labels = 0, set()
     for counts, (height, width), found in good:
         pixels += counts
         presence += counts > 0
+        image_pixels += np.where(counts > 0, counts.sum(), 0)
         ignored_pixels += height * width - int(counts.sum())
         labels |= found
     return Report(
@@ -159,6 +161,7 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
         problems=tuple(problems),
         pixel_counts=pixels,
         presence_counts=presence,
+        image_pixel_counts=image_pixels,
         ignored_pixels=ignored_pixels,
         labels=tuple(sorted(labels)),
         sizes=np.array([size for _, size, _ in good], "int64").reshape(-1, 2),

@@ -28,7 +28,8 @@ from training.research.ablation_rows import PARTS, Part, Row, rows_of
 from training.run import trained_models
 from training.run.fit import is_finished, train
 from training.tasks.multi_scale import DEFAULTS
-from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale, report
+from training.tasks.segmentation_report import report
+from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
 
 
 @dataclasses.dataclass(frozen=True)

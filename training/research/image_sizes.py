@@ -23,12 +23,12 @@ from training.input.folder import Split
 from training.research.experiments import markdown_table, write_text
 from training.run import run_folder, trained_models
 from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import (
     evaluate,
     evaluate_multi_scale,
     ignore_class_of,
     map_labels_of,
-    report,
 )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -60,7 +61,9 @@ def _train(config, run_dir, strategy):
     task.train_batches()  # raises if the options do not fit the data
     # Created only now, so that a command with an error can be corrected and run again.
     if strategies.is_chief(strategy):
-        run_folder.create(run_dir, config, data)
+        computed = task.computed_options()
+        run_folder.create(run_dir, config, data, computed)
+        print_options(computed)
     state = restored_state(config, task, strategy, model, run_dir)
     with task.naming_damaged_files():
         history = resume.fit(
@@ -127,6 +130,13 @@ def compiled_model(config: Config, task: Task, strategy: tf.distribute.Strategy)
         steps = task.steps_per_epoch * config.epochs
         model.compile(optimizer(config, steps, task.multipliers(model)), **task.objectives(model))
     return model
+
+
+def print_options(options: Mapping[str, Any]) -> None:
+    """Prints what was computed from the data, such as class weights."""
+    for name, value in options.items():
+        text = ", ".join(f"{k} {v:.4g}" for k, v in value.items())
+        print(f"{name.replace('_', ' ')}: {text}", flush=True)
 
 
 def restored_state(

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from keras_encnet.utils.files import read_json, write_json
@@ -91,10 +92,21 @@ def check_unfinished(run_dir: Path, epoch: int, epochs: int) -> None:
         )
 
 
-def create(run_dir: Path, config: Config, data: Mapping[str, Fingerprint]) -> None:
+def create(
+    run_dir: Path,
+    config: Config,
+    data: Mapping[str, Fingerprint],
+    computed: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Creates the run folder and records configuration, environment and the data's fingerprints.
 
     The folder of a run that is resumed is left unchanged.
+
+    Args:
+        run_dir: path of the run folder.
+        config: the recipe.
+        data: fingerprints of its data.
+        computed: what was computed from the data, recorded with the configuration.
     """
     if (run_dir / "config.json").exists() and not config.overwrite:
         return
@@ -105,7 +117,7 @@ def create(run_dir: Path, config: Config, data: Mapping[str, Fingerprint]) -> No
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(run_dir / "environment.json", environment())
     write_json(run_dir / "data.json", data)
-    write_json(run_dir / "config.json", describe(config))
+    write_json(run_dir / "config.json", describe(config) | dict(computed))
 
 
 def describe(config: Config) -> dict[str, Any]:

@@ -56,6 +56,9 @@ class Classification:
         model.class_names = class_names
         return model
 
+    def computed_options(self) -> dict[str, Any]:
+        return {}
+
     def objectives(self, model: keras_encnet.ClassificationModel) -> dict[str, Any]:
         return {
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),

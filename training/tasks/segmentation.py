@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import keras_encnet
@@ -16,15 +15,21 @@ from keras_encnet.applications import pretrained
 from keras_encnet.backbones import BACKBONES
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.layers.image_normalization import normalization_in
+from keras_encnet.losses import (
+    balanced_class_weights,
+    build_pixel_loss,
+    median_frequency_class_weights,
+)
 from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.utils import keras_files
 from training.configs import SegmentationConfig
+from training.configs.segmentation import ClassWeights
 from training.datasets.segmentation_data import open_split
 from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
 from training.input.fingerprint import Fingerprint
 from training.input.folder import Split
-from training.input.folder_check import check_split, naming_damaged_files
+from training.input.folder_check import Report, check_split, naming_damaged_files
 from training.input.segmentation_batches import ONE_REPLICA
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
@@ -41,8 +46,10 @@ class Segmentation:
     def __init__(self, config: SegmentationConfig):
         self.config = config
         every_class = not config.allow_absent_classes
-        self.train_split, _ = open_checked(config, config.train_split, every_class)
-        self.val_split, self.val_pixels = open_checked(config, config.val_split)
+        self.train_split, contents = open_checked(config, config.train_split, every_class)
+        self.class_weights = computed_class_weights(config.class_weights, contents)
+        self.val_split, val_contents = open_checked(config, config.val_split)
+        self.val_pixels = val_contents.pixel_counts
         self.steps_per_epoch = segmentation_batches.steps_per_epoch(
             self.train_split, config.batch_size
         )
@@ -58,15 +65,27 @@ class Segmentation:
         return model
 
     def objectives(self, model: keras_encnet.SegmentationModel) -> dict[str, Any]:
+        config = self.config
+        given = None if isinstance(config.class_weights, str) else config.class_weights
         objectives = keras_encnet.objectives(
             model,
-            ignore_class=self.config.ignore_class,
-            se_weight=self.config.se_weight,
-            auxiliary_weight=self.config.auxiliary_weight,
-            class_weights=self.config.class_weights,
+            ignore_class=config.ignore_class,
+            se_weight=config.se_weight,
+            auxiliary_weight=config.auxiliary_weight,
+            # Weights from pixels are not for the SE-loss, which counts images.
+            class_weights=given,
+            pixel_loss=build_pixel_loss(
+                config.pixel_loss, config.ignore_class, self.class_weights, config.label_smoothing
+            ),
         )
         self.metric = objectives["metrics"]["segmentation"]
         return objectives
+
+    def computed_options(self) -> dict[str, Any]:
+        if not isinstance(self.config.class_weights, str) or self.class_weights is None:
+            return {}
+        weights = dict(zip(self.train_split.class_names, self.class_weights, strict=True))
+        return {"computed_class_weights": weights}
 
     def multipliers(self, model: keras_encnet.SegmentationModel) -> dict[str, float]:
         multipliers = dict.fromkeys(model.head_layers, self.config.head_multiplier)
@@ -120,7 +139,7 @@ class Segmentation:
 
 def open_checked(
     config: SegmentationConfig, name: str, every_class: bool = False
-) -> tuple[Split, np.ndarray]:
+) -> tuple[Split, Report]:
     """Opens a split of the recipe's data and reads every file of it once.
 
     Args:
@@ -129,7 +148,7 @@ def open_checked(
         every_class: whether every class must have a pixel in it.
 
     Returns:
-        The split, and the number of labeled pixels of each class in it.
+        The split, without images that cannot be used, and the report of its contents.
 
     Raises:
         ValueError: if files or labels cannot be used; it names them.
@@ -141,7 +160,25 @@ def open_checked(
     report.raise_if_unusable(every_class)
     for stem, problem in report.problems:
         print(f"Skipping {stem}: {problem}", file=sys.stderr)
-    return split.without(report.bad_stems), report.pixel_counts
+    return split.without(report.bad_stems), report
+
+
+def computed_class_weights(
+    class_weights: ClassWeights | Sequence[float] | None, contents: Report
+) -> Sequence[float] | None:
+    """Returns the weights of the classes in losses of masks, computed if they are given by name.
+
+    Args:
+        class_weights: the option of the recipe.
+        contents: the report of the training split.
+    """
+    if class_weights == "balanced":
+        return balanced_class_weights(contents.pixel_counts).tolist()
+    if class_weights == "median_frequency":
+        return median_frequency_class_weights(
+            contents.pixel_counts, contents.image_pixel_counts
+        ).tolist()
+    return class_weights
 
 
 def build_model(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import tabulate
 import tensorflow as tf
 import tyro
 from tqdm import tqdm
@@ -23,7 +22,9 @@ from training.input import segmentation_batches
 from training.input.folder import Split
 from training.input.folder_check import check_split
 from training.input.image_files import decode_image, read_mask
+from training.tasks.boundary_scores import BoundaryIoU
 from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.segmentation_report import boundary_report, report, table
 
 # Number of images on the page of predictions, spread evenly over the split.
 SHOWN = 6
@@ -45,6 +46,8 @@ class SegmentationScoring(MultiScaleOptions):
     """Classes neither labeled nor predicted: exclude them, or count 0 as the official code does."""
     with_background: bool = False
     """Also report mean IoU with ignored pixels as one more class (60 on PASCAL-Context)."""
+    boundary: bool = False
+    """Also report boundary IoU, of pixels near contours only (within 2 % of the diagonal)."""
 
 
 class SegmentationScorer:
@@ -78,15 +81,19 @@ class SegmentationScorer:
         contents.raise_if_bad()
         contents.raise_if_unusable()
         options, segmenter = self.options, self.options.segmenter(self.model)
+        boundary = BoundaryIoU(self.model.classes, self.ignore_class) if options.boundary else None
         how: dict[str, Any] = {
             "ignore_class": self.ignore_class,
             "absent_classes": options.absent_classes,
+            "boundary": boundary,
         }
         if segmenter is None:
             metric, presence = evaluate(self.model, self.split, **how)
         else:
             metric, presence = evaluate_multi_scale(segmenter, self.split, **how), None
         scores = report(metric, self.split.class_names, presence)
+        if boundary is not None:
+            scores |= boundary_report(boundary, self.split.class_names, options.absent_classes)
         if options.with_background:
             scores["mean_iou_with_background"] = metric.mean_iou_with_background()
         return scores, np.asarray(metric.confusion_matrix)
@@ -123,10 +130,11 @@ def evaluate(
     ignore_class: Sequence[int] = (255,),
     absent_classes: str = "exclude",
     size: float = 1.0,
+    boundary: BoundaryIoU | None = None,
 ) -> tuple[keras_encnet.SegmentationMetrics, dict[str, float] | None]:
     """Scores `model` on every image of `split`, at its native size or `size` times that.
 
-    Masks keep their size: logits are resized to it.
+    Masks keep their size: logits are resized to it. Every image is added to `boundary`.
 
     Returns:
         The metric after all images, and the scores of the presence branch, see
@@ -149,13 +157,17 @@ def evaluate(
         logits = predictions["segmentation"]
         if size != 1:
             logits = tf.image.resize(logits, tf.shape(masks)[1:])
-        metric.update_state(masks, logits)
-        return class_presence(masks, model.classes, ignore_class), predictions.get("presence")
+        classes = tf.argmax(logits, -1, tf.int32)
+        metric.update_state(masks, classes)
+        presence = class_presence(masks, model.classes, ignore_class)
+        return classes, presence, predictions.get("presence")
 
     truth, presence_logits = [], []
     batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
-        (presence, labeled), logits = score(images, masks)
+        classes, (presence, labeled), logits = score(images, masks)
+        if boundary is not None:
+            boundary.update(masks[0].numpy(), classes[0].numpy())
         if logits is not None and labeled[0]:
             truth.append(presence[0])
             presence_logits.append(logits[0])
@@ -168,8 +180,11 @@ def evaluate_multi_scale(
     ignore_class: Sequence[int] = (255,),
     absent_classes: str = "exclude",
     size: float = 1.0,
+    boundary: BoundaryIoU | None = None,
 ) -> keras_encnet.SegmentationMetrics:
     """Scores a multi-scale segmenter on every image of `split`, at `size` times its native size.
+
+    Every image is added to `boundary`.
 
     Returns:
         The metric after all images.
@@ -183,7 +198,10 @@ def evaluate_multi_scale(
         scores = segmenter(_resized(images, size)[0])[None]
         if size != 1:
             scores = tf.image.resize(scores, masks.shape[1:]).numpy()
-        metric.update_state(masks, scores.argmax(-1))
+        classes = scores.argmax(-1)
+        metric.update_state(masks, classes)
+        if boundary is not None:
+            boundary.update(masks[0].numpy(), classes[0])
     return metric
 
 
@@ -194,40 +212,6 @@ def _resized(images, size):
     shape = tf.cast(tf.shape(images)[1:3], tf.float32) * size
     shape = tf.maximum(tf.cast(tf.round(shape), tf.int32), 1)
     return tf.image.resize(images, shape, antialias=True)
-
-
-def report(
-    metric: keras_encnet.SegmentationMetrics,
-    class_names: Sequence[str],
-    presence: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
-    """Returns all scores as plain numbers: overall, per class and of the presence branch."""
-    per_class = {
-        name: None if np.isnan(iou) else float(iou)
-        for name, iou in zip(class_names, metric.per_class_iou(), strict=True)
-    }
-    scores = {**{k: float(v) for k, v in metric.result().items()}, "iou": per_class}
-    return scores if presence is None else {**scores, "presence": presence}
-
-
-def table(scores: Mapping[str, Any]) -> str:
-    """Returns scores as text, with one row per class."""
-    rows = [(name, None if iou is None else 100 * iou) for name, iou in scores["iou"].items()]
-    classes = tabulate.tabulate(rows, ("class", "IoU %"), floatfmt=".1f", missingval="absent")
-    summary = (
-        f"pixel accuracy {100 * scores['pixel_accuracy']:.1f} %   "
-        f"mean IoU {100 * scores['mean_iou']:.1f} %   "
-        f"ADE score {100 * scores['ade_score']:.1f} %"
-    )
-    if "mean_iou_with_background" in scores:
-        summary += f"   with background {100 * scores['mean_iou_with_background']:.1f} %"
-    if "presence" in scores:
-        presence = scores["presence"]
-        summary += (
-            f"\npresence: average precision {100 * presence['average_precision']:.1f} %   "
-            f"SE-loss {presence['se_loss']:.3f} (base rates {presence['base_rate_loss']:.3f})"
-        )
-    return f"{classes}\n\n{summary}"
 
 
 def save_predictions(

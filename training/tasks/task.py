@@ -32,6 +32,9 @@ class Task(Protocol):
     def objectives(self, model: keras.Model) -> dict[str, Any]:
         """Returns the arguments of `compile` other than the optimizer."""
 
+    def computed_options(self) -> dict[str, Any]:
+        """Returns what was computed from the data, for the record of the run."""
+
     def multipliers(self, model: keras.Model) -> dict[str, float]:
         """Returns factors of the learning rate by layer name."""
 

@@ -10,6 +10,7 @@ from training import cli, evaluate
 from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image, read_mask
+from training.tasks.boundary_scores import BoundaryIoU
 from training.tasks.segmentation_scores import evaluate_multi_scale
 
 
@@ -59,6 +60,47 @@ def test_mean_iou_with_background(tiny_backbone, randomize, tmp_path, monkeypatc
     scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
     expected = scores["mean_iou"] * len(scenes.CLASSES) / (len(scenes.CLASSES) + 1)
     assert scores["mean_iou_with_background"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "multi_scale",
+    [[], pytest.param(["--multi-scale", "--crop-size", "64"], marks=pytest.mark.slow)],
+    ids=["single_scale", "multi_scale"],
+)
+def test_scores_per_class_and_near_boundaries_are_reported(
+    multi_scale, tiny_backbone, randomize, tmp_path, monkeypatch, capsys
+):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
+    model = randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES)))
+    model.save(tmp_path / "best.keras")
+    options = ["--data", str(data), "--boundary", "--output", str(tmp_path / "out"), *multi_scale]
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), *options])
+    cli.run(evaluate.main)
+    printed = capsys.readouterr().out
+    assert "boundary IoU %" in printed
+    assert "frequency-weighted IoU" in printed
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    segment = model.segment
+    if multi_scale:
+        segmenter = keras_encnet.MultiScaleSegmenter(model, crop_size=64)
+        segment = lambda image: segmenter(image).argmax(-1)  # noqa: E731
+    split = folder.read_split(data, "test")
+    metric = keras_encnet.SegmentationMetrics(model.classes)
+    boundary = BoundaryIoU(model.classes, (255,))
+    for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
+        truth, classes = read_mask(mask_path), segment(decode_image(str(image_path)).numpy())
+        metric.update_state(truth, classes)
+        boundary.update(truth, classes)
+    for name, values in {
+        "f1": metric.per_class_f1(),
+        "precision": metric.per_class_precision(),
+        "recall": metric.per_class_recall(),
+        "boundary_iou": boundary.per_class(),
+    }.items():
+        found = [np.nan if x is None else x for x in scores[name].values()]
+        np.testing.assert_allclose(found, values, atol=1e-3, err_msg=name)
+        assert scores[f"mean_{name}"] == pytest.approx(np.nanmean(found))
+    assert scores["boundary_ratio"] == 0.02
 
 
 @pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
