@@ -1,5 +1,7 @@
-"""Dilated ResNets: models from images to the dict of their four stages."""
+"""Models from images to the dict of their four stages: dilated ResNets, Keras Applications."""
 
+from keras_encnet.backbones.conversion import as_backbone
+from keras_encnet.backbones.keras_applications import from_keras_applications
 from keras_encnet.backbones.resnet import (
     ResNet,
     ResNet18,
@@ -10,7 +12,7 @@ from keras_encnet.backbones.resnet import (
     preprocessing_of,
 )
 
-# By the names that recipes use. A new backbone is a model from images to the dict of its stages.
+# Those that can be dilated, by the names that recipes use.
 BACKBONES = {
     "resnet18": ResNet18,
     "resnet34": ResNet34,
@@ -27,5 +29,7 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "as_backbone",
+    "from_keras_applications",
     "preprocessing_of",
 ]

@@ -1,77 +1,152 @@
-"""ImageNet weights of Keras Applications for the dilated ResNets."""
+"""The networks of Keras Applications as backbones."""
 
+import inspect
 import os
+import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 
+from keras_encnet.backbones.conversion import (
+    NORMALIZATIONS,
+    classifier_stages,
+    convert,
+    normalizes_images,
+)
+from keras_encnet.layers import ImageNormalization
+from keras_encnet.preprocessing import MODES, preprocess_input
+from keras_encnet.utils.checks import check_input_shape
+from keras_encnet.utils.compat import run_graph
 from keras_encnet.utils.keras_files import first_sentence
 
-# The networks of Keras Applications by their blocks per stage.
-NETWORKS: dict[tuple[int, ...], Callable[..., keras.Model]] = {
-    (3, 4, 6, 3): keras.applications.ResNet50,
-    (3, 4, 23, 3): keras.applications.ResNet101,
-    (3, 8, 36, 3): keras.applications.ResNet152,
-}
+# Size at which the networks are built before they take images of any size: NASNet is built
+# incorrectly for an unknown size, and several networks warn about other sizes than this.
+SIZE = 224
 
 
-def check(
-    weights: str | os.PathLike,
-    blocks: tuple[int, ...],
-    bottleneck: bool,
-    input_shape: tuple[int | None, ...],
-    stem: str,
-    stride_on: str,
-    width_multiplier: float,
-) -> None:
-    """Raises ValueError unless Keras Applications has weights for a ResNet of this structure."""
-    exists = (
-        bottleneck
-        and blocks in NETWORKS
-        and tuple(input_shape[2:]) == (3,)
-        and (stem, stride_on, width_multiplier) == ("plain", "1x1", 1)
-    )
-    if not exists:
+def _networks():
+    """Returns name, builder and `preprocess_input` by the names in lower case."""
+    functions = {k: f for k, f in vars(keras.applications).items() if inspect.isfunction(f)}
+    modules = [m for m in vars(keras.applications).values() if hasattr(m, "preprocess_input")]
+    # MobileNetV3 is not in the module that has its `preprocess_input`.
+    preprocess = {m.preprocess_input.__module__: m.preprocess_input for m in modules}
+    return {k.lower(): (k, f, preprocess[f.__module__]) for k, f in sorted(functions.items())}
+
+
+NETWORKS: dict[str, tuple[str, Callable[..., keras.Model], Callable]] = _networks()
+
+
+def from_keras_applications(
+    name: str,
+    weights: str | os.PathLike | None = None,
+    input_shape: tuple[int | None, ...] = (None, None, 3),
+    include_preprocessing: bool = True,
+    **arguments: Any,
+) -> keras.Model:
+    """Builds a network of Keras Applications that returns the features of its four stages.
+
+    Example:
+
+    >>> backbone = from_keras_applications("MobileNetV3Small")
+    >>> {stage: features.shape[-1] for stage, features in backbone.output.items()}
+    {'stage1': 72, 'stage2': 96, 'stage3': 288, 'stage4': 576}
+
+    Args:
+        name: name of a function of `keras.applications`, such as `"EfficientNetV2B0"`, in any case.
+        weights: None (random), `"imagenet"` (downloads), or the path of a
+            `.weights.h5` file saved by the function with `include_top=False`.
+        input_shape: `(height, width, channels)`; height and width may be None.
+        include_preprocessing: whether the images are raw, in 0 to 255. The
+            model then has an `ImageNormalization` with the mode that the
+            weights expect, `"none"` if layers of the network normalize them.
+        **arguments: further arguments of the function, such as `alpha` of
+            MobileNet.
+
+    Returns:
+        A `keras.Model` from images, `(batch, height, width, channels)`, to a
+        dict of features, `stage1` to `stage4`, each `(batch, height, width,
+        channels)`. Height and width are those of the images divided by 4, 8,
+        16 and 32, rounded up. See `as_backbone` for the differences to the
+        network of Keras.
+
+    Raises:
+        ValueError: for an invalid value, or if the weights cannot be read.
+    """
+    found = NETWORKS.get(name.lower())
+    if found is None:
         raise ValueError(
-            "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
-            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`. For any other "
-            "structure, pass None (random initialization). Received: "
-            f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
-            f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
-            f"width_multiplier={width_multiplier}"
+            "`name` must be the name of a network in `keras.applications`: "
+            f"{', '.join(name for name, *_ in NETWORKS.values())}. Received: name={name!r}"
         )
-    if weights != "imagenet" and not os.path.exists(weights):
+    name, build, _ = found
+    check_input_shape(input_shape)
+    if weights not in (None, "imagenet") and not os.path.isfile(weights):
         raise ValueError(
             "The weights of a backbone must be None (random initialization), 'imagenet' "
             "(downloads), or the path of a `.weights.h5` file saved by "
-            f"`keras.applications.ResNetXX(include_top=False)`. Received: weights={weights!r}"
+            f"`keras.applications.{name}(include_top=False)`. Received: weights={weights!r}"
         )
-
-
-def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[int, ...]) -> None:
-    """Copies the weights of Keras Applications into `model`, by layer name.
-
-    Keras Applications has biases in its convolutions and an epsilon of
-    1.001e-5 in its batch normalization. Both are equivalent to other moving
-    statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
-    """
+    if "include_preprocessing" in inspect.signature(build).parameters:
+        arguments["include_preprocessing"] = include_preprocessing
     try:
-        source = NETWORKS[blocks](include_top=False, weights=weights)
+        model = build(
+            include_top=False,
+            weights=weights,
+            input_shape=(SIZE, SIZE, input_shape[-1]),
+            **arguments,
+        )
     except Exception as error:
         raise ValueError(
-            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights: "
-            f"{first_sentence(error)}. A file must be complete and of this network; 'imagenet' "
-            "requires access to the internet once. "
-            f"Received: weights={weights!r}"
+            f"Could not build {name}(include_top=False): {first_sentence(error)}. A file of "
+            "weights must be complete and of this network; 'imagenet' requires access to the "
+            f"internet once. Received: weights={weights!r}, input_shape={input_shape}, {arguments}"
         ) from error
-    source = {layer.name: layer for layer in source.layers}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            layer.kernel.assign(source[layer.name].kernel)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            norm = source[layer.name]
-            bias = source[layer.name.removesuffix("_bn") + "_conv"].bias
-            layer.gamma.assign(norm.gamma)
-            layer.beta.assign(norm.beta)
-            layer.moving_mean.assign(norm.moving_mean - bias)
-            layer.moving_variance.assign(norm.moving_variance + (norm.epsilon - layer.epsilon))
+    omitted = _variable_normalization(model)
+    images = keras.Input(input_shape, name="images")
+    backbone = convert(classifier_stages(model), resize=True, images=images, omitted=omitted)
+    if not include_preprocessing:
+        return backbone
+    return with_normalization(backbone, "torch" if omitted else _mode_of(name))
+
+
+def with_normalization(backbone: keras.Model, mode: str) -> keras.Model:
+    """Returns a backbone on raw images, which shares the layers of one on normalized images."""
+    images = keras.Input(batch_shape=backbone.inputs[0].shape, name=backbone.inputs[0].name)
+    # Layers of the network normalize images more exactly than bfloat16 could represent them.
+    dtype = "float32" if mode == "none" else None
+    normalized = ImageNormalization(mode, name="image_normalization", dtype=dtype)(images)
+    return keras.Model(images, run_graph(backbone, normalized), name=backbone.name)
+
+
+def preprocessing_for(model: keras.Model) -> str | None:
+    """Returns the mode of `preprocess_input` that a model expects as its layers and name say.
+
+    Returns:
+        `"none"` if layers of Keras in the model normalize images; the mode of the weights of Keras
+        Applications if the model has the name of one of these; None if it is unknown.
+    """
+    if normalizes_images(model):
+        return "none"
+    plain = re.sub(r"[^a-z0-9]", "", model.name.lower())
+    # MobileNet's name ends in its width and image size.
+    return next((_mode_of(key) for key in NETWORKS if re.fullmatch(rf"{key}\d*", plain)), None)
+
+
+def _mode_of(name):
+    """Returns the mode that equals the `preprocess_input` of a network."""
+    *_, preprocess = NETWORKS[name.lower()]
+    pixels = np.array([[[0, 100, 200], [255, 30, 60]]], "float32")
+    expected = preprocess(pixels.copy())
+    return next(m for m in MODES if np.allclose(preprocess_input(pixels, m), expected, atol=1e-3))
+
+
+def _variable_normalization(model):
+    """Returns the names of the layers that normalize images differently with and without weights.
+
+    EfficientNet adds layers only if it loads the weights for ImageNet, and has the values of
+    others among its weights. Together, they are the mode "torch".
+    """
+    own = [layer for layer in model.layers if isinstance(layer, NORMALIZATIONS)]
+    return {layer.name for layer in own} if any(layer.weights for layer in own) else set()

@@ -3,7 +3,7 @@
 The same network takes both families of published weights. They differ in the
 stem, in the convolution that has a stage's stride (the first 1x1 in Keras
 Applications, the 3x3 in PyTorch), and in biases and epsilon, which
-`keras_applications.load_weights` folds into the moving statistics.
+`resnet_weights.load_weights` folds into the moving statistics.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import layers
 
-from keras_encnet.backbones import keras_applications
+from keras_encnet.backbones import resnet_weights
 from keras_encnet.layers import BatchNormalization, ImageNormalization
 from keras_encnet.utils.checks import check_input_shape, is_count
 
@@ -105,7 +105,7 @@ def ResNet(
             f"`width_multiplier` must be positive. Received: width_multiplier={width_multiplier}"
         )
     if weights is not None:
-        keras_applications.check(
+        resnet_weights.check(
             weights, tuple(blocks), bottleneck, input_shape, stem, stride_on, width_multiplier
         )
 
@@ -132,7 +132,7 @@ def ResNet(
         outputs[f"stage{i + 1}"] = x
     model = keras.Model(images, outputs, name=name)
     if weights is not None:
-        keras_applications.load_weights(model, weights, tuple(blocks))
+        resnet_weights.load_weights(model, weights, tuple(blocks))
     return model
 
 

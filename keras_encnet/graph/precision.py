@@ -5,9 +5,10 @@ import collections
 import keras
 
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
-from keras_encnet.layers import Encoding
+from keras_encnet.layers import Encoding, ImageNormalization
 from keras_encnet.utils.compat import producer_of
 
+NORMALIZATIONS = (ImageNormalization, keras.layers.Rescaling, keras.layers.Normalization)
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -16,7 +17,7 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
 
     With `"bfloat16"`, tensors without spatial axes (codes, presence) stay in float32, and so do
     the layers from the last convolution before an Encoding or an output, as in models built under
-    the policy `mixed_bfloat16`. Weights are stored in float32.
+    the policy `mixed_bfloat16`, and the normalization of raw images. Weights are stored in float32.
 
     Args:
         model: a functional model. It is not changed.
@@ -48,7 +49,7 @@ def _sensitive(model):
     for node in calls(model):
         layer = node.operation
         producers[layer.name] += [producer_of(x) for x in node.input_tensors]
-        if any(len(x.shape) != 4 for x in node.outputs):
+        if any(len(x.shape) != 4 for x in node.outputs) or isinstance(layer, NORMALIZATIONS):
             sensitive.add(layer.name)
         if isinstance(layer, Encoding):
             ends.add(layer)

@@ -38,6 +38,7 @@ def rebuild(
     copy: Callable[[keras.layers.Layer], keras.layers.Layer] = copy_of,
     weights: Callable[[keras.layers.Layer], list[np.ndarray]] = weights_of,
     omitted: Collection[str] = (),
+    images: keras.KerasTensor | None = None,
 ) -> keras.Model:
     """Rebuilds a functional model with new layers and weights.
 
@@ -47,6 +48,7 @@ def rebuild(
         weights: function from a layer to the weights of the layer that replaces it.
         omitted: names of layers to omit. Each must have one input, which takes the place of its
             output.
+        images: the input of the new model, by default one like that of `model`.
 
     Returns:
         A model of the class of `model`.
@@ -64,6 +66,8 @@ def rebuild(
     copies = {}
 
     def clone(layer):
+        if not isinstance(layer, keras.layers.Layer):
+            return copy_of(layer)  # an operation such as the sum of two tensors
         if layer.name not in omitted:
             copies[layer.name] = layer, copy(layer)
             return copies[layer.name][1]
@@ -72,9 +76,11 @@ def rebuild(
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in omitted else layer(*args, **kwargs)
 
-    new = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    new = keras.models.clone_model(model, images, clone_function=clone, call_function=call)
     for old_layer, new_layer in copies.values():
         new_layer.set_weights(weights(old_layer))
+        if isinstance(new_layer, keras.layers.Normalization):
+            new_layer.finalize_state()  # which Keras only does when it loads weights from a file
     return _of_class(model, new)
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import keras
 
-from keras_encnet.backbones import preprocessing_of
-from keras_encnet.layers.image_normalization import ImageNormalization, normalization_in
+from keras_encnet.backbones import as_backbone, preprocessing_of
+from keras_encnet.backbones.conversion import is_classifier
+from keras_encnet.backbones.keras_applications import preprocessing_for, with_normalization
+from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve, takes_options
-from keras_encnet.utils.checks import check_backbone, check_classes, check_stages
-from keras_encnet.utils.compat import run_graph
+from keras_encnet.utils.checks import check_classes, check_stages
 from keras_encnet.utils.keras_files import load_weights
 
 HEADS: dict[str, Callable] = {"encnet": encnet_head, "fcn": fcn_head}
@@ -49,16 +50,20 @@ def EncNet(
 
     Args:
         backbone: a model from images to a dict of features, `stage1` to
-            `stage4`, such as those of `keras_encnet.backbones`.
+            `stage4`, such as those of `keras_encnet.backbones`; a network of
+            Keras Applications, or another one for classification; a backbone
+            of keras-hub. See `backbones.as_backbone` for the conversion.
         classes: number of classes, at least 2, without the ignored label.
         weights: None, or the path of a `.weights.h5` file of the complete
             model with all the outputs of its variant, from `save_weights`.
         variant: preset for the options, listed below.
         outputs: names of the outputs to keep, all by default. The model
             computes only what they need.
-        preprocessing: mode of `preprocess_input` that the backbone expects, by
-            default `"torch"`; `"none"` if the backbone normalizes raw images
-            itself.
+        preprocessing: mode of `preprocess_input` that the backbone expects;
+            `"none"` if it normalizes raw images itself. By default that of a
+            network with a name of Keras Applications, `"none"` if `Rescaling`
+            or `Normalization` are in front, otherwise `"torch"`; required for
+            other networks for classification.
         include_preprocessing: whether the model normalizes its images. False
             builds it on normalized images.
         name: name of the model.
@@ -70,8 +75,8 @@ def EncNet(
         logits `(batch, height, width, classes)`; `presence`, logits `(batch,
         classes)`; and that of the auxiliary head, `presence_stage3` or
         `segmentation_stage3`. The logits before upsampling are the output of
-        the layer `segmentation_logits`. The layers of the backbone are shared.
-        Unless it has its own `ImageNormalization`, as with
+        the layer `segmentation_logits`. The layers of the backbone are shared
+        unless it is converted. Unless it has its own `ImageNormalization`, as with
         `ResNet50(preprocessing="caffe")`, their attribute `output` belongs to
         the graph of the backbone, not to that of the model.
 
@@ -183,28 +188,33 @@ def normalizing(
 
     Args:
         backbone: a model with or without an `ImageNormalization` layer.
-        preprocessing: mode of `preprocess_input`, or None for that of the backbone, by default
-            `"torch"`.
+        preprocessing: see `EncNet`.
         include_preprocessing: whether the images are raw.
 
     Raises:
-        ValueError: if the backbone has an `ImageNormalization` that contradicts the arguments.
+        ValueError: if the backbone is none, normalizes images in contradiction to the arguments,
+            or expects an unknown preprocessing.
     """
-    check_backbone(backbone)
-    own = normalization_in(backbone)
+    converted, expected = as_backbone(backbone), preprocessing_for(backbone)
+    own = normalization_in(converted)
+    if own is None and expected == "none":
+        own = "none"  # layers of another class
     if own is not None and (not include_preprocessing or preprocessing not in (None, own)):
         raise ValueError(
-            "The backbone has an `ImageNormalization` layer, which `preprocessing` and "
+            "The backbone normalizes raw images itself, which `preprocessing` and "
             f"`include_preprocessing` must not contradict. Received: backbone={backbone.name!r} "
             f"with the mode {own!r}, preprocessing={preprocessing!r}, "
             f"include_preprocessing={include_preprocessing}"
         )
-    if own is not None or not include_preprocessing:
-        return backbone
-    shape, name = backbone.input.shape, backbone.input.name
-    images = keras.Input(batch_shape=shape, name=name)
-    normalized = ImageNormalization(preprocessing or "torch", name="image_normalization")(images)
-    return keras.Model(images, run_graph(backbone, normalized), name=backbone.name)
+    if normalization_in(converted) is not None or not include_preprocessing:
+        return converted
+    if preprocessing is None and expected is None and is_classifier(backbone):
+        raise ValueError(
+            "`preprocessing` must be given for a network for classification of an unknown name: "
+            "the mode of `keras_encnet.preprocess_input` that its weights expect. Received: "
+            f"backbone={backbone.name!r}, preprocessing=None"
+        )
+    return with_normalization(converted, preprocessing or expected or "torch")
 
 
 def assemble(

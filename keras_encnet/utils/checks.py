@@ -68,13 +68,20 @@ def check_input_shape(input_shape: Any) -> None:
         )
 
 
+KINDS_OF_BACKBONES = (
+    "a model from images to a dict with the keys `stage1` to `stage4`, such as "
+    "`keras_encnet.backbones.ResNet50()`; a network for classification, such as those of Keras "
+    "Applications; a backbone of keras-hub with `pyramid_outputs`; or "
+    "`keras_encnet.backbones.as_backbone(model, layers=(...))` with the names of four layers"
+)
+
+
 def check_backbone(backbone: Any) -> None:
     """Raises ValueError unless `backbone` is a model."""
     if not isinstance(backbone, keras.Model):
         raise ValueError(
-            "`backbone` must be a model, such as `keras_encnet.backbones.ResNet50()`; "
-            "`keras_encnet.EncNet50` and `FCN50` build it themselves. "
-            f"Received: backbone={backbone!r}"
+            f"`backbone` must be {KINDS_OF_BACKBONES}. `keras_encnet.EncNet50` and `FCN50` build "
+            f"it themselves. Received: backbone={backbone!r}"
         )
 
 
@@ -82,9 +89,8 @@ def check_stages(stages: Any, required: Iterable[str] = ("stage3", "stage4")) ->
     """Raises ValueError unless `stages` is a dict with at least the required keys."""
     if not isinstance(stages, Mapping) or not set(required) <= set(stages):
         raise ValueError(
-            "`backbone` must be a model from images to a dict with the keys `stage1` to `stage4`, "
-            "such as `keras_encnet.backbones.ResNet50()`; this head requires "
-            f"{', '.join(required)}. Received: output={stages}"
+            f"`backbone` must be {KINDS_OF_BACKBONES}. This head requires {', '.join(required)}. "
+            f"Received: output={stages}"
         )
 
 

@@ -27,12 +27,14 @@ def is_functional(model: object) -> bool:
 
 
 def graph_nodes(model: keras.Model) -> list:
-    """Returns the nodes of a functional model, one per layer call, inputs left out.
+    """Returns the nodes of a functional model, one per layer call, in the order of execution.
 
+    Inputs are left out.
     A layer that is called twice has two nodes, and the public `layers` lists it once.
     Test: `test_nodes_of_a_model_are_not_public`.
     """
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    by_depth = model._nodes_by_depth
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
     return [node for node in nodes if not node.is_input]
 
 

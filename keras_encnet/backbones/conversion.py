@@ -1,0 +1,251 @@
+"""Backbones from other models: networks for classification, keras-hub, models with four layers."""
+
+import collections
+import functools
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+import keras
+import numpy as np
+
+from keras_encnet.backbones.stages import STRIDES, find_stages
+from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
+from keras_encnet.layers import BatchNormalization
+from keras_encnet.utils.checks import KINDS_OF_BACKBONES, check_backbone
+from keras_encnet.utils.compat import is_functional, producer_of, run_graph
+
+# What Keras Applications put in front of a network to normalize raw images.
+NORMALIZATIONS = (keras.layers.Rescaling, keras.layers.Normalization)
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+_POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+
+
+def as_backbone(model: keras.Model, layers: Sequence[str] | None = None) -> keras.Model:
+    """Returns a model from images to the features of its four stages.
+
+    `keras_encnet.EncNet` and the other builders call it. A model that has nothing to convert is
+    returned as it is. Of others, layers and weights are copied:
+
+    - `keras.layers.BatchNormalization` becomes `keras_encnet.layers.BatchNormalization`, which is
+      fused and synchronized over replicas, and a convolution with one group per channel a
+      `DepthwiseConv2D`. Weights and names stay.
+    - In networks for classification, "valid" convolutions and pooling become "same". For
+      images whose size is a multiple of 32, this changes features near the border in Inception,
+      Xception and NASNet only; for any size, stage sizes become that of the image divided by the
+      stride, rounded up.
+
+    Example:
+
+    >>> x = images = keras.Input((None, None, 3))
+    >>> for i, width in enumerate((8, 16, 32, 64)):
+    ...     x = keras.layers.Conv2D(width, 3, 2, padding="same", name=f"conv{i}")(x)
+    >>> backbone = as_backbone(
+    ...     keras.Model(images, x), layers=("conv0", "conv1", "conv2", "conv3")
+    ... )
+    >>> {stage: features.shape[-1] for stage, features in backbone.output.items()}
+    {'stage1': 8, 'stage2': 16, 'stage3': 32, 'stage4': 64}
+
+    Args:
+        model: one of these, in this order: a model from images to a dict with the keys `stage1` to
+            `stage4`; a backbone of keras-hub with `pyramid_outputs`; a functional model with
+            layers of these names; a functional model for classification, such as those of
+            Keras Applications, whose stages are found by `find_stages`.
+        layers: names of the four layers of a functional model whose outputs are the stages.
+
+    Returns:
+        A `keras.Model` to a dict of features, `stage1` to `stage4`, each `(batch, height, width,
+        channels)`.
+
+    Raises:
+        ValueError: if `model` is none of these.
+    """
+    check_backbone(model)
+    if not is_functional(model):
+        raise ValueError(
+            f"`backbone` must be a functional model: {KINDS_OF_BACKBONES}. Received: "
+            f"backbone={model.name!r} of class {type(model).__name__}"
+        )
+    resize = layers is None and is_classifier(model)
+    return convert(_with_stages(model, layers), resize)
+
+
+def convert(
+    network: keras.Model,
+    resize: bool,
+    images: keras.KerasTensor | None = None,
+    omitted: Collection[str] = (),
+) -> keras.Model:
+    """Returns a copy of a model to its stages, with layers of this package in it.
+
+    Args:
+        network: a functional model. It is not changed, and returned if there is nothing to do.
+        resize: whether windows may extend over the border, see `as_backbone`; names that Keras has
+            numbered are then numbered again, from 0.
+        images: the input of the copy, by default one of the same shape.
+        omitted: names of layers to leave out.
+    """
+    windows, paddings = _same_padding(network) if resize else (set(), set())
+    numbered = _numbered(network.layers) if resize else {}
+
+    def copy(layer):
+        changes = {"name": numbered.get(layer.name, layer.name)}
+        if layer.name in windows:
+            changes["padding"] = "same"
+        if isinstance(layer, NORMALIZATIONS):
+            changes["dtype"] = (
+                "float32"  # the values of raw images differ by less than bfloat16 can
+            )
+        if type(layer) is keras.layers.BatchNormalization:
+            return BatchNormalization.from_config({**layer.get_config(), **changes})
+        if _is_depthwise(layer):
+            return _depthwise(layer, changes)
+        return copy_of(layer, **changes)
+
+    def weights(layer):
+        values = weights_of(layer)
+        return [np.swapaxes(values[0], 2, 3), *values[1:]] if _is_depthwise(layer) else values
+
+    foreign = any(
+        type(layer) is keras.layers.BatchNormalization or _is_depthwise(layer)
+        for layer in network.layers
+    )
+    if not (foreign or windows or omitted or images is not None):
+        return network
+    return rebuild(network, copy, weights, omitted={*paddings, *omitted}, images=images)
+
+
+def is_classifier(model: keras.Model) -> bool:
+    """Returns whether a backbone does not name its stages, so that they have to be found."""
+    named = isinstance(model.output, Mapping) or hasattr(model, "pyramid_outputs")
+    return not named and not set(STRIDES) <= set(_outputs(model))
+
+
+def _with_stages(model, names):
+    """Returns a model to its stages."""
+    if names is None and isinstance(model.output, Mapping):
+        return model
+    if names is None and hasattr(model, "pyramid_outputs"):
+        pyramid = model.pyramid_outputs
+        # P2 to P5 have the strides 4 to 32.
+        stages = {f"stage{i}": pyramid[f"P{i + 1}"] for i in range(1, 5)}
+        return keras.Model(model.inputs[0], stages, name=model.name)
+    if names is None and is_classifier(model):
+        return classifier_stages(model)
+    names, outputs = names or tuple(STRIDES), _outputs(model)
+    if len(names) != len(STRIDES) or not set(names) <= set(outputs):
+        raise ValueError(
+            "`layers` must be the names of four layers of the model, from the highest resolution "
+            f"to the lowest. Received: layers={names}, backbone={model.name!r} with the layers "
+            f"{', '.join(outputs)}"
+        )
+    stages = dict(zip(STRIDES, (outputs[name] for name in names), strict=True))
+    return keras.Model(model.inputs[0], stages, name=model.name)
+
+
+def _outputs(model):
+    return {node.operation.name: node.outputs[0] for node in calls(model)}
+
+
+def classifier_stages(model: keras.Model) -> keras.Model:
+    """Returns a network for classification as a model to its stages, see `find_stages`."""
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Sequential)]
+    if nested:  # as in ConvNeXt, whose stages end within
+        images = keras.Input(batch_shape=model.inputs[0].shape, name=model.inputs[0].name)
+        model = keras.Model(images, run_graph(model, images, _in_line), name=model.name)
+    return keras.Model(model.inputs[0], find_stages(model), name=model.name)
+
+
+def _in_line(layer):
+    """Returns a layer, or in place of a `Sequential` the function that calls its layers."""
+    if isinstance(layer, keras.Sequential):
+        return lambda x, **_: functools.reduce(lambda y, inner: inner(y), layer.layers, x)
+    return layer
+
+
+def _same_padding(model):
+    """Returns the names of the layers to pad as "same", and of the paddings to leave out for it.
+
+    Keras Applications pad some strided convolutions by a layer of their own. Unless the size is
+    known, it is right for even sizes only; where it equals "same" padding for these, the latter
+    replaces it. Those of ResNet and DenseNet, which pad both sides alike, stay.
+    """
+    nodes = calls(model)
+    consumers = collections.defaultdict(list)
+    for node in nodes:
+        for x in node.input_tensors:
+            consumers[id(x)].append(node)
+    windows, paddings, kept = set(), set(), set()
+    for node in nodes:
+        layer = node.operation
+        if not isinstance(layer, keras.layers.ZeroPadding2D):
+            continue
+        size = node.input_tensors[0].shape[1:3]
+        users = consumers[id(node.outputs[0])]
+        if all(_is_window(n.operation) and _pads_alike(layer, n.operation, size) for n in users):
+            paddings.add(layer.name)
+        else:
+            kept |= {n.operation.name for n in users}
+    for node in nodes:
+        if _is_window(node.operation) and node.operation.name not in kept:
+            windows.add(node.operation.name)
+    return windows, paddings
+
+
+def _is_window(layer):
+    """Returns whether a layer has "valid" windows of several pixels, other than over all pixels."""
+    valid = isinstance(layer, (*_CONVOLUTIONS, *_POOLINGS)) and layer.padding == "valid"
+    return valid and max(_window(layer)) > 1
+
+
+def _window(layer):
+    return layer.pool_size if isinstance(layer, _POOLINGS) else layer.kernel_size
+
+
+def _pads_alike(padding, layer, size):
+    """Returns whether a `ZeroPadding2D` pads images of this size as "same" would in `layer`."""
+
+    def same(length, window, stride):
+        length = length or 512  # any even number
+        total = max((-(-length // stride) - 1) * stride + window - length, 0)
+        return total // 2, total - total // 2
+
+    expected = map(same, size, _window(layer), layer.strides)
+    return tuple(map(tuple, padding.padding)) == tuple(expected)
+
+
+def _numbered(named):
+    """Returns new names for layers with weights that Keras has named, from 0 in each model.
+
+    Keras counts the layers of the process, so that names would depend on what was built before.
+    """
+    names, counts = {}, collections.Counter()
+    for layer in named:
+        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        if layer.weights and re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            names[layer.name] = f"{kind}_{counts[kind]}" if counts[kind] else kind
+            counts[kind] += 1
+    return names
+
+
+def _is_depthwise(layer):
+    """Returns whether a convolution has one group per channel, as those of ConvNeXt."""
+    plain = type(layer) is keras.layers.Conv2D and layer.built
+    return plain and 1 < layer.groups == layer.filters == layer.input_spec.axes[-1]
+
+
+def _depthwise(layer, changes):
+    config = {**layer.get_config(), **changes}
+    shared = ("name", "trainable", "dtype", "kernel_size", "strides", "padding", "dilation_rate")
+    config = {key: config[key] for key in (*shared, "activation", "use_bias")}
+    return keras.layers.DepthwiseConv2D.from_config(
+        {**config, "depthwise_initializer": layer.kernel_initializer}
+    )
+
+
+def normalizes_images(model: keras.Model) -> bool:
+    """Returns whether a model normalizes raw images itself, with layers of Keras in front."""
+    return is_functional(model) and any(
+        isinstance(node.operation, NORMALIZATIONS)
+        and isinstance(producer_of(node.input_tensors[0]), keras.layers.InputLayer)
+        for node in calls(model)
+    )

@@ -1,0 +1,77 @@
+"""ImageNet weights of Keras Applications for the dilated ResNets."""
+
+import os
+from collections.abc import Callable
+
+import keras
+
+from keras_encnet.utils.keras_files import first_sentence
+
+# The networks of Keras Applications by their blocks per stage.
+NETWORKS: dict[tuple[int, ...], Callable[..., keras.Model]] = {
+    (3, 4, 6, 3): keras.applications.ResNet50,
+    (3, 4, 23, 3): keras.applications.ResNet101,
+    (3, 8, 36, 3): keras.applications.ResNet152,
+}
+
+
+def check(
+    weights: str | os.PathLike,
+    blocks: tuple[int, ...],
+    bottleneck: bool,
+    input_shape: tuple[int | None, ...],
+    stem: str,
+    stride_on: str,
+    width_multiplier: float,
+) -> None:
+    """Raises ValueError unless Keras Applications has weights for a ResNet of this structure."""
+    exists = (
+        bottleneck
+        and blocks in NETWORKS
+        and tuple(input_shape[2:]) == (3,)
+        and (stem, stride_on, width_multiplier) == ("plain", "1x1", 1)
+    )
+    if not exists:
+        raise ValueError(
+            "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
+            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`. For any other "
+            "structure, pass None (random initialization). Received: "
+            f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
+            f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
+            f"width_multiplier={width_multiplier}"
+        )
+    if weights != "imagenet" and not os.path.exists(weights):
+        raise ValueError(
+            "The weights of a backbone must be None (random initialization), 'imagenet' "
+            "(downloads), or the path of a `.weights.h5` file saved by "
+            f"`keras.applications.ResNetXX(include_top=False)`. Received: weights={weights!r}"
+        )
+
+
+def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[int, ...]) -> None:
+    """Copies the weights of Keras Applications into `model`, by layer name.
+
+    Keras Applications has biases in its convolutions and an epsilon of
+    1.001e-5 in its batch normalization. Both are equivalent to other moving
+    statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
+    """
+    try:
+        source = NETWORKS[blocks](include_top=False, weights=weights)
+    except Exception as error:
+        raise ValueError(
+            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights: "
+            f"{first_sentence(error)}. A file must be complete and of this network; 'imagenet' "
+            "requires access to the internet once. "
+            f"Received: weights={weights!r}"
+        ) from error
+    source = {layer.name: layer for layer in source.layers}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(source[layer.name].kernel)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            norm = source[layer.name]
+            bias = source[layer.name.removesuffix("_bn") + "_conv"].bias
+            layer.gamma.assign(norm.gamma)
+            layer.beta.assign(norm.beta)
+            layer.moving_mean.assign(norm.moving_mean - bias)
+            layer.moving_variance.assign(norm.moving_variance + (norm.epsilon - layer.epsilon))
