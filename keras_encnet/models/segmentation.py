@@ -87,10 +87,16 @@ def EncNet(
     References:
         - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3
     """
-    check_classes(classes)
-    values = resolve(("encnet",), variant, options)
-    backbone = normalizing(backbone, preprocessing, include_preprocessing)
-    model = assemble("encnet", backbone, classes, values, name)
+    model = on_backbone(
+        "encnet",
+        backbone,
+        classes,
+        variant,
+        name=name,
+        preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
+        **options,
+    )
     if weights is not None:
         load_weights(model, weights)
     return model if outputs is None else model.with_outputs(outputs)
@@ -128,13 +134,51 @@ def FCN(
         ValueError: for an invalid value.
         TypeError: for an unknown option.
     """
-    check_classes(classes)
-    values = resolve(("fcn",), variant, options)
-    backbone = normalizing(backbone, preprocessing, include_preprocessing)
-    model = assemble("fcn", backbone, classes, values, name)
+    model = on_backbone(
+        "fcn",
+        backbone,
+        classes,
+        variant,
+        name=name,
+        preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
+        **options,
+    )
     if weights is not None:
         load_weights(model, weights)
     return model
+
+
+def on_backbone(
+    head: str,
+    backbone: keras.Model,
+    classes: int,
+    variant: str,
+    *,
+    name: str,
+    preprocessing: str | None = None,
+    include_preprocessing: bool = True,
+    **options: Any,
+) -> SegmentationModel:
+    """Builds a head on a backbone.
+
+    Args:
+        head: a key of `HEADS`.
+        backbone: see `EncNet`.
+        classes: number of classes.
+        variant: preset for the options.
+        name: name of the model.
+        preprocessing: see `EncNet`.
+        include_preprocessing: see `EncNet`.
+        **options: structural options of the head.
+
+    Returns:
+        A `SegmentationModel`.
+    """
+    check_classes(classes)
+    values = resolve((head,), variant, options)
+    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    return assemble(head, backbone, classes, values, name)
 
 
 def on_resnet(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from keras_encnet.backbones import BACKBONES
+from keras_encnet.backbones.keras_applications import NETWORKS
 from keras_encnet.losses import PIXEL_LOSSES, build_pixel_loss
 from keras_encnet.models.segmentation import HEADS
 from keras_encnet.models.structure import (
@@ -54,12 +55,12 @@ class Network:
 
     head: Literal[tuple(HEADS)] = "encnet"  # type: ignore[valid-type]
     """Decode head."""
-    backbone: Literal[tuple(BACKBONES)] = "resnet50"  # type: ignore[valid-type]
-    """Backbone."""
+    backbone: Literal[tuple({**BACKBONES, **NETWORKS})] = "resnet50"  # type: ignore[valid-type]
+    """A ResNet that can be dilated, or a network of Keras Applications, best with a neck."""
     blocks: tuple[int, int, int, int] | None = None
-    """Blocks per stage, by default those of the backbone."""
+    """Blocks per stage of a ResNet, by default those of the backbone."""
     width_multiplier: float = 1.0
-    """Factor of every width of the backbone."""
+    """Factor of every width of a ResNet."""
     backbone_weights: str | None = "imagenet"
     """`imagenet` (downloaded), a `.weights.h5` file of Keras Applications, or None (random)."""
     start_from: str | None = None
@@ -140,9 +141,9 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
     """A recipe for images and masks."""
 
     @property
-    def parts(self) -> tuple[str, str]:
+    def parts(self) -> tuple[str, ...]:
         """The parts of the network that take structural options."""
-        return "resnet", self.head
+        return ("resnet", self.head) if self.backbone in BACKBONES else (self.head,)
 
     def structure(self, *parts: str) -> dict[str, Any]:
         """Returns the structural options of these parts, all by default; None: as in the variant.
@@ -161,6 +162,8 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
         idle = super().idle_options() | without_effect(self.parts, self.variant, self.structure())
         if values["auxiliary"] != "fcn":
             idle.add("auxiliary_weight")
+        if self.backbone not in BACKBONES:
+            idle |= {"blocks", "width_multiplier"}
         if self.head == "fcn":
             idle |= {"se_weight", "presence_multiplier", "diagnostics"}  # it predicts no presence
         if self.start_from is not None:

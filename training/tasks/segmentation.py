@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.applications import pretrained
-from keras_encnet.backbones import BACKBONES
+from keras_encnet.backbones import BACKBONES, from_keras_applications
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.losses import (
@@ -20,7 +20,7 @@ from keras_encnet.losses import (
     build_pixel_loss,
     median_frequency_class_weights,
 )
-from keras_encnet.models.segmentation import on_resnet
+from keras_encnet.models.segmentation import on_backbone, on_resnet
 from keras_encnet.utils import keras_files
 from training.configs import SegmentationConfig
 from training.configs.segmentation import ClassWeights
@@ -185,24 +185,39 @@ def build_model(
     config: SegmentationConfig, class_names: Sequence[str]
 ) -> keras_encnet.SegmentationModel:
     """Builds the network of `config` for these classes."""
-    build_resnet = functools.partial(
-        BACKBONES[config.backbone], width_multiplier=config.width_multiplier
-    )
-    if config.blocks is not None:
-        build_resnet = functools.partial(build_resnet, blocks=config.blocks)
-    model = on_resnet(
-        config.head,
-        build_resnet,
-        len(class_names),
-        config.variant,
-        name=config.head,
-        backbone_weights=None if config.start_from is not None else config.backbone_weights,
-        **config.structure(),
-    )
+    weights = None if config.start_from is not None else config.backbone_weights
+    build = _on_resnet if config.backbone in BACKBONES else _on_application
+    model = build(config, weights, len(class_names))
     model.class_names = class_names
     if config.freeze_backbone_batch_normalization:
         model.freeze_backbone_batch_normalization()
     return model
+
+
+def _on_resnet(config, weights, classes):
+    build = functools.partial(BACKBONES[config.backbone], width_multiplier=config.width_multiplier)
+    if config.blocks is not None:
+        build = functools.partial(build, blocks=config.blocks)
+    return on_resnet(
+        config.head,
+        build,
+        classes,
+        config.variant,
+        name=config.head,
+        backbone_weights=weights,
+        **config.structure(),
+    )
+
+
+def _on_application(config, weights, classes):
+    return on_backbone(
+        config.head,
+        from_keras_applications(config.backbone, weights),
+        classes,
+        config.variant,
+        name=config.head,
+        **config.structure(),
+    )
 
 
 def start_from(path: str, model: keras_encnet.SegmentationModel) -> None:

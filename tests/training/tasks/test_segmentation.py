@@ -65,3 +65,19 @@ def test_start_from_disables_backbone_weights(tmp_path):
     # The default ImageNet weights do not exist for this backbone, so loading them would raise.
     started = SegmentationConfig(start_from=str(tmp_path / "other.keras"), **options)
     segmentation.build_model(started, "abc")
+
+
+def test_network_of_keras_applications_gets_its_weights_and_the_options_of_the_head(
+    tiny_backbone, monkeypatch
+):
+    requested = []
+
+    def build(*arguments):
+        requested.append(arguments)
+        return tiny_backbone()
+
+    monkeypatch.setattr(segmentation, "from_keras_applications", build)
+    config = SegmentationConfig(backbone="xception", backbone_weights="x.weights.h5", channels=8)
+    model = segmentation.build_model(config, "abc")
+    assert requested == [("xception", "x.weights.h5")]
+    assert model.get_layer("head_conv").filters == 8
