@@ -1,0 +1,203 @@
+"""What the names of files and folders say: the split, image or mask, and the name of the image."""
+
+import collections
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+# Words that name a kind of file and not an image.
+IMAGE_WORDS = frozenset(
+    "image images img imgs jpegimages pngimages photo photos picture pictures rgb input inputs "
+    "original originals leftimg leftimg8bit frames".split()
+)
+MASK_WORDS = frozenset(
+    "mask masks label labels annotation annotations annot annots annotated gt gts groundtruth "
+    "truth ground seg segm segmentation segmentations segmentationclass segmap target targets "
+    "gtfine gtcoarse labelids labeltrainids semantic polygons".split()
+)
+# Masks of instances, and pictures of masks.
+OTHER_WORDS = frozenset(
+    "segmentationobject instance instances instanceids visualization "
+    "segmentationclassvisualization".split()
+)
+_PICTURE_WORDS = {"color", "colors", "colored", "overlay"}
+
+
+def normalized(name: str) -> str:
+    """Returns a name with composed letters and single spaces; equal-looking names become equal."""
+    return " ".join(unicodedata.normalize("NFC", str(name)).split())
+
+
+def words(text: str) -> list[str]:
+    """Splits a name into words and numbers, in lower case.
+
+    >>> words("train_masks/IMG-0012 (copy)")
+    ['train', 'masks', 'img', '0012', 'copy']
+    >>> words("trainannot/leftImg8bit")
+    ['train', 'annot', 'leftimg8bit']
+    """
+    found = []
+    for word in re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text).casefold()):
+        if word in IMAGE_WORDS | MASK_WORDS | OTHER_WORDS:
+            found.append(word)
+            continue
+        for part in re.findall(r"[^\W\d_]+|\d+", word):
+            rest = next((part.removeprefix(s) for s in SPLITS if part.startswith(s)), part)
+            compound = rest != part and rest in IMAGE_WORDS | MASK_WORDS
+            found += [part.removesuffix(rest), rest] if compound else [part]
+    return found
+
+
+def split_in(path: str, file_name: bool = False) -> str | None:
+    """Returns the split that the folders of a path name, the last one if there are several.
+
+    Args:
+        path: String.
+        file_name: Whether the name of the file counts as well, as that of a list does. The name
+            of an image does not: it may show a train.
+
+    >>> split_in("images/valid/train_0001.jpg")
+    'val'
+    >>> split_in("annotations/instances_val2017.json", file_name=True)
+    'val'
+    """
+    parts = PurePosixPath(path).with_suffix("").parts
+    text = " ".join(parts if file_name else parts[:-1])
+    found = [SPLITS[word] for word in words(text) if word in SPLITS]
+    return found[-1] if found else None
+
+
+def divide(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Divides image files into images and masks of classes, by their names.
+
+    The deepest folder that names a kind decides. If no folder is one of masks, the first or last
+    word of the file name decides. Masks of instances and pictures of masks are in neither list.
+
+    >>> divide(["masks/a.png", "images/a.jpg", "images/label.jpg"])
+    (['images/a.jpg', 'images/label.jpg'], ['masks/a.png'])
+    >>> divide(["a.jpg", "a_mask.png"])
+    (['a.jpg'], ['a_mask.png'])
+    """
+    paths = [path for path in paths if not _is_other(path)]
+    masks = [path for path in paths if _kind_of_folder(path) == "mask"]
+    if not masks:
+        masks = [path for path in paths if _is_named_mask(path)]
+    found = set(masks)
+    return [path for path in paths if path not in found], masks
+
+
+def _kind_of_folder(path):
+    for folder in reversed(PurePosixPath(path).parts[:-1]):
+        found = set(words(folder))
+        if found & (IMAGE_WORDS | MASK_WORDS):
+            return "mask" if found & MASK_WORDS else "image"
+    return None
+
+
+def _is_named_mask(path):
+    found = words(PurePosixPath(path).stem)
+    return bool({*found[:1], *found[-1:]} & MASK_WORDS)
+
+
+def _is_other(path):
+    found = words(PurePosixPath(path).with_suffix("").as_posix())
+    is_picture = bool(set(found) & MASK_WORDS) and found[-1] in _PICTURE_WORDS
+    return bool(set(found) & OTHER_WORDS) or is_picture
+
+
+def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """Pairs images with the files that annotate them, by their names.
+
+    Folders and words such as "images" and "mask" do not count. Strict agreement is tried first:
+    of whole paths, then of the words in them, then of the words in the file names.
+
+    Args:
+        images: Paths.
+        others: Paths of masks or annotations.
+
+    Returns:
+        Dict from images to others. Files without a counterpart, or with several, are missing.
+    """
+    pairs: dict[str, str] = {}
+    for key in (_path_key, _words_key, _stem_key):
+        groups = [
+            _grouped((path for path in paths if path not in used), key)
+            for paths, used in ((images, set(pairs)), (others, set(pairs.values())))
+        ]
+        for name in groups[0].keys() & groups[1].keys():
+            if name and len(groups[0][name]) == len(groups[1][name]) == 1:
+                (image,), (other,) = groups[0][name], groups[1][name]
+                if _nested(image, other):
+                    pairs[image] = other
+    return {image: pairs[image] for image in images if image in pairs}
+
+
+def _nested(image, other):
+    """Returns whether all folders of one path are folders of the other, kinds of files aside."""
+    first, second = (
+        set(words(PurePosixPath(path).parent.as_posix())) - IMAGE_WORDS - MASK_WORDS
+        for path in (image, other)
+    )
+    return first <= second or second <= first
+
+
+def _grouped(paths, key):
+    groups = collections.defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return groups
+
+
+def _path_key(path):
+    parts = PurePosixPath(normalized(path).casefold()).with_suffix("").parts
+    return "/".join(part for part in parts if part not in IMAGE_WORDS | MASK_WORDS)
+
+
+def _words_key(path):
+    kinds = IMAGE_WORDS | MASK_WORDS
+    without_suffix = PurePosixPath(path).with_suffix("").as_posix()
+    return " ".join(word for word in words(without_suffix) if word not in kinds)
+
+
+def _stem_key(path):
+    return _words_key(PurePosixPath(path).name)
+
+
+def stems(paths: Iterable[str]) -> list[str]:
+    """Returns a stem for each image: its path without the folders that all share or name a kind.
+
+    >>> stems(["data/images/a/1.jpg", "data/images/b/1.jpg"])
+    ['a/1', 'b/1']
+    >>> stems(["JPEGImages/a.jpg", "JPEGImages/a.png"])
+    ['a_jpg', 'a_png']
+    """
+    parts = [[normalized(part) for part in PurePosixPath(path).parts] for path in paths]
+    while parts and all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    kept = [
+        [f for f in p[:-1] if f.casefold() not in IMAGE_WORDS] + [PurePosixPath(p[-1]).stem]
+        for p in parts
+    ]
+    found = ["/".join(p) for p in kept]
+    repeated = {stem for stem, n in collections.Counter(found).items() if n > 1}
+    if repeated:
+        found = [
+            f"{stem}_{PurePosixPath(p[-1]).suffix[1:].lower()}" if stem in repeated else stem
+            for stem, p in zip(found, parts, strict=True)
+        ]
+    if len(set(found)) < len(found):  # images of one name in folders that name a kind
+        found = ["/".join([*p[:-1], PurePosixPath(p[-1]).stem]) for p in parts]
+    if len(set(found)) < len(found):
+        found = [f"{stem}_{i}" for i, stem in enumerate(found)]
+    return found
