@@ -6,7 +6,20 @@ check_backend()  # before the first import of Keras
 
 # ruff: isort: split
 from keras_encnet import backbones, layers, losses, optimizers
-from keras_encnet.applications import FCN50, FCN101, EncNet50, EncNet101, pretrained
+from keras_encnet.applications import (
+    FCN18,
+    FCN50,
+    FCN101,
+    DeepLabV3_18,
+    DeepLabV3_50,
+    DeepLabV3_101,
+    EncNet50,
+    EncNet101,
+    PSPNet18,
+    PSPNet50,
+    PSPNet101,
+    pretrained,
+)
 from keras_encnet.export import export_litert, export_onnx, export_saved_model
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import (
@@ -22,8 +35,10 @@ from keras_encnet.metrics import SegmentationMetrics
 from keras_encnet.models import (
     FCN,
     ClassificationModel,
+    DeepLabV3,
     EncNet,
     EncNet14,
+    PSPNet,
     ResNet14,
     SegmentationModel,
     SEResNet14,
@@ -37,9 +52,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FCN",
+    "FCN18",
     "FCN50",
     "FCN101",
     "ClassificationModel",
+    "DeepLabV3",
+    "DeepLabV3_18",
+    "DeepLabV3_50",
+    "DeepLabV3_101",
     "DiceLoss",
     "EncNet",
     "EncNet14",
@@ -49,6 +69,10 @@ __all__ = [
     "LovaszSoftmaxLoss",
     "MultiScaleSegmenter",
     "OHEMCrossEntropy",
+    "PSPNet",
+    "PSPNet18",
+    "PSPNet50",
+    "PSPNet101",
     "PixelCrossEntropy",
     "ResNet14",
     "SELoss",

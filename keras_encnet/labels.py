@@ -1,10 +1,30 @@
-"""Class names and palettes of the datasets of the published weights."""
+"""Class names and colors of the data sets of the published weights: dicts from names to RGB."""
 
 import functools
 
 import numpy as np
 
-ADE20K = (
+
+def voc_palette(classes: int) -> np.ndarray:
+    """Returns the color map of PASCAL VOC: uint8 `(classes, 3)`.
+
+    From the lowest bit of an id on, every three bits become the next bit of red, green and blue,
+    starting with their highest.
+
+    >>> voc_palette(3).tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    """
+    ids = np.arange(classes)[:, None]
+    channels = np.arange(3)
+    bits = [((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8)]
+    return np.sum(bits, axis=0).astype("uint8")
+
+
+def _colored(names, colors):
+    return dict(zip(names, (tuple(color) for color in colors), strict=True))
+
+
+_ADE20K_NAMES = (
     "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, "
     "person, earth, door, table, mountain, plant, curtain, chair, car, water, painting, sofa, "
     "shelf, house, sea, mirror, rug, field, armchair, seat, fence, desk, rock, wardrobe, lamp, "
@@ -22,13 +42,13 @@ ADE20K = (
     "clock, flag"
 ).split(", ")
 
-VOC = (
+_VOC_NAMES = (
     "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, "
     "dog, horse, motorbike, person, pottedplant, sheep, sofa, train, tvmonitor"
 ).split(", ")
 
 # The 59 classes in the order of their ids in the 459-class labels, which is alphabetical.
-PASCAL_CONTEXT = (
+_PASCAL_CONTEXT_NAMES = (
     "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, "
     "cabinet, car, cat, ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, "
     "floor, flower, food, grass, ground, horse, keyboard, light, motorbike, mountain, mouse, "
@@ -36,6 +56,30 @@ PASCAL_CONTEXT = (
     "sofa, table, track, train, tree, truck, tvmonitor, wall, water, window, wood"
 ).split(", ")
 
+# The colors of the code of the benchmark, as hexadecimal digits of red, green and blue.
+_ADE20K_COLORS = [
+    tuple(bytes.fromhex(color))
+    for color in """
+    787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d
+    787846 08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0
+    0907e6 dcdcdc ff095c 7009ff 08ffd6 07ffe0 ffb806 0aff47 ff290a 07ffff e0ff08 6608ff ff3d06
+    ffc207 ff7a08 00ff14 ff0829 ff0599 0633ff eb0cff a09614 00a3ff 8c8c8c fa0a0f 14ff00 1fff00
+    ff1f00 ffe000 99ff00 0000ff ff4700 00ebff 00adff 1f00ff 0bc8c8 ff5200 00fff5 003dff 00ff70
+    00ff85 ff0000 ffa300 ff6600 c2ff00 008fff 33ff00 0052ff 00ff29 00ffad 0a00ff adff00 00ff99
+    ff5c00 ff00ff ff00f5 ff0066 ffad00 ff0014 ffb8b8 001fff 00ff3d 0047ff ff00cc 00ffc2 00ff52
+    000aff 0070ff 3300ff 00c2ff 007aff 00ffa3 ff9900 00ff0a ff7000 8fff00 5200ff a3ff00 ffeb00
+    08b8aa 8500ff 00ff5c b800ff ff001f 00b8ff 00d6ff ff0070 5cff00 00e0ff 70e0ff 46b8a0 a300ff
+    9900ff 47ff00 ff00a3 ffcc00 ff008f 00ffeb 85ff00 ff00eb f500ff ff007a fff500 0abed4 d6ff00
+    00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff 00ffb8
+    005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff
+    """.split()
+]
+
+ADE20K = _colored(_ADE20K_NAMES, _ADE20K_COLORS)
+VOC = _colored(_VOC_NAMES, voc_palette(21).tolist())
+# The data set has no colors; mmsegmentation uses the first ones of ADE20K.
+PASCAL_CONTEXT_60 = _colored(["background", *_PASCAL_CONTEXT_NAMES], _ADE20K_COLORS[:60])
+PASCAL_CONTEXT = {name: PASCAL_CONTEXT_60[name] for name in _PASCAL_CONTEXT_NAMES}
 CITYSCAPES = {
     "road": (128, 64, 128),
     "sidewalk": (244, 35, 232),
@@ -104,18 +148,3 @@ def _lab(rgb):
     xyz = linear @ to_xyz / [0.9505, 1.0, 1.0890]
     x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
-
-
-def voc_palette(classes: int) -> np.ndarray:
-    """Returns the color map of PASCAL VOC: uint8 `(classes, 3)`.
-
-    From the lowest bit of an id on, every three bits become the next bit of red, green and blue,
-    starting with their highest.
-
-    >>> voc_palette(3).tolist()
-    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
-    """
-    ids = np.arange(classes)[:, None]
-    channels = np.arange(3)
-    bits = [((ids >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8)]
-    return np.sum(bits, axis=0).astype("uint8")

@@ -80,7 +80,7 @@ def recorded_backbone(monkeypatch, tiny_backbone):
     from keras_encnet import backbones
 
     calls = []
-    for depth in (50, 101):
+    for depth in (18, 50, 101):
 
         def build(depth=depth, **arguments):
             calls.append({"depth": depth, **arguments})

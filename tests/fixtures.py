@@ -30,7 +30,12 @@ def small_encnet(classes=5, width=0.125, **options):
 
 def small_fcn():
     backbone = ResNet((1, 2, 1, 1), width_multiplier=0.0625, stem="deep_32", stride_on="3x3")
-    return keras_encnet.FCN(backbone, classes=4, auxiliary="fcn")
+    return keras_encnet.FCN(backbone, classes=4, auxiliary="fcn", concat_input=True)
+
+
+def small_rival(build, **options):
+    backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.125)
+    return build(backbone, classes=4, **options)
 
 
 # Networks of every structure by name.
@@ -40,6 +45,8 @@ NETWORKS = {
     "mmsegmentation": lambda: small_encnet(variant="mmsegmentation", stem="deep_32"),
     "no codewords": lambda: small_encnet(num_codewords=0),
     "fcn": small_fcn,
+    "psp": lambda: small_rival(keras_encnet.PSPNet, variant="mmsegmentation"),
+    "deeplabv3": lambda: small_rival(keras_encnet.DeepLabV3),
     "resnet": lambda: ResNet((2, 1, 1, 1), width_multiplier=0.0625),
     "resnet14": lambda: keras_encnet.ResNet14(width=4),
     "se_resnet14": lambda: keras_encnet.SEResNet14(width=16, classifier_activation=None),

@@ -88,15 +88,6 @@ def test_results_in_readme_agree_with_the_reports_they_link():
             assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", text_of(report)), result
 
 
-def test_table_of_published_weights_is_complete():
-    rows = re.findall(r"^\| `EncNet.*$", text_of("docs/pretrained.md"), re.MULTILINE)
-    published = keras_encnet.pretrained.available()
-    assert len(rows) == len(published)
-    for row, entry in zip(rows, published, strict=True):
-        assert f'`{entry.network}(weights="{entry.weights}")` | {entry.mean_iou} |' in row
-        assert entry.file_name in row
-
-
 def run_python_of(page):
     """Runs the Python blocks of a page, one after the other, and returns their variables."""
     blocks = re.findall(r"^```python\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)

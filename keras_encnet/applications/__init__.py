@@ -1,6 +1,29 @@
 """The named networks, with published weights."""
 
-from keras_encnet.applications.encnet import EncNet50, EncNet101
-from keras_encnet.applications.fcn import FCN50, FCN101
+from keras_encnet.applications.networks import (
+    FCN18,
+    FCN50,
+    FCN101,
+    DeepLabV3_18,
+    DeepLabV3_50,
+    DeepLabV3_101,
+    EncNet50,
+    EncNet101,
+    PSPNet18,
+    PSPNet50,
+    PSPNet101,
+)
 
-__all__ = ["FCN50", "FCN101", "EncNet50", "EncNet101"]
+__all__ = [
+    "FCN18",
+    "FCN50",
+    "FCN101",
+    "DeepLabV3_18",
+    "DeepLabV3_50",
+    "DeepLabV3_101",
+    "EncNet50",
+    "EncNet101",
+    "PSPNet18",
+    "PSPNet50",
+    "PSPNet101",
+]

@@ -4,11 +4,8 @@ The files are those that their authors published for PyTorch. Reading one requir
 `pip install 'keras-encnet[convert]'`. The converted Keras weights are cached and do not.
 """
 
-import dataclasses
 import functools
 import hashlib
-import importlib.resources
-import json
 import os
 import warnings
 import zipfile
@@ -19,8 +16,8 @@ from typing import Any
 
 import keras
 
+from keras_encnet.applications.published import Published, table
 from keras_encnet.backbones import preprocessing_of
-from keras_encnet.labels import ADE20K, CITYSCAPES, PASCAL_CONTEXT, voc_palette
 from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
@@ -28,79 +25,28 @@ from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.keras_files import load_weights
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """One published model, a row of `pretrained.json`.
-
-    Attributes:
-        network: the builder, `"EncNet50"` or `"EncNet101"`.
-        weights: the name, as in `EncNet50(weights=...)`.
-        dataset: `"ade20k"`, `"pascal_context"` or `"cityscapes"`.
-        url: where the authors publish the checkpoint.
-        algorithm: hash function, `"sha1"` or `"sha256"`.
-        digest: the first hexadecimal digits of the checkpoint's hash, as far as published.
-        structure: arguments of the builder that the weights require: the variant, sizes, and
-            where the model differs from the variant.
-        mean_iou: published mean IoU in percent.
-        pixel_accuracy: published pixel accuracy in percent, or None.
-        protocol: how the authors measured the scores.
-    """
-
-    network: str
-    weights: str
-    dataset: str
-    url: str
-    algorithm: str
-    digest: str
-    structure: dict[str, Any]
-    mean_iou: float
-    pixel_accuracy: float | None
-    protocol: str
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """One name per class, in the order of the logits."""
-        return tuple(_COLORS[self.dataset])
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """One color `(red, green, blue)` per class, 0 to 255."""
-        return tuple(_COLORS[self.dataset].values())
-
-    @property
-    def file_name(self) -> str:
-        """The name of the checkpoint file."""
-        return self.url.rsplit("/", 1)[1]
-
-
-def _in_voc_colors(class_names):
-    colors = map(tuple, voc_palette(len(class_names)).tolist())
-    return dict(zip(class_names, colors, strict=True))
-
-
-_COLORS = {
-    "ade20k": _in_voc_colors(ADE20K),
-    "pascal_context": _in_voc_colors(PASCAL_CONTEXT),
-    "cityscapes": CITYSCAPES,
-}
-
-
-@functools.cache
-def _table():
-    file = importlib.resources.files("keras_encnet.applications") / "pretrained.json"
-    return tuple(Published(**row) for row in json.loads(file.read_text()))
-
-
-def available(network: str | None = None) -> tuple[Published, ...]:
+def available(network: str | None = None, dataset: str | None = None) -> tuple[Published, ...]:
     """Returns the published models.
 
-    >>> [entry.weights for entry in available("EncNet101")][:2]
-    ['ade20k_official', 'pascal_context_official']
+    >>> [entry.weights for entry in available("EncNet101", "pascal_context")]
+    ['pascal_context_official']
 
     Args:
         network: only those of this network, such as `"EncNet50"`. All by default.
+        dataset: only those of this data set, see `Published`. All by default.
+
+    Raises:
+        ValueError: for a network or a data set without published weights.
     """
-    return tuple(entry for entry in _table() if network in (None, entry.network))
+    for argument, value in (("network", network), ("dataset", dataset)):
+        found = sorted({getattr(entry, argument) for entry in table()})
+        if value is not None and value not in found:
+            raise ValueError(f"`{argument}` must be one of {found}. Received: {argument}={value!r}")
+    return tuple(
+        entry
+        for entry in table()
+        if network in (None, entry.network) and dataset in (None, entry.dataset)
+    )
 
 
 def find(network: str, weights: str | os.PathLike | None) -> Published | None:
@@ -131,7 +77,8 @@ def fetch(entry: Published, folder: str | os.PathLike | None = None) -> Path:
     converted = folder / f"{Path(entry.file_name).stem}.weights.h5"
     if not converted.exists():
         checkpoint = _download(entry, folder / entry.file_name)
-        model = from_pytorch(checkpoint, align_corners=entry.structure.get("align_corners"))
+        options = ("align_corners", "output_stride")
+        model = from_pytorch(checkpoint, **{name: entry.structure.get(name) for name in options})
         with atomic_file(converted) as temporary:
             model.save_weights(temporary)
     return converted
@@ -177,6 +124,7 @@ def _digest(path, algorithm):
 
 def build(
     entry: Published,
+    head: str,
     builder: Callable[..., keras.Model],
     classes: int | None = None,
     **arguments: Any,
@@ -185,6 +133,7 @@ def build(
 
     Args:
         entry: a `Published`.
+        head: the head of its network, a key of `models.segmentation.HEADS`.
         builder: function of `classes`, of the names in `entry.structure` and of `arguments` that
             returns the model with random weights.
         classes: number of classes, by default that of the weights. For another number, layers
@@ -198,7 +147,7 @@ def build(
         ValueError: if an argument contradicts the structure of the published model.
     """
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    _check_structure(entry, arguments)
+    _check_structure(entry, head, arguments)
     build_with = functools.partial(builder, **entry.structure | arguments)
     published = build_with(classes=len(entry.class_names))
     load_weights(published, fetch(entry))
@@ -215,9 +164,9 @@ def build(
     return model
 
 
-def _check_structure(entry, arguments):
+def _check_structure(entry, head, arguments):
     options = {name: value for name, value in entry.structure.items() if name != "variant"}
-    structure = entry.structure | resolve(("resnet", "encnet"), entry.structure["variant"], options)
+    structure = entry.structure | resolve(("resnet", head), entry.structure["variant"], options)
     structure["preprocessing"] = preprocessing_of(structure["stride_on"])
     for name, value in arguments.items():
         # Dropout has no weights.

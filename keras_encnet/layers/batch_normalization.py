@@ -24,6 +24,8 @@ class BatchNormalization(compat.BatchNormalization):
       of all replicas. With `synchronized=True`, Keras needs three all-reduces and computes the
       variance as a difference of large numbers. This layer needs one all-reduce, of moments
       around the moving mean.
+    - A training batch with a single value per channel, such as one image after global pooling, has
+      no variance. It is normalized by the moving statistics and does not change them.
 
     Example:
 
@@ -39,8 +41,10 @@ class BatchNormalization(compat.BatchNormalization):
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         batch_statistics = bool(training and self.trainable)
+        pooled = tuple(inputs.shape[1:-1]) == (1, 1)  # a batch of 1 has no variance
         fusible = (
             mask is None
+            and not (batch_statistics and pooled)
             and not self.renorm
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
@@ -75,12 +79,15 @@ class BatchNormalization(compat.BatchNormalization):
         self, inputs: tf.Tensor, mask: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mean and variance of the batch, over all replicas."""
-        replica = tf.distribute.get_replica_context()
-        if mask is not None or _replicas() == 1:
+        if mask is not None:
             return super().batch_moments(inputs, mask)
+        count = tf.size(inputs) // inputs.shape[self.axis]
+        if _replicas() == 1:
+            return self._if_varied(*super().batch_moments(inputs, mask), count)
+        replica = tf.distribute.get_replica_context()
         axes = [i for i in range(len(inputs.shape)) if i != self.axis % len(inputs.shape)]
         mean, variance = tf.nn.moments(inputs, axes)
-        count = tf.cast(tf.size(inputs) / tf.size(mean), inputs.dtype)
+        count = tf.cast(count, inputs.dtype)
         # Around a point that all replicas share and that is near the mean, so that the difference
         # of squares below does not cancel.
         origin = tf.cast(self.moving_mean, inputs.dtype)
@@ -88,7 +95,15 @@ class BatchNormalization(compat.BatchNormalization):
         sums = tf.concat([count[None], count * mean, count * (variance + mean**2)], axis=0)
         sums = replica.all_reduce("sum", sums)
         first, second = tf.split(sums[1:] / sums[0], 2)
-        return origin + first, tf.maximum(second - first**2, 0.0)
+        return self._if_varied(origin + first, tf.maximum(second - first**2, 0.0), sums[0])
+
+    def _if_varied(self, mean, variance, count):
+        """Returns the moments of `count` values per channel; of a single one, the moving ones."""
+        varied = count > 1
+        return (
+            tf.where(varied, mean, tf.cast(self.moving_mean, mean.dtype)),
+            tf.where(varied, variance, tf.cast(self.moving_variance, variance.dtype)),
+        )
 
 
 def _replicas():

@@ -6,7 +6,7 @@ A neck would be a function from stages to stages, which `assemble` applies befor
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,137 +16,21 @@ from keras_encnet.backbones import as_backbone, preprocessing_of
 from keras_encnet.backbones.conversion import is_classifier
 from keras_encnet.backbones.keras_applications import preprocessing_for, with_normalization
 from keras_encnet.layers.image_normalization import normalization_in
+from keras_encnet.models.heads.deeplabv3 import deeplabv3_head
 from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
+from keras_encnet.models.heads.psp import psp_head
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.models.structure import options_of, resolve, takes_options
+from keras_encnet.models.structure import options_of, resolve
 from keras_encnet.utils.checks import check_classes, check_stages
-from keras_encnet.utils.keras_files import load_weights
 
-HEADS: dict[str, Callable] = {"encnet": encnet_head, "fcn": fcn_head}
+HEADS: dict[str, Callable] = {
+    "encnet": encnet_head,
+    "fcn": fcn_head,
+    "psp": psp_head,
+    "deeplabv3": deeplabv3_head,
+}
 AUXILIARY_HEADS: dict[str, Callable] = {"context": context_auxiliary, "fcn": fcn_auxiliary}
-
-
-@takes_options("encnet")
-def EncNet(
-    backbone: keras.Model,
-    classes: int = 21,
-    weights: str | os.PathLike | None = None,
-    variant: str = "keras_encnet",
-    outputs: str | Sequence[str] | None = None,
-    preprocessing: str | None = None,
-    include_preprocessing: bool = True,
-    name: str = "encnet",
-    **options: Any,
-) -> SegmentationModel:
-    """Builds EncNet on any backbone.
-
-    Example:
-
-    >>> from keras_encnet.backbones import ResNet18
-    >>> model = EncNet(ResNet18(), classes=21, channels=128)
-    >>> sorted(model.output)
-    ['presence', 'presence_stage3', 'segmentation']
-
-    Args:
-        backbone: a model from images to a dict of features, `stage1` to
-            `stage4`, such as those of `keras_encnet.backbones`; a network of
-            Keras Applications, or another one for classification; a backbone
-            of keras-hub. See `backbones.as_backbone` for the conversion.
-        classes: number of classes, at least 2, without the ignored label.
-        weights: None, or the path of a `.weights.h5` file of the complete
-            model with all the outputs of its variant, from `save_weights`.
-        variant: preset for the options, listed below.
-        outputs: names of the outputs to keep, all by default. The model
-            computes only what they need.
-        preprocessing: mode of `preprocess_input` that the backbone expects;
-            `"none"` if it normalizes raw images itself. By default that of a
-            network with a name of Keras Applications, `"none"` if `Rescaling`
-            or `Normalization` are in front, otherwise `"torch"`; required for
-            other networks for classification.
-        include_preprocessing: whether the model normalizes its images. False
-            builds it on normalized images.
-        name: name of the model.
-        **options: structural options, listed below.
-
-    Returns:
-        A `SegmentationModel` from RGB images `(batch, height, width, 3)`, uint8
-        or float in 0 to 255, to a dict of float32 outputs: `segmentation`,
-        logits `(batch, height, width, classes)`; `presence`, logits `(batch,
-        classes)`; and that of the auxiliary head, `presence_stage3` or
-        `segmentation_stage3`. The logits before upsampling are the output of
-        the layer `segmentation_logits`. The layers of the backbone are shared
-        unless it is converted. Unless it has its own `ImageNormalization`, as with
-        `ResNet50(preprocessing="caffe")`, their attribute `output` belongs to
-        the graph of the backbone, not to that of the model.
-
-    Raises:
-        ValueError: for an invalid value.
-        TypeError: for an unknown option.
-
-    References:
-        - [Context Encoding for Semantic Segmentation](https://arxiv.org/abs/1803.08904), 3
-    """
-    model = on_backbone(
-        "encnet",
-        backbone,
-        classes,
-        variant,
-        name=name,
-        preprocessing=preprocessing,
-        include_preprocessing=include_preprocessing,
-        **options,
-    )
-    if weights is not None:
-        load_weights(model, weights)
-    return model if outputs is None else model.with_outputs(outputs)
-
-
-@takes_options("fcn")
-def FCN(
-    backbone: keras.Model,
-    classes: int = 21,
-    weights: str | os.PathLike | None = None,
-    variant: str = "keras_encnet",
-    preprocessing: str | None = None,
-    include_preprocessing: bool = True,
-    name: str = "fcn",
-    **options: Any,
-) -> SegmentationModel:
-    """Builds FCN, the baseline of EncNet: a 3x3 convolution, a 1x1 classifier, upsampling.
-
-    Args:
-        backbone: see `EncNet`.
-        classes: number of classes, at least 2, without the ignored label.
-        weights: None, or the path of a `.weights.h5` file of the complete model.
-        variant: preset for the options, listed below.
-        preprocessing: see `EncNet`.
-        include_preprocessing: see `EncNet`.
-        name: name of the model.
-        **options: structural options, listed below.
-
-    Returns:
-        A `SegmentationModel` from RGB images in 0 to 255 to a dict of float32
-        outputs: `segmentation`, logits `(batch, height, width, classes)`, and
-        with `auxiliary="fcn"` `segmentation_stage3`.
-
-    Raises:
-        ValueError: for an invalid value.
-        TypeError: for an unknown option.
-    """
-    model = on_backbone(
-        "fcn",
-        backbone,
-        classes,
-        variant,
-        name=name,
-        preprocessing=preprocessing,
-        include_preprocessing=include_preprocessing,
-        **options,
-    )
-    if weights is not None:
-        load_weights(model, weights)
-    return model
 
 
 def on_backbone(

@@ -25,6 +25,10 @@ VARIANTS = {
     "mmsegmentation": "the structure of mmsegmentation",
 }
 
+ALL_HEADS = ("encnet", "fcn", "psp", "deeplabv3")
+# How the head of DeepLabv3 combines its branches.
+ASPP = ("projected", "wide")
+
 
 def _all(value):
     return dict.fromkeys(VARIANTS, value)
@@ -161,22 +165,47 @@ OPTIONS = (
         "auxiliary",
         ("fcn", "none"),
         "What stage 3 predicts in training: the mask (fcn) or nothing.",
-        _all("none"),
+        _each("none", "none", "fcn", "fcn"),
+        ("fcn", "psp", "deeplabv3"),
+    ),
+    Option(
+        "concat_input",
+        bool,
+        "Concatenate features and the result of two convolutions, then apply a third; otherwise "
+        "apply one.",
+        _each(False, False, False, True),
         ("fcn",),
+    ),
+    Option(
+        "aspp",
+        ASPP,
+        "Branches of an eighth of the channels that a 1x1 convolution projects (projected), or of "
+        "a quarter (wide).",
+        _each("projected", "projected", "projected", "wide"),
+        ("deeplabv3",),
+    ),
+    Option(
+        "aspp_dilation",
+        int,
+        "Smallest dilation of the 3x3 convolutions of ASPP; the others are its double and triple. "
+        "The paper uses 12 for output stride 8 and 6 for 16.",
+        _all(12),
+        ("deeplabv3",),
+        least=1,
     ),
     Option(
         "align_corners",
         bool,
         "Upsample logits such that the corner pixels of input and output coincide.",
         _each(False, False, True, False),
-        ("encnet", "fcn"),
+        ALL_HEADS,
     ),
     Option(
         "dropout",
         float,
         "Dropout rate before each classifier.",
         _all(0.1),
-        ("encnet", "fcn"),
+        ALL_HEADS,
         range=Range(0, 1),
     ),
     Option(
@@ -184,7 +213,7 @@ OPTIONS = (
         bool,
         "Drop whole feature maps instead of single values.",
         _each(False, False, False, True),
-        ("encnet", "fcn"),
+        ALL_HEADS,
         unless=("dropout", 0),
     ),
 )

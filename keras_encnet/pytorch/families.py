@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 
 from keras_encnet import backbones
-from keras_encnet.models import FCN, EncNet, EncNet14, ResNet14
+from keras_encnet.models import FCN, DeepLabV3, EncNet, EncNet14, PSPNet, ResNet14
 from keras_encnet.pytorch import names
 from keras_encnet.pytorch.names import Shapes, holds, size_of
+
+# The names of the models, to which their depth is added.
+NAMES = {FCN: "fcn", PSPNet: "pspnet", DeepLabV3: "deeplabv3_"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,10 +106,8 @@ def _encnet(
     backbone, layers, depth = _backbone(
         shapes, prefix, include_preprocessing=include_preprocessing, **options
     )
-    auxiliary, presence, lateral = (
-        any(holds(shapes, module) for layer, module in parts.items() if layer.startswith(part))
-        for part in ("segmentation_stage3", "presence", ("lateral", "fusion"))
-    )
+    auxiliary = _has(shapes, parts, "segmentation_stage3")
+    presence = _has(shapes, parts, "presence")
     model = EncNet(
         backbone,
         classes=classes,
@@ -114,7 +115,7 @@ def _encnet(
         num_codewords=size_of(shapes, parts["context_bn"], parts["context_encoding"]),
         channels=size_of(shapes, parts["head_bn"], parts["head_conv"]),
         auxiliary="fcn" if auxiliary else "none",
-        lateral=lateral,
+        lateral=_has(shapes, parts, "lateral", "fusion"),
         align_corners=align_corners,
         # A network trained without the SE-loss has no presence layer.
         outputs=None if presence else ("segmentation",) + ("segmentation_stage3",) * auxiliary,
@@ -133,24 +134,40 @@ def _official_encnet(shapes, parts, **options):
             "weights were trained for.",
             stacklevel=4,  # the caller of `from_pytorch`
         )
-    return _encnet(shapes, parts, variant="official", prefix="pretrained.", **options)
+    return _encnet(shapes, parts, **options)
 
 
-def _official_fcn(
-    shapes, parts, classes, align_corners=True, include_preprocessing=True, **options
+def _rival(
+    shapes,
+    parts,
+    classes,
+    network,
+    variant,
+    prefix,
+    align_corners=None,
+    include_preprocessing=True,
+    **options,
 ):
+    """Builds a network whose variant determines its head."""
     backbone, layers, depth = _backbone(
-        shapes, "pretrained.", include_preprocessing=include_preprocessing, **options
+        shapes, prefix, include_preprocessing=include_preprocessing, **options
     )
-    model = FCN(
+    model = network(
         backbone,
         classes=classes,
-        auxiliary="fcn" if holds(shapes, "auxlayer") else "none",
+        variant=variant,
+        auxiliary="fcn" if _has(shapes, parts, "segmentation_stage3") else "none",
         align_corners=align_corners,
         include_preprocessing=include_preprocessing,
-        name=f"fcn{depth}",
+        name=f"{NAMES[network]}{depth}",
     )
     return model, layers | parts
+
+
+def _has(shapes, parts, *prefixes):
+    """Returns whether a checkpoint has a module of the layers with these prefixes."""
+    modules = (module for layer, module in parts.items() if layer.startswith(prefixes))
+    return any(holds(shapes, module) for module in modules)
 
 
 def _cifar_resnet(shapes, parts, build=ResNet14, **options):
@@ -164,40 +181,90 @@ def _cifar_encnet(shapes, parts, **options):
     return _cifar_resnet(shapes, parts, build, **options)
 
 
-SEGMENTATION = {
-    "options": (
-        "input_shape",
-        "output_stride",
-        "classes",
-        "align_corners",
-        "include_preprocessing",
-    ),
-    "ignored": ("pretrained.fc.",),
-}
+def _segmentation(title, mark, parts, build, **settings):
+    """Returns the `Family` of a segmentation network; `settings` are arguments of `build`."""
+    class_layers = ("segmentation_logits", "presence", "segmentation_stage3_logits")
+    return Family(
+        title,
+        mark,
+        functools.partial(build, **settings),
+        parts,
+        options=(
+            "input_shape",
+            "output_stride",
+            "classes",
+            "align_corners",
+            "include_preprocessing",
+        ),
+        class_layers=tuple(layer for layer in class_layers if layer in parts),
+        ignored=("pretrained.fc.",),
+    )
+
+
+OFFICIAL = {"variant": "official", "prefix": "pretrained."}
+MMSEGMENTATION = {"variant": "mmsegmentation", "prefix": "backbone."}
 FAMILIES = (
-    Family(
+    _segmentation(
         "the official code's EncNet",
-        mark="head.encmodule.",
-        build=_official_encnet,
-        parts=names.OFFICIAL_ENCNET,
-        class_layers=("segmentation_logits", "presence", "segmentation_stage3_logits"),
-        **SEGMENTATION,
+        "head.encmodule.",
+        names.OFFICIAL_ENCNET,
+        _official_encnet,
+        **OFFICIAL,
     ),
-    Family(
+    _segmentation(
         "the official code's FCN",
-        mark="head.conv5.4.",
-        build=_official_fcn,
-        parts=names.OFFICIAL_FCN,
-        class_layers=("segmentation_logits", "segmentation_stage3_logits"),
-        **SEGMENTATION,
+        "head.conv5.4.",
+        names.OFFICIAL_FCN,
+        _rival,
+        **OFFICIAL,
+        network=FCN,
     ),
-    Family(
+    _segmentation(
+        "the official code's PSPNet",
+        "head.conv5.0.conv1.",
+        names.OFFICIAL_PSP,
+        _rival,
+        **OFFICIAL,
+        network=PSPNet,
+    ),
+    _segmentation(
+        "the official code's DeepLabv3",
+        "head.aspp.",
+        names.OFFICIAL_DEEPLABV3,
+        _rival,
+        **OFFICIAL,
+        network=DeepLabV3,
+    ),
+    _segmentation(
         "mmsegmentation's EncNet",
-        mark="decode_head.enc_module.",
-        build=functools.partial(_encnet, variant="mmsegmentation", prefix="backbone."),
-        parts=names.MMSEGMENTATION_ENCNET,
-        class_layers=("segmentation_logits", "presence", "segmentation_stage3_logits"),
-        **SEGMENTATION,
+        "decode_head.enc_module.",
+        names.MMSEGMENTATION_ENCNET,
+        _encnet,
+        **MMSEGMENTATION,
+    ),
+    _segmentation(
+        "mmsegmentation's FCN",
+        "decode_head.conv_cat.",
+        names.MMSEGMENTATION_FCN,
+        _rival,
+        **MMSEGMENTATION,
+        network=FCN,
+    ),
+    _segmentation(
+        "mmsegmentation's PSPNet",
+        "decode_head.psp_modules.",
+        names.MMSEGMENTATION_PSP,
+        _rival,
+        **MMSEGMENTATION,
+        network=PSPNet,
+    ),
+    _segmentation(
+        "mmsegmentation's DeepLabv3",
+        "decode_head.aspp_modules.",
+        names.MMSEGMENTATION_DEEPLABV3,
+        _rival,
+        **MMSEGMENTATION,
+        network=DeepLabV3,
     ),
     Family(
         "the official code's EncNet for CIFAR",

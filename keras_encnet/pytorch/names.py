@@ -36,9 +36,47 @@ OFFICIAL_FCN = {
     "segmentation_logits": "head.conv5.4",
     **OFFICIAL_AUXILIARY,
 }
-MMSEGMENTATION_ENCNET = {
+OFFICIAL_PSP = {
+    "pyramid_1_conv": "head.conv5.0.conv1.0",
+    "pyramid_1_bn": "head.conv5.0.conv1.1",
+    "pyramid_2_conv": "head.conv5.0.conv2.0",
+    "pyramid_2_bn": "head.conv5.0.conv2.1",
+    "pyramid_3_conv": "head.conv5.0.conv3.0",
+    "pyramid_3_bn": "head.conv5.0.conv3.1",
+    "pyramid_6_conv": "head.conv5.0.conv4.0",
+    "pyramid_6_bn": "head.conv5.0.conv4.1",
+    "head_conv": "head.conv5.1",
+    "head_bn": "head.conv5.2",
+    "segmentation_logits": "head.conv5.5",
+    **OFFICIAL_AUXILIARY,
+}
+OFFICIAL_DEEPLABV3 = {
+    "aspp_0_conv": "head.aspp.b0.0",
+    "aspp_0_bn": "head.aspp.b0.1",
+    "aspp_1_conv": "head.aspp.b1.0",
+    "aspp_1_bn": "head.aspp.b1.1",
+    "aspp_2_conv": "head.aspp.b2.0",
+    "aspp_2_bn": "head.aspp.b2.1",
+    "aspp_3_conv": "head.aspp.b3.0",
+    "aspp_3_bn": "head.aspp.b3.1",
+    "aspp_image_conv": "head.aspp.b4.gap.1",
+    "aspp_image_bn": "head.aspp.b4.gap.2",
+    "aspp_projection_conv": "head.aspp.project.0",
+    "aspp_projection_bn": "head.aspp.project.1",
+    "head_conv": "head.block.0",
+    "head_bn": "head.block.1",
+    "segmentation_logits": "head.block.4",
+    **OFFICIAL_AUXILIARY,
+}
+MMSEGMENTATION_ENDS = {
     "head_conv": "decode_head.bottleneck.conv",
     "head_bn": "decode_head.bottleneck.bn",
+    "segmentation_logits": "decode_head.conv_seg",
+    "segmentation_stage3_conv": "auxiliary_head.convs.0.conv",
+    "segmentation_stage3_bn": "auxiliary_head.convs.0.bn",
+    "segmentation_stage3_logits": "auxiliary_head.conv_seg",
+}
+MMSEGMENTATION_ENCNET = {
     "lateral_stage2_conv": "decode_head.lateral_convs.0.conv",
     "lateral_stage2_bn": "decode_head.lateral_convs.0.bn",
     "lateral_stage3_conv": "decode_head.lateral_convs.1.conv",
@@ -51,10 +89,40 @@ MMSEGMENTATION_ENCNET = {
     "context_bn": "decode_head.enc_module.encoding.1",
     "context_attention": "decode_head.enc_module.fc.0",
     "presence": "decode_head.se_layer",
-    "segmentation_logits": "decode_head.conv_seg",
-    "segmentation_stage3_conv": "auxiliary_head.convs.0.conv",
-    "segmentation_stage3_bn": "auxiliary_head.convs.0.bn",
-    "segmentation_stage3_logits": "auxiliary_head.conv_seg",
+    **MMSEGMENTATION_ENDS,
+}
+MMSEGMENTATION_FCN = {
+    "segmentation_conv": "decode_head.convs.0.conv",
+    "segmentation_bn": "decode_head.convs.0.bn",
+    "segmentation_2_conv": "decode_head.convs.1.conv",
+    "segmentation_2_bn": "decode_head.convs.1.bn",
+    "segmentation_3_conv": "decode_head.conv_cat.conv",
+    "segmentation_3_bn": "decode_head.conv_cat.bn",
+    **MMSEGMENTATION_ENDS,
+}
+MMSEGMENTATION_PSP = {
+    "pyramid_1_conv": "decode_head.psp_modules.0.1.conv",
+    "pyramid_1_bn": "decode_head.psp_modules.0.1.bn",
+    "pyramid_2_conv": "decode_head.psp_modules.1.1.conv",
+    "pyramid_2_bn": "decode_head.psp_modules.1.1.bn",
+    "pyramid_3_conv": "decode_head.psp_modules.2.1.conv",
+    "pyramid_3_bn": "decode_head.psp_modules.2.1.bn",
+    "pyramid_6_conv": "decode_head.psp_modules.3.1.conv",
+    "pyramid_6_bn": "decode_head.psp_modules.3.1.bn",
+    **MMSEGMENTATION_ENDS,
+}
+MMSEGMENTATION_DEEPLABV3 = {
+    "aspp_image_conv": "decode_head.image_pool.1.conv",
+    "aspp_image_bn": "decode_head.image_pool.1.bn",
+    "aspp_0_conv": "decode_head.aspp_modules.0.conv",
+    "aspp_0_bn": "decode_head.aspp_modules.0.bn",
+    "aspp_1_conv": "decode_head.aspp_modules.1.conv",
+    "aspp_1_bn": "decode_head.aspp_modules.1.bn",
+    "aspp_2_conv": "decode_head.aspp_modules.2.conv",
+    "aspp_2_bn": "decode_head.aspp_modules.2.bn",
+    "aspp_3_conv": "decode_head.aspp_modules.3.conv",
+    "aspp_3_bn": "decode_head.aspp_modules.3.bn",
+    **MMSEGMENTATION_ENDS,
 }
 
 # The CIFAR networks. The names of a block's layers follow a prefix such as `stage1_block1_`.

@@ -80,8 +80,8 @@ def check_backbone(backbone: Any) -> None:
     """Raises ValueError unless `backbone` is a model."""
     if not isinstance(backbone, keras.Model):
         raise ValueError(
-            f"`backbone` must be {KINDS_OF_BACKBONES}. `keras_encnet.EncNet50` and `FCN50` build "
-            f"it themselves. Received: backbone={backbone!r}"
+            f"`backbone` must be {KINDS_OF_BACKBONES}. `keras_encnet.EncNet50` and the like "
+            f"build it themselves. Received: backbone={backbone!r}"
         )
 
 
@@ -114,7 +114,7 @@ def check_weights(weights: str | os.PathLike | None, names: Iterable[str] = ()) 
         names: the published weights of the network, which the message lists.
     """
     if weights is not None and not os.path.isfile(weights):
-        published = f": {', '.join(names)}" if names else ", which EncNet50 and EncNet101 have"
+        published = f": {', '.join(names)}" if names else "; this network has none"
         raise ValueError(
             "`weights` must be None (random initialization), the path of a `.weights.h5` file, or "
             f"the name of published weights{published}. Received: weights={weights!r}"

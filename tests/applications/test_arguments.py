@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_encnet import FCN, FCN50, EncNet, EncNet50
+from keras_encnet import FCN, FCN50, DeepLabV3_50, EncNet, EncNet50, PSPNet50
 from tests.fixtures import normalized_image
 
 
@@ -12,7 +12,7 @@ def no_download(monkeypatch):
     monkeypatch.setattr("keras.utils.get_file", lambda *args, **kwargs: pytest.fail("a download"))
 
 
-@pytest.mark.parametrize("build", [EncNet50, FCN50])
+@pytest.mark.parametrize("build", [EncNet50, FCN50, PSPNet50, DeepLabV3_50])
 @pytest.mark.parametrize("option", ["backbone", "output_strides", "droput", "weigths"])
 def test_unknown_option_raises_with_the_valid_ones(build, option):
     with pytest.raises(TypeError, match="Unknown options: ") as error:
@@ -34,7 +34,8 @@ def test_unknown_option_raises_with_the_valid_ones(build, option):
         (FCN50, {"auxiliary": "context"}),
         (FCN50, {"variant": "papr"}),
         (FCN50, {"classes": 1}),
-        (FCN50, {"classes": None}),
+        (PSPNet50, {"classes": 2.5}),
+        (DeepLabV3_50, {"aspp": "narrow"}),
     ],
 )
 def test_invalid_value_raises(build, invalid):
@@ -43,7 +44,7 @@ def test_invalid_value_raises(build, invalid):
         build(**invalid)
 
 
-@pytest.mark.parametrize("build", [EncNet50, FCN50])
+@pytest.mark.parametrize("build", [EncNet50, FCN50, PSPNet50, DeepLabV3_50])
 def test_unknown_weights_raise(build):
     with pytest.raises(ValueError, match="`weights` must be None .*Received: weights='ade20k'"):
         build(weights="ade20k")

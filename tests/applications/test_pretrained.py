@@ -7,7 +7,6 @@ import http.server
 import io
 import threading
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,7 +152,7 @@ def test_built_model_has_the_published_weights_and_class_names(entry, tmp_path, 
     monkeypatch.setattr(
         pretrained, "fetch", functools.partial(pretrained.fetch, folder=tmp_path / "cache")
     )
-    model = pretrained.build(entry, tiny)
+    model = pretrained.build(entry, "encnet", tiny)
     published = tiny(19, variant="official")
     published.load_weights(tmp_path / "cache" / "complete.weights.h5")
     for first, second in zip(model.weights, published.weights, strict=True):
@@ -166,10 +165,10 @@ def test_another_number_of_classes_copies_other_layers_and_warns(entry, tmp_path
         pretrained, "fetch", functools.partial(pretrained.fetch, folder=tmp_path / "cache")
     )
     with pytest.warns(UserWarning, match="segmentation_logits") as caught:
-        model = pretrained.build(entry, tiny, classes=7)
+        model = pretrained.build(entry, "encnet", tiny, classes=7)
     assert any("presence" in str(warning.message) for warning in caught)
     assert model.classes == 7
-    published = pretrained.build(entry, tiny)
+    published = pretrained.build(entry, "encnet", tiny)
     np.testing.assert_array_equal(
         model.get_layer("context_encoding").codewords,
         published.get_layer("context_encoding").codewords,
@@ -206,31 +205,3 @@ def test_default_arguments_do_not_contradict_the_weights(monkeypatch):
     monkeypatch.setattr(pretrained, "fetch", stop)
     with pytest.raises(InterruptedError):  # past the checks
         keras_encnet.EncNet50(weights="ade20k_official", auxiliary=None)
-
-
-def test_names_are_unique_per_network():
-    entries = pretrained.available()
-    assert len({(entry.network, entry.weights) for entry in entries}) == len(entries) == 16
-    assert {entry.network for entry in entries} == {"EncNet50", "EncNet101"}
-
-
-@pytest.mark.parametrize("entry", pretrained.available(), ids=lambda e: f"{e.network}-{e.weights}")
-def test_entries_are_consistent(entry):
-    assert pretrained.find(entry.network, entry.weights) is entry
-    assert entry.weights.startswith(f"{entry.dataset}_{entry.structure['variant']}")
-    assert len(entry.digest) == {"sha1": 40, "sha256": 8}[entry.algorithm]
-    int(entry.digest, 16)
-    assert entry.url.startswith("https://")
-    # The official code and mmsegmentation put the hash at the end of the name.
-    assert Path(entry.file_name).stem.endswith(f"-{entry.digest[:8]}")
-    assert f"r{entry.network.removeprefix('EncNet')}" in entry.file_name.replace("resnet", "r")
-    classes = {"ade20k": 150, "pascal_context": 59, "cityscapes": 19}[entry.dataset]
-    assert len(entry.class_names) == len(set(entry.class_names)) == len(entry.palette) == classes
-    assert 0 < entry.mean_iou < (entry.pixel_accuracy or 100) <= 100
-
-
-def test_structures_are_arguments_of_the_builder():
-    structures = {str(entry.structure): entry.structure for entry in pretrained.available()}
-    for structure in structures.values():
-        model = tiny(2, **structure)
-        assert set(model.output) == {"segmentation", "presence", "segmentation_stage3"}

@@ -45,6 +45,8 @@ def test_predictions_in_a_process_without_keras(model, exported, tmp_path):
     [
         ("official", {}),
         ("fcn", {"fold": False, "freeze": False}),
+        ("psp", {}),
+        pytest.param("deeplabv3", {}, marks=pytest.mark.slow),
         ("no codewords", {"fold": False}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -18,7 +18,7 @@ def test_codes_and_logits_stay_in_float32(randomize):
     assert {"head_conv", "conv1_conv", "context_attention"}.isdisjoint(float32_layers(model))
 
 
-@pytest.mark.parametrize("name", ["official", "fcn", "encnet14", "se_resnet14"])
+@pytest.mark.parametrize("name", ["official", "fcn", "psp", "deeplabv3", "encnet14", "se_resnet14"])
 def test_bfloat16_outputs_are_close(name, randomize, rng):
     model = fold_batch_normalization(randomize(NETWORKS[name]()))
     x = rng.normal(size=(2, 32, 32, 3)).astype("float32")

@@ -85,14 +85,6 @@ def test_eager_call_matches_keras(rng):
     assert_equal(results(one, x, True, in_graph=False), results(other, x, True), 1e-5)
 
 
-def test_single_pixel_gives_no_nan():
-    x = tf.constant([[[[3.0, -2.0]]]])
-    one, other = twins(x.shape)
-    # Less precise, since Keras computes the difference `x * scale - mean * scale` here.
-    assert_equal(results(one, x, True), results(other, x, True), 1e-4)
-    assert np.isfinite(one.moving_variance).all()
-
-
 def test_small_epsilon_is_kept():
     # `tf.nn.fused_batch_norm` raises epsilons to 1.001e-5, which changes variances of that size.
     x = tf.constant(np.random.default_rng(0).normal(0, 1e-3, (4, 8, 8, 3)), "float32")
@@ -134,3 +126,23 @@ def test_saved_weights_load_into_the_layer_of_keras(tmp_path, rng):
     of_keras = build(keras.layers.BatchNormalization)
     of_keras.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_allclose(of_keras(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_single_value_per_channel_is_normalized_by_moving_statistics(rng, in_graph, dtype):
+    layer, _ = twins((None, 1, 1, 6), dtype=dtype)
+    before = [np.array(weight) for weight in layer.weights]
+    x = tf.constant(rng.normal(size=(1, 1, 1, 6)), "float32")
+    y, gradient, *_ = results(layer, x, training=True, in_graph=in_graph)
+    np.testing.assert_allclose(y, layer(x, training=False), rtol=TOLERANCE[dtype])
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+    for weight, value in zip(layer.weights, before, strict=True):
+        np.testing.assert_allclose(weight, value, rtol=1e-6)
+
+
+def test_two_pooled_images_are_normalized_as_by_keras(rng):
+    x = tf.constant(rng.normal(size=(2, 1, 1, 6)), "float32")
+    one, other = twins((None, 1, 1, 6))
+    assert_equal(results(one, x, True), results(other, x, True), 1e-5)

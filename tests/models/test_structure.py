@@ -10,9 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from keras_encnet import FCN, FCN50, FCN101, EncNet, EncNet50, EncNet101
+from keras_encnet import (
+    FCN,
+    FCN50,
+    FCN101,
+    DeepLabV3,
+    DeepLabV3_50,
+    EncNet,
+    EncNet50,
+    EncNet101,
+    PSPNet,
+    PSPNet50,
+)
 from keras_encnet.models.segmentation import AUXILIARY_HEADS, HEADS
-from keras_encnet.models.structure import OPTIONS, VARIANTS, options_of, resolve, without_effect
+from keras_encnet.models.structure import (
+    ALL_HEADS,
+    OPTIONS,
+    VARIANTS,
+    options_of,
+    resolve,
+    without_effect,
+)
 
 ROOT = Path(__file__).parents[2]
 ENCNET50 = ("resnet", "encnet")
@@ -29,7 +47,8 @@ def test_declaration_is_complete(option):
         assert option.unless[0] in options_of(*option.parts)
 
 
-def test_every_auxiliary_head_can_be_chosen():
+def test_every_head_can_be_chosen():
+    assert set(ALL_HEADS) == set(HEADS)
     assert set(options_of("encnet")["auxiliary"].kind) == {*AUXILIARY_HEADS, "none"}
 
 
@@ -73,10 +92,13 @@ def test_unknown_names_raise():
 def test_options_of_other_parts_or_disabled_by_others_have_no_effect():
     encnet = {"gating", "gate_bias", "channels", "lateral", "num_codewords"}
     encnet |= {"aggregation", "codeword_pooling"}
-    assert without_effect(("resnet", "fcn"), "paper", {}) == encnet
-    assert without_effect(ENCNET50, "paper", {}) == set()
+    deeplabv3 = {"aspp", "aspp_dilation"}
+    assert without_effect(("resnet", "fcn"), "paper", {}) == encnet | deeplabv3
+    assert without_effect(("resnet", "psp"), "paper", {}) == encnet | deeplabv3 | {"concat_input"}
+    others = deeplabv3 | {"concat_input"}
+    assert without_effect(ENCNET50, "paper", {}) == others
     without_codewords = without_effect(ENCNET50, "paper", {"num_codewords": 0, "dropout": 0.0})
-    assert without_codewords == {"aggregation", "codeword_pooling", "spatial_dropout"}
+    assert without_codewords == others | {"aggregation", "codeword_pooling", "spatial_dropout"}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +110,10 @@ def test_options_of_other_parts_or_disabled_by_others_have_no_effect():
         (EncNet101, ENCNET50),
         (FCN50, ("resnet", "fcn")),
         (FCN101, ("resnet", "fcn")),
+        (PSPNet, ("psp",)),
+        (PSPNet50, ("resnet", "psp")),
+        (DeepLabV3, ("deeplabv3",)),
+        (DeepLabV3_50, ("resnet", "deeplabv3")),
     ],
 )
 def test_signature_and_documentation_of_a_builder_name_its_options(build, parts):

@@ -91,12 +91,112 @@ def official(
     return shapes
 
 
-def official_fcn(classes=150, blocks=R50):
-    shapes = resnet(blocks, True, ("conv1", 64, 128), prefix="pretrained.")
-    for name, before in (("head", 2048), ("auxlayer", 1024)):
-        shapes |= _conv(f"{name}.conv5.0", before // 4, before, 3, 3)
-        shapes |= _norm(f"{name}.conv5.1", before // 4)
-        shapes |= _affine(f"{name}.conv5.4", classes, before // 4, 1, 1)
+def _conv_norm(conv, norm, *shape):
+    return _conv(conv, *shape) | _norm(norm, shape[0])
+
+
+def _auxiliary(width, classes):
+    inner = width // 4
+    return {
+        **_conv_norm("auxlayer.conv5.0", "auxlayer.conv5.1", inner, width, 3, 3),
+        **_affine("auxlayer.conv5.4", classes, inner, 1, 1),
+    }
+
+
+def _official_fcn(width, classes):
+    inner = width // 4
+    return {
+        **_conv_norm("head.conv5.0", "head.conv5.1", inner, width, 3, 3),
+        **_affine("head.conv5.4", classes, inner, 1, 1),
+    }
+
+
+def _official_psp(width, classes):
+    inner = width // 4
+    shapes = _conv_norm("head.conv5.1", "head.conv5.2", inner, 2 * width, 3, 3)
+    shapes |= _affine("head.conv5.5", classes, inner, 1, 1)
+    for i in range(1, 5):
+        name = f"head.conv5.0.conv{i}"
+        shapes |= _conv_norm(f"{name}.0", f"{name}.1", inner, width, 1, 1)
+    return shapes
+
+
+def _official_deeplabv3(width, classes):
+    inner, aspp = width // 8, "head.aspp"
+    shapes = _conv_norm("head.block.0", "head.block.1", inner, inner, 3, 3)
+    shapes |= _affine("head.block.4", classes, inner, 1, 1)
+    shapes |= _conv_norm(f"{aspp}.project.0", f"{aspp}.project.1", inner, 5 * inner, 1, 1)
+    shapes |= _conv_norm(f"{aspp}.b4.gap.1", f"{aspp}.b4.gap.2", inner, width, 1, 1)
+    for i, size in enumerate((1, 3, 3, 3)):
+        shapes |= _conv_norm(f"{aspp}.b{i}.0", f"{aspp}.b{i}.1", inner, width, size, size)
+    return shapes
+
+
+OFFICIAL_HEADS = {
+    "fcn": _official_fcn,
+    "pspnet": _official_psp,
+    "deeplabv3_": _official_deeplabv3,
+}
+
+
+def official_rival(
+    head, classes=150, auxiliary=True, bottleneck=True, blocks=R50, stem_kind=("conv1", 64, 128)
+):
+    """Returns the shapes of another network of the official code, by its key above."""
+    width = 2048 if bottleneck else 512
+    shapes = resnet(blocks, bottleneck, stem_kind, prefix="pretrained.")
+    shapes |= OFFICIAL_HEADS[head](width, classes)
+    return shapes | (_auxiliary(width // 2, classes) if auxiliary else {})
+
+
+def _modules(name, *shape):
+    return _conv_norm(f"{name}.conv", f"{name}.bn", *shape)
+
+
+def _mmsegmentation_fcn(width):
+    inner = width // 4
+    return {
+        **_modules("decode_head.convs.0", inner, width, 3, 3),
+        **_modules("decode_head.convs.1", inner, inner, 3, 3),
+        **_modules("decode_head.conv_cat", inner, width + inner, 3, 3),
+    }
+
+
+def _mmsegmentation_psp(width):
+    inner = width // 4
+    shapes = _modules("decode_head.bottleneck", inner, 2 * width, 3, 3)
+    for i in range(4):
+        shapes |= _modules(f"decode_head.psp_modules.{i}.1", inner, width, 1, 1)
+    return shapes
+
+
+def _mmsegmentation_deeplabv3(width):
+    inner = width // 4
+    shapes = _modules("decode_head.bottleneck", inner, 5 * inner, 3, 3)
+    shapes |= _modules("decode_head.image_pool.1", inner, width, 1, 1)
+    for i, size in enumerate((1, 3, 3, 3)):
+        shapes |= _modules(f"decode_head.aspp_modules.{i}", inner, width, size, size)
+    return shapes
+
+
+MMSEGMENTATION_HEADS = {
+    "fcn": _mmsegmentation_fcn,
+    "pspnet": _mmsegmentation_psp,
+    "deeplabv3_": _mmsegmentation_deeplabv3,
+}
+
+
+def mmsegmentation_rival(
+    head, classes=150, auxiliary=True, bottleneck=True, blocks=R50, stem_kind=("stem", 32, 64)
+):
+    """Returns the shapes of another network of mmsegmentation, by its key above."""
+    width = 2048 if bottleneck else 512
+    shapes = resnet(blocks, bottleneck, stem_kind, prefix="backbone.")
+    shapes |= MMSEGMENTATION_HEADS[head](width)
+    shapes |= _affine("decode_head.conv_seg", classes, width // 4, 1, 1)
+    if auxiliary:
+        own = _auxiliary(width // 2, classes)
+        shapes |= {rename(name): shape for name, shape in own.items()}
     return shapes
 
 

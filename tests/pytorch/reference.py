@@ -107,6 +107,37 @@ class Reference:
             outputs.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
         return [to_numpy(output) for output in outputs]
 
+    def rival(self, head, align_corners):
+        """Returns the logits of FCN, PSPNet or DeepLabv3 before upsampling, official names."""
+        x = self.stages()[3]
+
+        def resized(bins):
+            return F.interpolate(bins, x.shape[2:], mode="bilinear", align_corners=align_corners)
+
+        def unit(x, conv, norm, dilation=1):
+            return F.relu(self.conv_norm(x, conv, norm, dilation=dilation))
+
+        if head == "fcn":
+            x, last = unit(x, "head.conv5.0", "head.conv5.1"), "head.conv5.4"
+        elif head == "pspnet":
+            levels = [
+                unit(F.adaptive_avg_pool2d(x, bins), f"{name}.0", f"{name}.1")
+                for i, bins in enumerate((1, 2, 3, 6), start=1)
+                for name in [f"head.conv5.0.conv{i}"]
+            ]
+            x = torch.cat([x, *map(resized, levels)], 1)
+            x, last = unit(x, "head.conv5.1", "head.conv5.2"), "head.conv5.5"
+        else:
+            branches = [
+                unit(x, f"head.aspp.b{i}.0", f"head.aspp.b{i}.1", dilation)
+                for i, dilation in enumerate((1, 12, 24, 36))
+            ]
+            pooled = F.adaptive_avg_pool2d(x, 1)
+            branches.append(resized(unit(pooled, "head.aspp.b4.gap.1", "head.aspp.b4.gap.2")))
+            x = unit(torch.cat(branches, 1), "head.aspp.project.0", "head.aspp.project.1")
+            x, last = unit(x, "head.block.0", "head.block.1"), "head.block.4"
+        return to_numpy(self.conv(x, last))
+
     def cifar(self):
         """Returns the logits of a CIFAR network."""
         x = F.relu(self.conv_norm(self.image, "model.0", "model.1"))

@@ -170,7 +170,7 @@ def test_official_fcn_computes_the_same_as_pytorch():
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
-    state = procedural.weights(published.official_fcn(classes=6, blocks=(1, 1, 1, 1)))
+    state = procedural.weights(published.official_rival("fcn", classes=6, blocks=(1, 1, 1, 1)))
     image = procedural.image("fcn", 41, 50)
     model = converted(state)
     assert set(model.output) == {"segmentation", "segmentation_stage3"}
@@ -309,7 +309,7 @@ def test_input_shape_can_be_fixed():
     [
         (published.official(**published.TINY), "torch"),
         (published.mmsegmentation(**published.TINY), "torch"),
-        (published.official_fcn(classes=6, blocks=(1, 1, 1, 1)), "torch"),
+        (published.official_rival("fcn", classes=6, blocks=(1, 1, 1, 1)), "torch"),
         (published.resnet((1, 1, 1, 1), bottleneck=False), "torch"),
         (published.cifar(4, 3), "cifar10"),
         (published.cifar(4, 0), "cifar10"),

@@ -109,8 +109,12 @@ OFFICIAL = {"variant", "backbone_weights", "start_from", "epochs", "rotation"}
     [
         ("scenes_encnet", "scenes_fcn", ONLY_HEAD),
         ("folder_encnet50", "folder_fcn50", ONLY_HEAD),
+        ("folder_encnet50", "folder_pspnet50", ONLY_HEAD),
+        ("folder_encnet50", "folder_deeplabv3_50", ONLY_HEAD),
         ("folder_encnet50", "msrc21_encnet50", {"train_split", "gate_bias", "precision"}),
         ("folder_fcn50", "msrc21_fcn50", {"train_split", "precision"}),
+        ("folder_pspnet50", "msrc21_pspnet50", {"train_split", "precision"}),
+        ("folder_deeplabv3_50", "msrc21_deeplabv3_50", {"train_split", "precision"}),
         ("pascal_context_encnet50", "pascal_context_fcn50", ONLY_HEAD),
         ("pascal_context_encnet50", "pascal_context_encnet101", {"backbone"}),
         ("pascal_context_encnet50", "pascal_context_encnet50_official", OFFICIAL | {"lateral"}),

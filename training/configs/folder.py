@@ -39,3 +39,23 @@ class FolderFCN50(FolderEncNet50):
     """
 
     head: str = "fcn"
+
+
+@recipe("folder_pspnet50")
+class FolderPSPNet50(FolderEncNet50):
+    """PSPNet50 with the settings of `folder_encnet50`: only the head differs.
+
+    python -m training.train folder_pspnet50 --data FOLDER
+    """
+
+    head: str = "psp"
+
+
+@recipe("folder_deeplabv3_50")
+class FolderDeepLabV350(FolderEncNet50):
+    """DeepLabV3_50 with the settings of `folder_encnet50`: only the head differs.
+
+    python -m training.train folder_deeplabv3_50 --data FOLDER
+    """
+
+    head: str = "deeplabv3"

@@ -1,7 +1,12 @@
 """Recipes for MSRC-21: 21 classes, 335 images for training, 256 for testing."""
 
 from training.configs.config import Precision
-from training.configs.folder import FolderEncNet50, FolderFCN50
+from training.configs.folder import (
+    FolderDeepLabV350,
+    FolderEncNet50,
+    FolderFCN50,
+    FolderPSPNet50,
+)
 from training.configs.registry import recipe
 
 
@@ -27,6 +32,30 @@ class MSRC21FCN50(FolderFCN50):
 
     python -m training.train msrc21_fcn50 --data MSRC21
     python -m training.evaluate runs/msrc21_fcn50/last.keras --data MSRC21
+    """
+
+    train_split: str = "train+val"
+    precision: Precision = "bfloat16"
+
+
+@recipe("msrc21_pspnet50")
+class MSRC21PSPNet50(FolderPSPNet50):
+    """PSPNet50 with the settings of `msrc21_encnet50`: only the head differs.
+
+    python -m training.train msrc21_pspnet50 --data MSRC21
+    python -m training.evaluate runs/msrc21_pspnet50/last.keras --data MSRC21
+    """
+
+    train_split: str = "train+val"
+    precision: Precision = "bfloat16"
+
+
+@recipe("msrc21_deeplabv3_50")
+class MSRC21DeepLabV350(FolderDeepLabV350):
+    """DeepLabV3_50 with the settings of `msrc21_encnet50`: only the head differs.
+
+    python -m training.train msrc21_deeplabv3_50 --data MSRC21
+    python -m training.evaluate runs/msrc21_deeplabv3_50/last.keras --data MSRC21
     """
 
     train_split: str = "train+val"

@@ -164,8 +164,8 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
             idle.add("auxiliary_weight")
         if self.backbone not in BACKBONES:
             idle |= {"blocks", "width_multiplier"}
-        if self.head == "fcn":
-            idle |= {"se_weight", "presence_multiplier", "diagnostics"}  # it predicts no presence
+        if self.head != "encnet":  # the others predict no presence
+            idle |= {"se_weight", "presence_multiplier", "diagnostics"}
         if self.start_from is not None:
             idle.add("backbone_weights")
         return idle

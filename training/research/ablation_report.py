@@ -6,7 +6,7 @@ from typing import Any
 
 from training.configs import SegmentationConfig
 from training.figures.curves import save_sweeps
-from training.research.ablation_rows import FULL
+from training.research.ablation_rows import FULL, RIVALS
 from training.research.experiments import (
     SCORES,
     markdown_table,
@@ -23,7 +23,7 @@ SWEPT = {
     "num_codewords": "codewords (0: global average pooling)",
 }
 # Names of the rows of the table, without the sweeps; `se_weight_0` is Encoding without SE-loss.
-TABLE = ("fcn", "se_weight_0", FULL.name, "deeper", "multi_scale")
+TABLE = (*RIVALS, "se_weight_0", FULL.name, "deeper", "multi_scale")
 
 
 def write(output: Path, config: SegmentationConfig) -> None:
@@ -62,7 +62,7 @@ def table(results: Results) -> str:
 
 
 def _position(name):
-    """Sort key of a row: the paper's rows first, then each sweep by its values."""
+    """Sort key of a row: the networks first, then each sweep by its values."""
     if name in TABLE:
         return 0, TABLE.index(name), 0
     option, _, value = name.rpartition("_")

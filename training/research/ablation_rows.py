@@ -15,8 +15,19 @@ DEEPER = {
     "resnet50": "resnet101",
     "resnet101": "resnet152",
 }
-Part = Literal["fcn", "encoding", "se_loss", "deeper", "multi_scale", "se_weights", "codewords"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Part = Literal[
+    "fcn",
+    "psp",
+    "deeplabv3",
+    "encoding",
+    "se_loss",
+    "deeper",
+    "multi_scale",
+    "se_weights",
+    "codewords",
+]
+# Those of the paper.
+PARTS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part not in ("psp", "deeplabv3"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +47,8 @@ class Row:
     source: str | None = None
 
 
+# Networks that differ from the recipe in their head only, with the labels of their rows.
+RIVALS = {"fcn": "FCN", "psp": "PSPNet", "deeplabv3": "DeepLabv3"}
 # EncNet with the options of the recipe.
 FULL = Row("se_loss", "+ SE-loss")
 
@@ -52,9 +65,7 @@ def rows_of(
         parts: the parts to run.
         deeper_weights: weights of the deeper backbone, if those of the recipe are a file.
     """
-    rows = []
-    if "fcn" in parts:
-        rows.append(Row("fcn", "FCN", {"head": "fcn"}))
+    rows = [Row(head, label, {"head": head}) for head, label in RIVALS.items() if head in parts]
     if "encoding" in parts:
         rows.append(_row(config, "se_weight", 0.0))
     if "se_loss" in parts or ("multi_scale" in parts and "deeper" not in parts):

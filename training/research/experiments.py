@@ -103,6 +103,20 @@ def markdown_table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> s
     return tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True) + "\n"
 
 
+def with_generated(page: str, name: str, content: str) -> str:
+    """Returns the text of a page of the documentation with new content between two markers.
+
+    Args:
+        page: its text.
+        name: name of the content, as in `<!-- name: begin -->` and `<!-- name: end -->`.
+        content: Markdown.
+    """
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{content.strip()}\n\n{end}{after}"
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_file(path) as temporary:

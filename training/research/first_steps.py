@@ -67,7 +67,7 @@ def follow(config: SegmentationConfig, steps: int) -> list[dict[str, float]]:
         the next batch; `drift`, the distance of the backbone's features from the initial ones,
         divided by their norm; and the norms of the gradient at these features: of the segmentation
         loss through the `classifier` and through the `gates`, and of the SE-loss through the
-        `presence` branch. An FCN has the first of these only.
+        `presence` branch. Other heads than that of EncNet have the first of these only.
 
     Raises:
         ValueError: if the head uses several stages, or if an option has no effect.
@@ -164,12 +164,12 @@ def _losses(
     if not attention:
         to_outputs = keras.Model([features, model.input], outputs)
 
-        def fcn_losses(x, images, masks):
+        def direct_losses(x, images, masks):
             return {
                 "classifier": loss("segmentation", masks, to_outputs([x, images], training=True))
             }
 
-        return fcn_losses
+        return direct_losses
 
     reduced, code = attention[0].input
     to_reduced, to_code = keras.Model(features, reduced), keras.Model(reduced, code)

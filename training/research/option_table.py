@@ -9,9 +9,9 @@ import tabulate
 
 from keras_encnet.models.structure import OPTIONS, VARIANTS, Option
 from training import cli
+from training.research.experiments import with_generated
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
-BEGIN, END = "<!-- option table: begin -->\n", "<!-- option table: end -->\n"
 
 
 def main() -> None:
@@ -21,10 +21,8 @@ def main() -> None:
 
 def updated(page: str) -> str:
     """Returns the text of the page with the current list and table between its markers."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
     variants = "\n".join(f"- `{variant}`: {text}" for variant, text in VARIANTS.items())
-    return f"{before}{BEGIN}\n{variants}\n\n{table()}\n\n{END}{after}"
+    return with_generated(page, "option table", f"{variants}\n\n{table()}")
 
 
 def table() -> str:

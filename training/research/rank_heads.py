@@ -21,6 +21,8 @@ import tensorflow as tf
 import keras_encnet
 from keras_encnet.callbacks import ContextDiagnostics
 from keras_encnet.metrics import presence_scores
+from keras_encnet.models.segmentation import assemble
+from keras_encnet.models.structure import resolve
 from training import cli
 from training.configs import SegmentationConfig
 from training.figures.curves import save_diagnostics
@@ -43,6 +45,8 @@ OFFICIAL = {
 # The heads by the options that they change in the recipe. One that changes nothing is skipped.
 HEADS: dict[str, dict[str, Any]] = {
     "FCN": {"head": "fcn"},
+    "PSPNet": {"head": "psp"},
+    "DeepLabv3": {"head": "deeplabv3", "aspp_dilation": 6},  # at output stride 16
     "official code": OFFICIAL,
     "official code, averages": {**OFFICIAL, "aggregation": "mean"},
     "official code, averages, x times gate": {
@@ -167,15 +171,12 @@ def build_head(
     x = keras.Input((None, None, channels), name="features")
     stages = {f"stage{i}": keras.layers.Identity(name=f"stage{i}")(x) for i in range(1, 5)}
     backbone = keras.Model(x, stages)
-    build = {"encnet": keras_encnet.EncNet, "fcn": keras_encnet.FCN}[config.head]
-    structure = config.structure(config.head)
-    return build(
-        backbone, classes, variant=config.variant, include_preprocessing=False, **structure
-    )
+    structure = resolve((config.head,), config.variant, config.structure(config.head))
+    return assemble(config.head, backbone, classes, structure, name=config.head)
 
 
 def _diagnostics(config, images):
-    """Returns a list of the diagnostics on some images, empty for an FCN."""
+    """Returns a list of the diagnostics on some images, empty without a presence output."""
     if config.head != "encnet":
         return []
     picked = np.linspace(0, len(images) - 1, min(DIAGNOSED, len(images))).astype(int)

@@ -11,11 +11,22 @@ from keras_encnet.utils.numerics import at_least_float32
 
 
 def conv_norm_relu(
-    x: keras.KerasTensor, channels: int, kernel_size: int, name: str, dtype: Any = None
+    x: keras.KerasTensor,
+    channels: int,
+    kernel_size: int,
+    name: str,
+    dtype: Any = None,
+    dilation: int = 1,
 ) -> keras.KerasTensor:
     """A convolution of stride 1 without bias, batch normalization, ReLU."""
     x = layers.Conv2D(
-        channels, kernel_size, padding="same", use_bias=False, dtype=dtype, name=f"{name}_conv"
+        channels,
+        kernel_size,
+        dilation_rate=dilation,
+        padding="same",
+        use_bias=False,
+        dtype=dtype,
+        name=f"{name}_conv",
     )(x)
     x = BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 
 import keras
+from keras import layers
 
 from keras_encnet.models.heads.blocks import classify, conv_norm_relu
 
@@ -14,9 +15,15 @@ def fcn_head(
     classes: int,
     options: SimpleNamespace,
 ) -> dict[str, keras.KerasTensor]:
-    """A 3x3 convolution and a classifier on stage 4; returns `segmentation`."""
+    """One 3x3 convolution on stage 4, or three, and a classifier; returns `segmentation`."""
     name = "segmentation"
-    return {name: _classify_stage(stages["stage4"], images, classes, options, name)}
+    features = stages["stage4"]
+    x = _convolution(features, name)
+    if options.concat_input:
+        x = conv_norm_relu(x, x.shape[-1], 3, name=f"{name}_2")
+        both = layers.Concatenate(name=f"{name}_concat")([features, x])
+        x = conv_norm_relu(both, x.shape[-1], 3, name=f"{name}_3")
+    return {name: classify(x, images, classes, options, name)}
 
 
 def fcn_auxiliary(
@@ -25,11 +32,11 @@ def fcn_auxiliary(
     classes: int,
     options: SimpleNamespace,
 ) -> dict[str, keras.KerasTensor]:
-    """The same on stage 3; returns `segmentation_stage3`."""
+    """A 3x3 convolution on stage 3 and a classifier; returns `segmentation_stage3`."""
     name = "segmentation_stage3"
-    return {name: _classify_stage(stages["stage3"], images, classes, options, name)}
+    x = _convolution(stages["stage3"], name)
+    return {name: classify(x, images, classes, options, name)}
 
 
-def _classify_stage(x, images, classes, options, name):
-    x = conv_norm_relu(x, max(1, x.shape[-1] // 4), 3, name=name)
-    return classify(x, images, classes, options, name)
+def _convolution(x, name):
+    return conv_norm_relu(x, max(1, x.shape[-1] // 4), 3, name=name)

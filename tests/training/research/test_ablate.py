@@ -66,6 +66,20 @@ def done(data, eager, tmp_path_factory):
     return output, names
 
 
+def test_rivals_of_encnet_differ_in_the_head_only():
+    parts = ("fcn", "psp", "deeplabv3", "encoding", "se_loss")
+    rows = {row.name: row.changes for row in ablation_rows.rows_of(ScenesEncNet(), parts)}
+    assert rows == {
+        "fcn": {"head": "fcn"},
+        "psp": {"head": "psp"},
+        "deeplabv3": {"head": "deeplabv3"},
+        "se_weight_0": {"se_weight": 0.0},
+        "se_loss": {},
+    }
+    for changes in rows.values():
+        dataclasses.replace(ScenesEncNet(), **changes).check()
+
+
 def test_rows_are_those_of_the_paper_without_duplicates():
     rows = {row.name: row.changes for row in ablation_rows.rows_of(ScenesEncNet())}
     assert list(rows)[:5] == ["fcn", "se_weight_0", "se_loss", "deeper", "multi_scale"]

@@ -1,7 +1,8 @@
-"""EncNet50 and EncNet101: the backbone, its weights, and arguments."""
+"""The named networks: the backbone, its weights, and arguments."""
 
 import pytest
 
+import keras_encnet
 from keras_encnet import EncNet50, EncNet101
 
 
@@ -48,3 +49,27 @@ def test_options_of_the_backbone_override_the_variant(recorded_backbone):
 def test_imagenet_weights_raise_for_other_backbones(variant):
     with pytest.raises(ValueError, match="`stem='plain'`, `stride_on='1x1'`"):
         EncNet50(variant=variant)
+
+
+@pytest.mark.parametrize(
+    ("network", "depth", "layer"),
+    [
+        (network + depth, int(depth), layer)
+        for network, layer in {
+            "FCN": "segmentation_conv",
+            "PSPNet": "pyramid_6_conv",
+            "DeepLabV3_": "aspp_projection_conv",
+        }.items()
+        for depth in ("18", "50", "101")
+    ],
+)
+def test_rival_has_its_head_on_the_backbone_of_encnet(recorded_backbone, network, depth, layer):
+    build = getattr(keras_encnet, network)
+    model = build(5)
+    (call,) = recorded_backbone
+    assert (call["depth"], call["stem"], call["stride_on"]) == (depth, "plain", "1x1")
+    assert call["weights"] == (None if depth == 18 else "imagenet")
+    assert (model.name, model.preprocessing, model.classes) == (network.lower(), "caffe", 5)
+    assert model.get_layer(layer)
+    assert build(5, stem="deep_64", stride_on="3x3").preprocessing == "torch"
+    assert set(build(5, auxiliary="fcn", outputs="segmentation").output) == {"segmentation"}

@@ -1,11 +1,9 @@
-"""EncNet on dilated ResNet-50 and 101, with published weights."""
+"""EncNet and its rivals on dilated ResNets, with published weights."""
 
 import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import keras
 
 from keras_encnet import backbones
 from keras_encnet.applications import pretrained
@@ -14,6 +12,9 @@ from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import takes_options
 from keras_encnet.utils.checks import check_classes, check_weights
 from keras_encnet.utils.keras_files import load_weights
+
+# The depths for which Keras Applications has weights.
+IMAGENET = (50, 101)
 
 
 @takes_options("resnet", "encnet")
@@ -69,9 +70,10 @@ def EncNet50(
         ValueError: for an invalid value, or one that contradicts published weights.
         TypeError: for an unknown option.
     """
-    return _encnet(
+    return _build(
         "EncNet50",
-        backbones.ResNet50,
+        "encnet",
+        50,
         classes=classes,
         input_shape=input_shape,
         weights=weights,
@@ -85,61 +87,74 @@ def EncNet50(
     )
 
 
-@takes_options("resnet", "encnet")
-def EncNet101(
-    classes: int | None = None,
-    input_shape: tuple[int | None, ...] = (None, None, 3),
-    weights: str | os.PathLike | None = None,
-    backbone_weights: str | os.PathLike | None = "imagenet",
-    variant: str | None = None,
-    outputs: str | Sequence[str] | None = None,
-    preprocessing: str | None = None,
-    include_preprocessing: bool = True,
-    name: str = "encnet101",
-    **options: Any,
-) -> SegmentationModel:
-    """Builds EncNet on a dilated ResNet-101. Arguments, returned value and errors: `EncNet50`."""
-    return _encnet(
-        "EncNet101",
-        backbones.ResNet101,
-        classes=classes,
-        input_shape=input_shape,
-        weights=weights,
-        backbone_weights=backbone_weights,
-        variant=variant,
-        outputs=outputs,
-        preprocessing=preprocessing,
-        include_preprocessing=include_preprocessing,
-        name=name,
-        **options,
-    )
-
-
-def _encnet(
-    network: str,
-    build_resnet: Callable[..., keras.Model],
-    *,
-    classes: int | None,
-    weights: str | os.PathLike | None,
-    backbone_weights: str | os.PathLike | None,
-    variant: str | None,
-    outputs: str | Sequence[str] | None,
-    **arguments: Any,
-) -> SegmentationModel:
-    build = functools.partial(on_resnet, "encnet", build_resnet)
+def _build(
+    network, head, depth, *, classes, weights, backbone_weights, variant, outputs, **options
+):
+    build = functools.partial(on_resnet, head, getattr(backbones, f"ResNet{depth}"))
     published = pretrained.find(network, weights)
     if published is not None:
         if classes is not None:
             check_classes(classes)
-        model = pretrained.build(published, build, classes=classes, variant=variant, **arguments)
+        model = pretrained.build(published, head, build, classes, variant=variant, **options)
     else:
         check_weights(weights, [entry.weights for entry in pretrained.available(network)])
         model = build(
             classes=21 if classes is None else classes,
             variant="keras_encnet" if variant is None else variant,
             backbone_weights=None if weights is not None else backbone_weights,
-            **arguments,
+            **options,
         )
         if weights is not None:
             load_weights(model, weights)
     return model if outputs is None else model.with_outputs(outputs)
+
+
+def _named(network: str, head: str, depth: int) -> Callable[..., SegmentationModel]:
+    default_weights = "imagenet" if depth in IMAGENET else None
+
+    def build(
+        classes: int | None = None,
+        input_shape: tuple[int | None, ...] = (None, None, 3),
+        weights: str | os.PathLike | None = None,
+        backbone_weights: str | os.PathLike | None = default_weights,
+        variant: str | None = None,
+        outputs: str | Sequence[str] | None = None,
+        preprocessing: str | None = None,
+        include_preprocessing: bool = True,
+        name: str = network.lower(),
+        **options: Any,
+    ) -> SegmentationModel:
+        return _build(
+            network,
+            head,
+            depth,
+            classes=classes,
+            input_shape=input_shape,
+            weights=weights,
+            backbone_weights=backbone_weights,
+            variant=variant,
+            outputs=outputs,
+            preprocessing=preprocessing,
+            include_preprocessing=include_preprocessing,
+            name=name,
+            **options,
+        )
+
+    build.__name__ = build.__qualname__ = network
+    build.__doc__ = (
+        f"Builds {network.removesuffix(str(depth)).strip('_')} on a dilated ResNet-{depth}. "
+        "Arguments, returned value and errors: `EncNet50`."
+    )
+    return takes_options("resnet", head)(build)
+
+
+EncNet101 = _named("EncNet101", "encnet", 101)
+FCN18 = _named("FCN18", "fcn", 18)
+FCN50 = _named("FCN50", "fcn", 50)
+FCN101 = _named("FCN101", "fcn", 101)
+PSPNet18 = _named("PSPNet18", "psp", 18)
+PSPNet50 = _named("PSPNet50", "psp", 50)
+PSPNet101 = _named("PSPNet101", "psp", 101)
+DeepLabV3_18 = _named("DeepLabV3_18", "deeplabv3", 18)
+DeepLabV3_50 = _named("DeepLabV3_50", "deeplabv3", 50)
+DeepLabV3_101 = _named("DeepLabV3_101", "deeplabv3", 101)
