@@ -90,9 +90,9 @@ def from_pytorch(
 ) -> keras.Model:
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
-    The network is recognized by the names of the tensors: EncNet and FCN of the official code
-    (PyTorch-Encoding), EncNet of mmsegmentation, the CIFAR networks of the official code, and
-    ResNets with torchvision's names, including timm's with a deep stem. Depth, width, stem,
+    The network is recognized by the names of the tensors: EncNet, FCN, PSPNet and DeepLabv3 of the
+    official code (PyTorch-Encoding) and of mmsegmentation, the CIFAR networks of the official code,
+    and ResNets with torchvision's names, including timm's with a deep stem. Depth, width, stem,
     lateral connections, auxiliary head, and numbers of classes and codewords are read from names
     and shapes. A missing, unexpected or misshapen tensor is an error, so the model computes what
     was published.
@@ -123,8 +123,8 @@ def from_pytorch(
             normalized by `preprocess_input(images, "torch")`, CIFAR networks by `"cifar10"`.
 
     Returns:
-        A `SegmentationModel` with the outputs `segmentation`, `presence` and, if the checkpoint
-        has the auxiliary head, `segmentation_stage3`; for a CIFAR network a `ClassificationModel`
+        A `SegmentationModel` with the outputs `segmentation`, for EncNet `presence`, and, if the
+        checkpoint has the auxiliary head, `segmentation_stage3`; for a CIFAR network a `ClassificationModel`
         with logits; for a bare ResNet a `keras.Model` with the outputs `stage1` to `stage4`,
         without the classifier. Images are RGB, uint8 or float in 0 to 255.
 

@@ -32,7 +32,7 @@ def deeplabv3_head(
     if projected:
         x = conv_norm_relu(x, channels, 1, name="aspp_projection")
         if options.dropout:
-            x = layers.Dropout(0.5, name="aspp_dropout")(x)
+            x = layers.SpatialDropout2D(0.5, name="aspp_dropout")(x)
     x = conv_norm_relu(x, channels, 3, name="head")
     return {"segmentation": classify(x, images, classes, options, name="segmentation")}
 
