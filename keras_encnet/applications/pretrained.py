@@ -77,8 +77,11 @@ def fetch(entry: Published, folder: str | os.PathLike | None = None) -> Path:
     converted = folder / f"{Path(entry.file_name).stem}.weights.h5"
     if not converted.exists():
         checkpoint = _download(entry, folder / entry.file_name)
-        options = ("align_corners", "output_stride")
-        model = from_pytorch(checkpoint, **{name: entry.structure.get(name) for name in options})
+        model = from_pytorch(
+            checkpoint,
+            align_corners=entry.structure.get("align_corners"),
+            output_stride=entry.structure.get("output_stride"),
+        )
         with atomic_file(converted) as temporary:
             model.save_weights(temporary)
     return converted

@@ -124,9 +124,9 @@ def from_pytorch(
 
     Returns:
         A `SegmentationModel` with the outputs `segmentation`, for EncNet `presence`, and, if the
-        checkpoint has the auxiliary head, `segmentation_stage3`; for a CIFAR network a `ClassificationModel`
-        with logits; for a bare ResNet a `keras.Model` with the outputs `stage1` to `stage4`,
-        without the classifier. Images are RGB, uint8 or float in 0 to 255.
+        checkpoint has the auxiliary head, `segmentation_stage3`; for a CIFAR network a
+        `ClassificationModel` with logits; for a bare ResNet a `keras.Model` with the outputs
+        `stage1` to `stage4`, without the classifier. Images are RGB, uint8 or float in 0 to 255.
 
     Raises:
         ValueError: for a file that cannot be read or contains more than tensors; for an unknown
