@@ -116,7 +116,7 @@ def convert(
 
 def is_classifier(model: keras.Model) -> bool:
     """Returns whether a backbone does not name its stages, so that they have to be found."""
-    named = isinstance(model.output, Mapping) or hasattr(model, "pyramid_outputs")
+    named = isinstance(model.output, Mapping) or len(_pyramid(model)) >= len(STRIDES)
     return not named and not set(STRIDES) <= set(_outputs(model))
 
 
@@ -124,10 +124,8 @@ def _with_stages(model, names):
     """Returns a model to its stages."""
     if names is None and isinstance(model.output, Mapping):
         return model
-    if names is None and hasattr(model, "pyramid_outputs"):
-        pyramid = model.pyramid_outputs
-        # P2 to P5 have the strides 4 to 32.
-        stages = {f"stage{i}": pyramid[f"P{i + 1}"] for i in range(1, 5)}
+    if names is None and len(_pyramid(model)) >= len(STRIDES):
+        stages = dict(zip(STRIDES, _pyramid(model)[-len(STRIDES) :], strict=True))
         return keras.Model(model.inputs[0], stages, name=model.name)
     if names is None and is_classifier(model):
         return classifier_stages(model)
@@ -140,6 +138,12 @@ def _with_stages(model, names):
         )
     stages = dict(zip(STRIDES, (outputs[name] for name in names), strict=True))
     return keras.Model(model.inputs[0], stages, name=model.name)
+
+
+def _pyramid(model):
+    """Returns the features of a backbone of keras-hub; the last four have the strides 4 to 32."""
+    outputs = getattr(model, "pyramid_outputs", {})
+    return [outputs[name] for name in sorted(outputs)]
 
 
 def _outputs(model):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_encnet.graph.compiled import before_upsampling
@@ -93,7 +94,14 @@ def _fusable(layer):
     plain = type(layer) is keras.layers.Conv2D and layer.groups == 1
     if plain and layer.activation is keras.activations.linear:
         return FusableConv2D.from_config(layer.get_config())
+    if getattr(layer, "activation", None) is keras.activations.gelu:
+        return copy_of(layer, activation=_gelu)
     return copy_of(layer)
+
+
+def _gelu(x):
+    """The exact GELU by erf, since tf2onnx cannot convert the erfc of Keras's."""
+    return 0.5 * x * (1 + tf.math.erf(x / np.sqrt(2, dtype="float32")))
 
 
 def check_exportable(model: keras.Model) -> None:

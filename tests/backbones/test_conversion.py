@@ -180,8 +180,9 @@ def keras_hub_like(source):
     class Backbone(keras.Model):
         def __init__(self, model):
             super().__init__(model.inputs, model.outputs)
-            ends = {i: model.get_layer(f"net{i}b").output for i in range(1, 5)}
-            self.pyramid_outputs = {f"P{i + 1}": end for i, end in ends.items()}
+            ends = ["stem", *(f"net{i}b" for i in range(1, 5))]
+            outputs = {f"P{i}": model.get_layer(end).output for i, end in enumerate(ends, start=1)}
+            self.pyramid_outputs = outputs
 
     return Backbone(source)
 

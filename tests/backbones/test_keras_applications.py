@@ -6,7 +6,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_encnet
 from keras_encnet import FCN, EncNet, preprocess_input
@@ -15,7 +14,6 @@ from keras_encnet.backbones.keras_applications import NETWORKS, preprocessing_fo
 from keras_encnet.export import (
     export_litert,
     export_onnx,
-    export_saved_model,
     fold_batch_normalization,
     with_precision,
 )
@@ -130,21 +128,21 @@ def test_folding_and_precision_keep_the_predictions(family, model):
 
 @pytest.mark.slow
 @families()
-def test_models_are_exported(family, model, tmp_path):
+def test_saved_and_exported_models_predict_the_same(family, model, tmp_path):
     images = raw_images(1, 97, 130)
     logits = np.asarray(model(images)["segmentation"])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images)["segmentation"], logits)
     export_litert(model, tmp_path / "model.tflite")
     assert_same_classes(run_litert(tmp_path / "model.tflite", images)["classes"], logits)
     export_onnx(model, tmp_path / "model.onnx")
     assert_same_classes(run_onnx(tmp_path / "model.onnx", images)["classes"], logits)
-    export_saved_model(model, tmp_path / "1")
-    signature = tf.saved_model.load(tmp_path / "1").signatures["tensors_uint8"]
-    assert_same_classes(signature(images=tf.constant(images))["classes"], logits)
 
 
 @pytest.mark.slow
-@families()
-def test_saved_models_load_in_a_process_without_the_backbone(family, model, tmp_path):
+@families({"ConvNeXtTiny", "EfficientNetV2B0"})
+def test_models_with_layers_of_keras_applications_load_in_a_new_process(family, model, tmp_path):
     images = raw_images(1, 64, 64)
     np.save(tmp_path / "images.npy", images)
     model.save(tmp_path / "model.keras")
@@ -161,21 +159,16 @@ def test_saved_models_load_in_a_process_without_the_backbone(family, model, tmp_
 
 @pytest.mark.slow
 @families()
-def test_training_reaches_every_variable(family, model):
+def test_training_reaches_the_first_layer(family, model):
     model = keras.models.clone_model(model)
     model.compile("sgd", **keras_encnet.objectives(model))
-    before = [np.array(x) for x in model.trainable_variables]
+    kernel = next(x for x in model.trainable_variables if len(x.shape) == 4)
+    before = np.array(kernel)
     images = raw_images(2, 64, 64)
     masks = np.arange(2 * 64 * 64).reshape(2, 64, 64) % 3
     loss = model.train_on_batch(images, masks, return_dict=True)["loss"]
     assert np.isfinite(loss)
-    # Convolutions before batch normalization have no use for a bias.
-    same = [
-        x.path
-        for x, old in zip(model.trainable_variables, before, strict=True)
-        if np.array_equal(x, old) and not x.path.endswith("bias")
-    ]
-    assert not same
+    assert not np.array_equal(kernel, before)
 
 
 def test_weights_of_another_network_raise(tmp_path):

@@ -1,9 +1,12 @@
 """LiteRT and ONNX files make the same predictions as the model."""
 
+import keras
 import numpy as np
 import pytest
 
+from keras_encnet import SegmentationModel
 from keras_encnet.export import export_litert, export_onnx
+from keras_encnet.layers import ImageNormalization
 from tests.fixtures import NETWORKS, assert_same_classes, raw_images
 
 
@@ -57,6 +60,23 @@ def test_classifier_probabilities_agree(export, run, randomize, tmp_path):
     images = raw_images(2, 32, 32)
     probabilities = run(tmp_path / "model", images)["probabilities"]
     np.testing.assert_allclose(probabilities, model.classify(images), atol=1e-5)
+
+
+def gelu_network():
+    images = keras.Input((None, None, 3), name="images")
+    x = ImageNormalization("tf")(images)
+    x = keras.layers.Activation("gelu")(keras.layers.Conv2D(8, 3, padding="same")(x))
+    logits = keras.layers.Dense(3)(keras.layers.Dense(8, activation="gelu")(x))
+    return SegmentationModel(images, {"segmentation": logits})
+
+
+@FORMATS
+def test_gelu_is_converted(export, run, tmp_path):
+    model, images = gelu_network(), raw_images(1, 24, 40)
+    export(model, tmp_path / "model", probabilities=True)
+    expected = keras.ops.softmax(model(images)["segmentation"])
+    probabilities = run(tmp_path / "model", images)["probabilities"]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_failed_export_keeps_the_existing_file(tmp_path, monkeypatch):
