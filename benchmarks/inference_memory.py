@@ -33,7 +33,7 @@ READ = "import sys, numpy, PIL.Image; x = numpy.asarray(PIL.Image.open(sys.argv[
 CODE = {
     "segment": "m.segment(x)",
     "window": "m.segment(x, window=1024)",
-    "multi_scale": "keras_encnet.MultiScaleSegmenter(m, base_size=None, scales=(1, 1.75), "
+    "multi_scale": "keras_encnet.MultiScaleSegmenter(m, base_size='native', scales=(1, 1.75), "
     "flip=False, protocol='mmsegmentation', window='slide')(x.astype('float32'))",
 }
 OPTIONS = {"predict": [], "explain": ["--explain"]}

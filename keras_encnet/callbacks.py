@@ -91,8 +91,9 @@ class ContextDiagnostics(keras.callbacks.Callback):
         self._images, self._masks = zip(*batches, strict=True)
         self._probes = _probes_of(self.model, self.ignore_class)
         inner = keras.Model(self.model.input, {probe.name: probe.tensor for probe in self._probes})
+        resized = getattr(self.model, "resized", tf.identity)  # to the working size, if any
         self._observe = tf.function(
-            lambda images: inner(images, training=False), reduce_retracing=True
+            lambda images: inner(resized(images), training=False), reduce_retracing=True
         )
         self._measured_step = None
         self._measured_interval = self._interval()

@@ -7,7 +7,7 @@ python -m training.predict MODEL IMAGE... --output FOLDER --explain --truth FOLD
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +33,7 @@ def main(
     truth: Path | None = None,
     window: int | None = None,
     overlap: int | None = None,
+    size: int | Literal["native"] | None = None,
 ) -> None:
     """Segment images: masks, overlays, and the classes that are predicted to be present.
 
@@ -46,10 +47,12 @@ def main(
         output: Folder of the results.
         explain: Also write `photo_codewords.png`: assignment to codewords, gates and presence.
         truth: Folder of ground truth masks such as `photo.png`, shown by `--explain`.
-        window: Process images in windows of this height and width, which bounds the memory.
+        window: Process resized images in windows of this height and width, which bounds the memory.
             Context, such as presence, is then that of the windows; see `SegmentationModel.segment`.
         overlap: Number of pixels that neighboring windows have in common, by default a quarter of
             `--window`.
+        size: Long side at which the network sees images, or `native`; by default the working size
+            of the model.
     """
     # Invalid arguments raise here, before any output.
     if truth is not None and not explain:
@@ -62,7 +65,7 @@ def main(
     check_outputs(images, output, explain)
     truths = {} if truth is None else find_truths(images, truth)
     network = trained_models.load_model(trained_models.find_model(model))
-    predictor = Predictor(network, output, explain, window, overlap)
+    predictor = Predictor(network, output, explain, window, overlap, size)
 
     predictions: dict[str, dict[str, Any]] = {}
     for path in tqdm(images, unit="image"):
@@ -91,9 +94,10 @@ class Predictor:
         explain: whether to write the codeword pages.
         window: see `SegmentationModel.segment`.
         overlap: see `SegmentationModel.segment`.
+        size: see `SegmentationModel.segment`.
 
     Raises:
-        ValueError: if the model has no codewords to explain, or for invalid windows.
+        ValueError: if the model has no codewords to explain, or for invalid windows or sizes.
     """
 
     def __init__(
@@ -103,10 +107,12 @@ class Predictor:
         explain: bool = False,
         window: int | None = None,
         overlap: int | None = None,
+        size: int | Literal["native"] | None = None,
     ):
         checked_overlap(window, overlap)
+        network.chosen_size(size)
         self.network, self.output, self.explain = network, output, explain
-        self.window, self.overlap = window, overlap
+        self.window, self.overlap, self.size = window, overlap, size
         tensors = {k: v for k, v in network.output.items() if k in ("segmentation", "presence")}
         if explain:
             tensors |= codewords.tensors(network)
@@ -127,7 +133,8 @@ class Predictor:
                 "the mask is that of the pixels as stored.",
                 file=sys.stderr,
             )
-        outputs = self.outputs(image[None], self.window, self.overlap)
+        size = network.network_size(image.shape[:2], self.size)
+        outputs = self.outputs(image[None], self.window, self.overlap, size)
         prediction = {name: rows[0] for name, rows in outputs.items()}
         mask = prediction["classes"]
         save_mask(self.output / f"{path.stem}.png", mask, network.classes)

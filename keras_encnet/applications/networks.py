@@ -12,6 +12,7 @@ from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import takes_options
 from keras_encnet.utils.checks import check_classes, check_weights
 from keras_encnet.utils.keras_files import load_weights
+from keras_encnet.utils.sizes import Size
 
 # The depths for which Keras Applications has weights.
 IMAGENET = (50, 101)
@@ -27,6 +28,7 @@ def EncNet50(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     name: str = "encnet50",
     **options: Any,
 ) -> SegmentationModel:
@@ -60,6 +62,10 @@ def EncNet50(
             Applications), `"torch"` for `"3x3"`.
         include_preprocessing: whether the model normalizes its images. False
             builds it on normalized images.
+        working_size: size at which the network sees images in `segment`,
+            `predict` and `evaluate`, see `SegmentationModel`; by default that
+            of the protocol of the published weights, otherwise their own
+            (`"native"`).
         name: name of the model.
         **options: structural options, listed below.
 
@@ -82,6 +88,7 @@ def EncNet50(
         outputs=outputs,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         name=name,
         **options,
     )
@@ -121,6 +128,7 @@ def _named(network: str, head: str, depth: int) -> Callable[..., SegmentationMod
         outputs: str | Sequence[str] | None = None,
         preprocessing: str | None = None,
         include_preprocessing: bool = True,
+        working_size: Size = None,
         name: str = network.lower(),
         **options: Any,
     ) -> SegmentationModel:
@@ -136,6 +144,7 @@ def _named(network: str, head: str, depth: int) -> Callable[..., SegmentationMod
             outputs=outputs,
             preprocessing=preprocessing,
             include_preprocessing=include_preprocessing,
+            working_size=working_size,
             name=name,
             **options,
         )

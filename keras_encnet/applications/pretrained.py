@@ -23,6 +23,7 @@ from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.keras_files import load_weights
+from keras_encnet.utils.sizes import Size
 
 
 def available(network: str | None = None, dataset: str | None = None) -> tuple[Published, ...]:
@@ -130,6 +131,7 @@ def build(
     head: str,
     builder: Callable[..., keras.Model],
     classes: int | None = None,
+    working_size: Size = None,
     **arguments: Any,
 ) -> keras.Model:
     """Builds a published model with its weights.
@@ -141,6 +143,8 @@ def build(
             returns the model with random weights.
         classes: number of classes, by default that of the weights. For another number, layers
             with one row per class keep their random weights, and a warning names them.
+        working_size: see `EncNet50`; by default that of the protocol, unless `input_shape` fixes
+            the size of the images.
         **arguments: arguments of the builder. None means as published.
 
     Returns:
@@ -151,7 +155,11 @@ def build(
     """
     arguments = {name: value for name, value in arguments.items() if value is not None}
     _check_structure(entry, head, arguments)
-    build_with = functools.partial(builder, **entry.structure | arguments)
+    if working_size is None and not any(arguments.get("input_shape", ())[:2]):
+        working_size = entry.protocol["base_size"]
+    build_with = functools.partial(
+        builder, working_size=working_size, **entry.structure | arguments
+    )
     published = build_with(classes=len(entry.class_names))
     load_weights(published, fetch(entry))
     published.class_names = entry.class_names

@@ -7,7 +7,8 @@ each is freed after its last use, and logits become class maps in strips.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -19,11 +20,13 @@ from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils import compat
 from keras_encnet.utils.checks import check_count
 from keras_encnet.utils.class_maps import class_map_of_windows, class_maps
-from keras_encnet.utils.windows import shifted_starts, stretches
+from keras_encnet.utils.sizes import resize_images
+from keras_encnet.utils.windows import pixels_within, shifted_starts, stretches
 
 # Number of pixels in one batch of images, unless one image has more.
 BATCH_PIXELS = 2**21
 IMAGES = tf.TensorSpec((None, None, None, 3), tf.float32)
+OWN_SIZE = tf.TensorSpec((2,), tf.int32)
 
 
 class CompiledOutputs:
@@ -47,7 +50,11 @@ class CompiledOutputs:
         self._state = LayerState([])
 
     def __call__(
-        self, images: np.ndarray, window: int | None = None, overlap: int | None = None
+        self,
+        images: np.ndarray,
+        window: int | None = None,
+        overlap: int | None = None,
+        size: Sequence[int] | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs images in batches of bounded size, or in windows.
 
@@ -56,6 +63,8 @@ class CompiledOutputs:
             window: height and width of the windows, or None for entire images.
             overlap: number of pixels that neighboring windows have in common, less than
                 `window`; by default a quarter of it.
+            size: height and width to which images are resized before they are cut into windows
+                and run, by default their own. Class ids are at their own size.
 
         Returns:
             `"classes"` and the other outputs, of which windows give the maximum over the windows
@@ -66,38 +75,49 @@ class CompiledOutputs:
         """
         overlap = checked_overlap(window, overlap)
         self._trace_again_if_changed()
-        height, width = images.shape[1:3]
-        if window is None or window >= max(height, width):
-            step = max(1, BATCH_PIXELS // (height * width))
-            parts = [self._of_batch(images[i : i + step]) for i in range(0, len(images), step)]
+        own = images.shape[1:3]
+        size = own if size is None else tuple(size)
+        if window is None or window >= max(size):
+            step = max(1, BATCH_PIXELS // max(math.prod(own), math.prod(size)))
+            batches = [images[i : i + step] for i in range(0, len(images), step)]
+            parts = [self._of_batch(batch, size) for batch in batches]
         else:
-            parts = [self._of_windows(image, window, overlap) for image in images]
+            parts = [self._of_windows(image[None], size, window, overlap) for image in images]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _of_batch(self, images):
-        predictions = self._predictions(tf.cast(images, tf.float32))
+    def _resized(self, images, size):
+        if images.shape[1:3] == size:
+            return tf.cast(images, tf.float32)
+        return resize_images(tf.constant(images), size)
+
+    def _of_batch(self, images, size):
+        own = tf.constant(images.shape[1:3])
+        predictions = self._predictions(self._resized(images, size), own)
         return {name: tensor.numpy() for name, tensor in predictions.items()}
 
-    def _of_windows(self, image, window, overlap):
+    def _of_windows(self, images, size, window, overlap):
         """Runs windows of one image; logits of two rows of windows are in memory at a time."""
-        size = [min(side, window) for side in image.shape[:2]]
+        image, own = self._resized(images, size), images.shape[1:3]
+        shape = [min(side, window) for side in size]
         tops, lefts = (
             shifted_starts(side, length, max(length - overlap, 1))
-            for side, length in zip(image.shape[:2], size, strict=True)
+            for side, length in zip(size, shape, strict=True)
         )
         logits, others, bands = {}, [], []
-        for top, bottom, rows in stretches(tops, size[0]):
-            logits = {corner: x for corner, x in logits.items() if corner[0] in rows}
-            for corner in itertools.product(rows, lefts):
+        for top, bottom, at_rows in stretches(tops, shape[0]):
+            logits = {corner: x for corner, x in logits.items() if corner[0] in at_rows}
+            for corner in itertools.product(at_rows, lefts):
                 if corner not in logits:
-                    outputs = self._of_window(image, corner, size)
+                    outputs = self._of_window(image, corner, shape)
                     logits[corner] = outputs.pop("segmentation")
                     others.append(outputs)
+            rows = pixels_within(top, bottom, size[0], own[0])
+            if not len(rows):
+                continue
             band = [
-                self._of_area(
-                    logits, rows, columns, (top, left), (bottom - top, right - left), size
-                )
-                for left, right, columns in stretches(lefts, size[1])
+                self._of_area(logits, itertools.product(at_rows, at_columns), shape, rows, columns)
+                for left, right, at_columns in stretches(lefts, shape[1])
+                if len(columns := pixels_within(left, right, size[1], own[1]))
             ]
             bands.append(np.concatenate(band, 1))
         largest = {name: np.max([x[name] for x in others], 0) for name in others[0]}
@@ -108,19 +128,18 @@ class CompiledOutputs:
         if state != self._state:
             self._state = state
             self._outputs = tf.function(self._network, input_signature=[IMAGES])
-            self._predictions = tf.function(self._with_classes, input_signature=[IMAGES])
+            self._predictions = tf.function(self._with_classes, input_signature=[IMAGES, OWN_SIZE])
 
-    def _of_window(self, image, corner, size):
-        (top, left), (height, width) = corner, size
-        pixels = image[top : top + height, left : left + width]
-        return self._outputs(tf.cast(pixels, tf.float32)[None])
+    def _of_window(self, image, corner, shape):
+        (top, left), (height, width) = corner, shape
+        return self._outputs(image[:, top : top + height, left : left + width])
 
-    def _of_area(self, logits, rows, columns, corner, area, size):
-        """Returns the class map of an area that the windows at these rows and columns cover."""
-        windows = list(itertools.product(rows, columns))
-        offsets = np.subtract(corner, windows)
+    def _of_area(self, logits, windows, shape, rows, columns):
+        """Returns the class map of an area that these windows cover."""
+        windows = list(windows)
         stacked = tf.concat([logits[window] for window in windows], 0)
-        return self._areas(stacked, *(tf.constant(x, tf.int32) for x in (offsets, area, size)))
+        integers = (tf.constant(x, tf.int32) for x in (windows, shape))
+        return self._areas(stacked, *integers, tf.constant(rows), tf.constant(columns))
 
     # Within the graph.
 
@@ -128,13 +147,37 @@ class CompiledOutputs:
         outputs = run_folded(self.inner, images)
         return {**outputs, "segmentation": tf.cast(outputs["segmentation"], tf.float32)}
 
-    def _with_classes(self, images):
-        outputs, size = self._network(images), tf.shape(images)[1:3]
+    def _with_classes(self, images, own):
+        outputs = self._network(images)
         logits = outputs.pop("segmentation")
-        return {**outputs, "classes": class_maps(logits, size[0], size[1], self.align_corners)}
+        return {**outputs, "classes": class_maps(logits, own[0], own[1], self.align_corners)}
 
-    def _classes_of_area(self, logits, offsets, area, size):
-        return class_map_of_windows(logits, offsets, area, size, self.align_corners)
+    def _classes_of_area(self, *arguments):
+        return class_map_of_windows(*arguments, self.align_corners)
+
+
+class OutputsAtOwnSize:
+    """Runs a network on resized images; logits of pixels get the size of the original images.
+
+    Logits are resized once, from those before `BilinearUpsampling`.
+
+    Args:
+        model: a functional segmentation model with a dict of outputs.
+    """
+
+    def __init__(self, model: keras.Model):
+        tensors, self.align_corners = dict(model.output), {}
+        for name in tensors:
+            if name.startswith("segmentation"):
+                tensors[name], self.align_corners[name] = before_upsampling(model, tensors[name])
+        self.inner = keras.Model(model.input, tensors)
+
+    def __call__(self, images: tf.Tensor, resized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the outputs for images `(batch, height, width, 3)`, which were resized before."""
+        outputs = self.inner(resized, training=False)
+        for name, align_corners in self.align_corners.items():
+            outputs[name] = BilinearUpsampling(align_corners)(outputs[name], images)
+        return outputs
 
 
 def checked_overlap(window: int | None, overlap: int | None) -> int:

@@ -12,7 +12,10 @@ from keras_encnet.inference.protocols import PROTOCOLS, Settings
 from keras_encnet.models.images import check_values
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import check_count
+from keras_encnet.utils.sizes import Size, checked_working_size
 
+# Those of the official code.
+BASE_SIZE, CROP_SIZE = 520, 480
 # Default number of pixels of the windows in one batch.
 BATCH_PIXELS = 4 * 480**2
 
@@ -44,11 +47,14 @@ class MultiScaleSegmenter:
             `(batch, height, width, classes)`, or to a dict with logits under `"segmentation"`.
             The current weights of a `SegmentationModel` are copied. Any other model gets images
             as they are given: if it does not normalize them, normalize them before.
-        base_size: long side of the image at scale 1. Published scores were measured with 520,
-            those of EncNet101 on ADE20K with 640. For mmsegmentation also the bounds of both
-            sides, such as `(2048, 512)` for ADE20K and `(2048, 1024)` for Cityscapes, or None for
-            the image's own size, as in mmsegmentation 1.x.
-        crop_size: side of the square windows, 480 for a base size of 520 and 576 for 640.
+        base_size: long side of the image at scale 1. Defaults to the working size of the model,
+            otherwise to 520, with which published scores were measured (640 for EncNet101 on
+            ADE20K). For mmsegmentation also the bounds of both sides, such as `(2048, 512)` for
+            ADE20K and `(2048, 1024)` for Cityscapes, or `"native"` for the image's own size, as
+            in mmsegmentation 1.x.
+        crop_size: side of the square windows. Defaults to the share of the base size in the
+            official code, 480 of 520, rounded to a multiple of 8; to 480 for other base sizes.
+            Published scores of EncNet101 on ADE20K were measured with 576.
         scales: factors of `base_size`.
         flip: whether to run mirror images as well.
         protocol: `"official"` or `"mmsegmentation"`.
@@ -90,8 +96,8 @@ class MultiScaleSegmenter:
     def __init__(
         self,
         model: keras.Model,
-        base_size: int | tuple[int, int] | None = 520,
-        crop_size: int = 480,
+        base_size: Size = None,
+        crop_size: int | None = None,
         scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
         flip: bool = True,
         protocol: str = "official",
@@ -106,14 +112,18 @@ class MultiScaleSegmenter:
                 f"`protocol` must be one of {sorted(PROTOCOLS)}. Received: protocol={protocol!r}"
             )
         build = PROTOCOLS[protocol]
+        size = _checked_base_size(base_size, model, protocol)
+        if crop_size is None:
+            crop_size = _crop_size(size)
         crop_size = _checked_count("crop_size", crop_size)
         if stride is None:
             stride = max(int(crop_size * 2 / 3), 1)
         if batch_size is None:
             batch_size = max(BATCH_PIXELS // crop_size**2, 1)
         self.model = model
+        self.protocol = protocol
         self.settings = Settings(
-            base_size=_checked_base_size(base_size, protocol),
+            base_size=size,
             crop_size=crop_size,
             scales=_checked_scales(scales),
             flip=bool(flip),
@@ -167,18 +177,24 @@ def _checked_image(image, model):
     return image.astype("float32", copy=False)
 
 
-def _checked_base_size(base_size, protocol):
+def _checked_base_size(base_size, model, protocol):
     official = protocol == "official"
-    if base_size is None and not official:
-        return None
-    sides = np.asarray(base_size)
-    shapes = [()] if official else [(), (2,)]
-    if sides.dtype.kind not in "iu" or sides.shape not in shapes or sides.min() < 1:
+    if base_size is None:
+        size = getattr(model, "working_size", None)
+        return size if isinstance(size, int) or (size and not official) else BASE_SIZE
+    size = checked_working_size(base_size, "base_size")
+    if official and not isinstance(size, int):
         raise ValueError(
-            "`base_size` must be a positive integer; for mmsegmentation it can also be two of "
-            f"them or None. Received: base_size={base_size!r}"
+            "The official protocol resizes to a long side: `base_size` must be a positive integer. "
+            f"Received: base_size={base_size!r}"
         )
-    return base_size
+    return size
+
+
+def _crop_size(base_size):
+    if not isinstance(base_size, int):
+        return CROP_SIZE
+    return max(round(base_size * CROP_SIZE / BASE_SIZE / 8), 1) * 8
 
 
 def _checked_count(name, value):

@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from keras_encnet.inference.windows import (
     average_over_windows,
-    fitted_size,
-    long_side_size,
     pad,
     resize,
     resize_rows,
 )
+from keras_encnet.utils.sizes import WorkingSize, scaled_size
 from keras_encnet.utils.windows import shifted_starts, window_starts
 
 # If exp overflows (at 88.7), the largest exponent is lowered to this, which leaves room for a sum.
@@ -27,7 +26,7 @@ LARGEST_EXPONENT = 80.0
 class Settings:
     """The arguments of `MultiScaleSegmenter`, checked and with their defaults."""
 
-    base_size: int | tuple[int, int] | None
+    base_size: WorkingSize
     crop_size: int
     scales: tuple[float, ...]
     flip: bool
@@ -102,7 +101,7 @@ class Official(Protocol):
     def _scores_at(self, scale, image, run):
         """Returns the rows of the scores of an image at one scale, resized to the image."""
         settings, crop = self.settings, self.settings.crop_size
-        size = long_side_size(image.shape[:2], math.ceil(settings.base_size * scale))
+        size = _scaled(image.shape[:2], math.ceil(settings.base_size * scale))
         starts = [window_starts(side, crop, settings.stride) for side in size]
         padded = pad(
             resize(image, size, settings.align_corners),
@@ -147,11 +146,14 @@ class Mmsegmentation(Protocol):
         return total
 
     def _scaled_size(self, size, scale):
-        if self.settings.base_size is None:
-            bounds = [int(side * scale + 0.5) for side in size]
-        else:
-            bounds = [int(side * scale) for side in np.broadcast_to(self.settings.base_size, 2)]
-        return fitted_size(size, bounds)
+        base_size = self.settings.base_size
+        if base_size is None:
+            sides = [int(side * scale + 0.5) for side in size]
+            return _scaled(size, (max(sides), min(sides)))
+        if isinstance(base_size, int):
+            return _scaled(size, int(base_size * scale))
+        long, short = base_size
+        return _scaled(size, (int(long * scale), int(short * scale)))
 
     def _probabilities(self, scaled, size):
         settings, sides = self.settings, scaled.shape[:2]
@@ -164,6 +166,10 @@ class Mmsegmentation(Protocol):
         logits = average_over_windows(self.logits, scaled, starts, crop, settings.batch_size)
         resized = resize_rows(logits, sides[0], size, settings.align_corners)
         return (tf.nn.softmax(rows).numpy() for rows in resized)
+
+
+def _scaled(size, base_size):
+    return tuple(scaled_size(size, base_size).numpy().tolist())
 
 
 def sum_rows(images: Iterable[Iterable[np.ndarray]], size: Sequence[int]) -> np.ndarray:

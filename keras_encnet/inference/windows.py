@@ -1,4 +1,4 @@
-"""Sizes of scaled images, and the average over windows.
+"""The average over windows, and resizing without antialiasing.
 
 Sizes are pairs of integers `(height, width)`.
 """
@@ -13,25 +13,6 @@ from keras_encnet.utils.class_maps import neighbors
 
 # Number of values that `resize_rows` resizes at a time.
 STRIP_VALUES = 2**22
-
-
-def long_side_size(size: Sequence[int], long_side: int) -> tuple[int, int]:
-    """Scales `size` to a long side and rounds the other, like the official code."""
-    height, width = size
-    if height > width:
-        return long_side, max(int(width * long_side / height + 0.5), 1)
-    return max(int(height * long_side / width + 0.5), 1), long_side
-
-
-def fitted_size(size: Sequence[int], bounds: Sequence[int]) -> tuple[int, ...]:
-    """Scales `size` to the largest size within `bounds` with the same aspect ratio, like mmcv.
-
-    Args:
-        size: the size to scale.
-        bounds: upper bounds of the long side and of the short side, in either order.
-    """
-    factor = min(max(bounds) / max(size), min(bounds) / min(size))
-    return tuple(max(int(side * factor + 0.5), 1) for side in size)
 
 
 def pad(image: np.ndarray, size: Sequence[int], value: np.ndarray | float) -> np.ndarray:

@@ -10,6 +10,7 @@ from keras_encnet.models.segmentation import on_backbone
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import takes_options
 from keras_encnet.utils.keras_files import load_weights
+from keras_encnet.utils.sizes import Size
 
 
 @takes_options("encnet")
@@ -21,6 +22,7 @@ def EncNet(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     name: str = "encnet",
     **options: Any,
 ) -> SegmentationModel:
@@ -51,6 +53,9 @@ def EncNet(
             other networks for classification.
         include_preprocessing: whether the model normalizes its images. False
             builds it on normalized images.
+        working_size: size at which the network sees images in `segment`,
+            `predict` and `evaluate`, see `SegmentationModel`; by default their
+            own.
         name: name of the model.
         **options: structural options, listed below.
 
@@ -82,6 +87,7 @@ def EncNet(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         **options,
     )
 
@@ -95,6 +101,7 @@ def FCN(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     name: str = "fcn",
     **options: Any,
 ) -> SegmentationModel:
@@ -116,6 +123,7 @@ def FCN(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         **options,
     )
 
@@ -129,6 +137,7 @@ def PSPNet(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     name: str = "pspnet",
     **options: Any,
 ) -> SegmentationModel:
@@ -156,6 +165,7 @@ def PSPNet(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         **options,
     )
 
@@ -169,6 +179,7 @@ def DeepLabV3(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     name: str = "deeplabv3",
     **options: Any,
 ) -> SegmentationModel:
@@ -190,6 +201,7 @@ def DeepLabV3(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         **options,
     )
 

@@ -23,6 +23,7 @@ from keras_encnet.models.heads.psp import psp_head
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve
 from keras_encnet.utils.checks import check_classes, check_stages
+from keras_encnet.utils.sizes import Size
 
 HEADS: dict[str, Callable] = {
     "encnet": encnet_head,
@@ -42,6 +43,7 @@ def on_backbone(
     name: str,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     **options: Any,
 ) -> SegmentationModel:
     """Builds a head on a backbone.
@@ -54,6 +56,7 @@ def on_backbone(
         name: name of the model.
         preprocessing: see `EncNet`.
         include_preprocessing: see `EncNet`.
+        working_size: see `EncNet`.
         **options: structural options of the head.
 
     Returns:
@@ -62,7 +65,7 @@ def on_backbone(
     check_classes(classes)
     values = resolve((head,), variant, options)
     backbone = normalizing(backbone, preprocessing, include_preprocessing)
-    return assemble(head, backbone, classes, values, name)
+    return assemble(head, backbone, classes, values, name, working_size)
 
 
 def on_resnet(
@@ -76,6 +79,7 @@ def on_resnet(
     backbone_weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    working_size: Size = None,
     **options: Any,
 ) -> SegmentationModel:
     """Builds a ResNet and a head on it, both with the same variant and options.
@@ -90,6 +94,7 @@ def on_resnet(
         backbone_weights: weights of the ResNet, see `backbones.ResNet`.
         preprocessing: see `EncNet`; by default what the weights of the ResNet expect.
         include_preprocessing: see `EncNet`.
+        working_size: see `EncNet`.
         **options: structural options of `"resnet"` and of the head.
 
     Returns:
@@ -106,7 +111,7 @@ def on_resnet(
         **{option: values[option] for option in options_of("resnet")},
     )
     backbone = normalizing(backbone, preprocessing, include_preprocessing)
-    return assemble(head, backbone, classes, values, name)
+    return assemble(head, backbone, classes, values, name, working_size)
 
 
 def normalizing(
@@ -146,7 +151,12 @@ def normalizing(
 
 
 def assemble(
-    head: str, backbone: keras.Model, classes: int, values: Mapping[str, Any], name: str
+    head: str,
+    backbone: keras.Model,
+    classes: int,
+    values: Mapping[str, Any],
+    name: str,
+    working_size: Size = None,
 ) -> SegmentationModel:
     """Puts a head and an auxiliary head on a backbone; `values` are those of `resolve`."""
     options = SimpleNamespace(**values)
@@ -155,5 +165,10 @@ def assemble(
     tensors = HEADS[head](images, stages, classes, options)
     if options.auxiliary != "none":
         tensors |= AUXILIARY_HEADS[options.auxiliary](images, stages, classes, options)
-    backbone_layers = [layer.name for layer in backbone.layers]
-    return SegmentationModel(images, tensors, name=name, backbone_layers=backbone_layers)
+    return SegmentationModel(
+        images,
+        tensors,
+        name=name,
+        backbone_layers=[layer.name for layer in backbone.layers],
+        working_size=working_size,
+    )

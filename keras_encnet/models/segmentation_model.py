@@ -19,16 +19,17 @@ from keras_encnet.masks import (
     check_size,
     targets_per_output,
 )
-from keras_encnet.models.image_model import ImageModel
 from keras_encnet.models.images import checked_batch
+from keras_encnet.models.resizing_model import ResizingModel
 from keras_encnet.utils import compat
+from keras_encnet.utils.sizes import Size
 
 # Prefixes of the outputs whose last axis is the classes.
 CLASS_OUTPUTS = ("segmentation", "presence")
 
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
-class SegmentationModel(ImageModel):
+class SegmentationModel(ResizingModel):
     """A functional model from images to a dict of named outputs.
 
     In addition to `keras.Model`, the target of `fit` and `evaluate` is the mask: integers
@@ -37,6 +38,10 @@ class SegmentationModel(ImageModel):
     normalized, if the model was built with `include_preprocessing=False`. The builders return
     this class, and `keras.models.load_model` restores it.
 
+    With a `working_size`, `segment`, `predict`, `evaluate` and the validation of `fit` resize
+    images to it, and logits and class ids to the size of the image. Training and calls of the
+    model take images as they are.
+
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
         outputs: Dict of output tensors. `"segmentation"` holds the logits
@@ -44,6 +49,8 @@ class SegmentationModel(ImageModel):
         name: String, name of the model.
         backbone_layers: Sequence of strings, names of the layers of the backbone.
         class_names: Sequence of one string per class, or None. Can be set later.
+        working_size: Size at which the network sees images, see `ResizingModel`: an integer, a
+            pair, or None. Can be set later.
     """
 
     def __init__(
@@ -54,10 +61,13 @@ class SegmentationModel(ImageModel):
         *,
         backbone_layers: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
+        working_size: Size = None,
         **kwargs: Any,
     ):
         names = backbone_layers or compat.cloned_config(outputs).get("backbone_layers", ())
-        super().__init__(inputs, outputs, name, class_names=class_names, **kwargs)
+        super().__init__(
+            inputs, outputs, name, class_names=class_names, working_size=working_size, **kwargs
+        )
         existing = {layer.name for layer in self.layers}
         self.backbone_layers = tuple(name for name in names if name in existing)
 
@@ -98,6 +108,7 @@ class SegmentationModel(ImageModel):
             name=self.name,
             backbone_layers=self.backbone_layers,
             class_names=self._class_names,
+            working_size=self.working_size,
         )
 
     def freeze_backbone_batch_normalization(self) -> None:
@@ -113,45 +124,60 @@ class SegmentationModel(ImageModel):
 
     @overload
     def segment(
-        self, images: np.ndarray, window: int | None = ..., overlap: int | None = ...
+        self,
+        images: np.ndarray,
+        window: int | None = ...,
+        overlap: int | None = ...,
+        size: Size = ...,
     ) -> np.ndarray: ...
     @overload
     def segment(
-        self, images: Sequence[np.ndarray], window: int | None = ..., overlap: int | None = ...
+        self,
+        images: Sequence[np.ndarray],
+        window: int | None = ...,
+        overlap: int | None = ...,
+        size: Size = ...,
     ) -> list[np.ndarray]: ...
     def segment(
         self,
         images: np.ndarray | Sequence[np.ndarray],
         window: int | None = None,
         overlap: int | None = None,
+        size: Size = None,
     ) -> np.ndarray | list[np.ndarray]:
         """Predicts the class of every pixel.
 
-        Memory grows with the size of an image. With `window` it is bounded: larger images are
-        processed in windows, whose logits are averaged where they overlap. Context, such as the
-        codes of EncNet, is then that of a window, not of the image, and so are predictions.
+        Images are resized to the working size, and logits to the size of the image. Memory grows
+        with the size at which the network sees an image. With `window` it is bounded: larger
+        images are processed in windows, whose logits are averaged where they overlap. Context,
+        such as the codes of EncNet, is then that of a window, not of the image, and so are
+        predictions.
 
         Args:
             images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
                 list of images of any size; integers or floats in 0 to 255. Normalized floats for
                 a model that was built with `include_preprocessing=False`.
-            window: None for entire images, or the height and width of the windows in pixels,
-                preferably about the size of the crops in training or larger.
+            window: None for entire images, or the height and width of the windows in pixels of
+                the resized image, preferably about the size of the crops in training or larger.
             overlap: Number of pixels that neighboring windows have in common, less than
                 `window`. Defaults to a quarter of `window`.
+            size: Integer, the long side at which the network sees the images; a pair, bounds of
+                the long and of the short side; or `"native"`, for their own size. Defaults to the
+                working size of the model.
 
         Returns:
             Class ids `(height, width)` or `(batch, height, width)`, or a list of the former;
             uint8 for up to 256 classes, otherwise int32.
 
         Raises:
-            ValueError: If shapes, dtypes or values are not those of such images, or if `window`
-                or `overlap` are out of range.
+            ValueError: If shapes, dtypes or values are not those of such images, or if `window`,
+                `overlap` or `size` is out of range.
         """
         if isinstance(images, (list, tuple)):
-            return [self.segment(image, window, overlap) for image in images]
+            return [self.segment(image, window, overlap, size) for image in images]
         batch = checked_batch(images, raw=self.preprocessing is not None)
-        masks = self._compiled_segmentation(batch, window, overlap)["classes"]
+        seen = self.network_size(batch.shape[1:3], size)
+        masks = self._compiled_segmentation(batch, window, overlap, seen)["classes"]
         return masks[0] if np.ndim(images) == 3 else masks
 
     # A cached property, since Keras would track a plain attribute and save it with the model.

@@ -12,6 +12,7 @@ import numpy as np
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.pytorch.families import Family, recognize
 from keras_encnet.pytorch.reading import read_tensors, renamed, to_numpy
+from keras_encnet.utils.sizes import Size
 
 # Per layer type, its weights: PyTorch's name, and PyTorch's axes in the order of Keras's.
 VECTOR, LINEAR, CONVOLUTION = (0,), (1, 0), (2, 3, 1, 0)
@@ -87,6 +88,7 @@ def from_pytorch(
     input_shape: Sequence[int | None] | None = None,
     stochastic_scale: bool = False,
     include_preprocessing: bool = True,
+    working_size: Size = None,
 ) -> keras.Model:
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
@@ -121,6 +123,8 @@ def from_pytorch(
             stored ones. This cannot be read from the file.
         include_preprocessing: whether the model normalizes its images. False builds it on images
             normalized by `preprocess_input(images, "torch")`, CIFAR networks by `"cifar10"`.
+        working_size: size at which the network sees images in `segment`, `predict` and `evaluate`,
+            see `SegmentationModel`. By default their own; the official code's protocol has 520.
 
     Returns:
         A `SegmentationModel` with the outputs `segmentation`, for EncNet `presence`, and, if the
@@ -147,6 +151,7 @@ def from_pytorch(
         "input_shape": input_shape,
         "stochastic_scale": stochastic_scale or None,
         "include_preprocessing": None if include_preprocessing else False,
+        "working_size": working_size,
     }
     options = {name: value for name, value in options.items() if value is not None}
     tensors = {n: t for n, t in read_tensors(checkpoint).items() if not n.endswith(COUNTERS)}

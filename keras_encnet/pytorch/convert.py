@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     checkpoint, output = options.pop("checkpoint"), options.pop("output")
+    sides = options["working_size"]
+    if sides is not None and len(sides) == 1:
+        options["working_size"] = sides[0]
     if output.suffix != ".keras":
         parser.error(f"OUTPUT must end in .keras. Received: {str(output)!r}")
     # The same random weights and seeds of dropout every time.
@@ -69,6 +72,14 @@ def _parser():
         "--stochastic-scale",
         action="store_true",
         help="for CIFAR networks trained as `encnetdrop`",
+    )
+    parser.add_argument(
+        "--working-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="long side to which the model resizes images, or bounds of the long and the short "
+        "side (default: their own size)",
     )
     return parser
 

@@ -101,6 +101,7 @@ def _encnet(
     prefix,
     align_corners=None,
     include_preprocessing=True,
+    working_size=None,
     **options,
 ):
     backbone, layers, depth = _backbone(
@@ -120,6 +121,7 @@ def _encnet(
         # A network trained without the SE-loss has no presence layer.
         outputs=None if presence else ("segmentation",) + ("segmentation_stage3",) * auxiliary,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         name=f"encnet{depth}",
     )
     return model, layers | parts
@@ -146,6 +148,7 @@ def _rival(
     prefix,
     align_corners=None,
     include_preprocessing=True,
+    working_size=None,
     **options,
 ):
     """Builds a network whose variant determines its head."""
@@ -159,6 +162,7 @@ def _rival(
         auxiliary="fcn" if _has(shapes, parts, "segmentation_stage3") else "none",
         align_corners=align_corners,
         include_preprocessing=include_preprocessing,
+        working_size=working_size,
         name=f"{NAMES[network]}{depth}",
     )
     return model, layers | parts
@@ -195,6 +199,7 @@ def _segmentation(title, mark, parts, build, **settings):
             "classes",
             "align_corners",
             "include_preprocessing",
+            "working_size",
         ),
         class_layers=tuple(layer for layer in class_layers if layer in parts),
         ignored=("pretrained.fc.",),

@@ -29,20 +29,31 @@ class Neighbors(NamedTuple):
 
 
 def neighbors(
-    size: int | tf.Tensor, source_size: int | tf.Tensor, align_corners: bool
+    size: int | tf.Tensor,
+    source_size: int | tf.Tensor,
+    align_corners: bool,
+    pixels: tf.Tensor | None = None,
 ) -> Neighbors:
     """Returns the neighbors of `size` target pixels in `source_size` source pixels.
 
     Computed in float32, like TensorFlow's ResizeBilinear.
+
+    Args:
+        size: number of target pixels.
+        source_size: number of source pixels.
+        align_corners: see `BilinearUpsampling`.
+        pixels: float32, only these target pixels, which may lie between two. All by default.
     """
-    pixels = tf.range(size, dtype=tf.float32)
+    if pixels is None:
+        pixels = tf.range(size, dtype=tf.float32)
     last = tf.cast(source_size - 1, tf.float32)
     if align_corners:
         step = last / tf.maximum(tf.cast(size - 1, tf.float32), 1.0)
         at = pixels * step
     else:
         step = tf.cast(source_size, tf.float32) / tf.cast(size, tf.float32)
-        at = tf.maximum((pixels + 0.5) * step - 0.5, 0.0)
+        at = (pixels + 0.5) * step - 0.5
+    at = tf.maximum(at, 0.0)
     first = tf.minimum(tf.floor(at), last)
     second = tf.minimum(first + 1, last)
     return Neighbors(tf.cast(first, tf.int32), tf.cast(second, tf.int32), at - first)
@@ -103,36 +114,37 @@ def class_maps(
 def class_map_of_windows(
     logits: tf.Tensor,
     corners: tf.Tensor,
-    size: tf.Tensor,
     window: tf.Tensor,
+    rows: tf.Tensor,
+    columns: tf.Tensor,
     align_corners: bool,
 ) -> tf.Tensor:
     """Returns the arg-max of the mean of the upsampled logits of windows that cover an area.
 
     Args:
         logits: float32 `(windows, rows, columns, classes)`, logits of each window.
-        corners: int32 `(windows, 2)`, top and left of the area in each window.
-        size: int32 `(2,)`, height and width of the area.
+        corners: int32 `(windows, 2)`, top and left of each window in the image.
         window: int32 `(2,)`, height and width of the windows.
+        rows: float32, the rows of the area in the image, which may lie between two pixels.
+        columns: float32, its columns.
         align_corners: see `BilinearUpsampling`.
 
     Returns:
         Class ids `(height, width)` of the area, as `class_maps`.
     """
     shape = tf.shape(logits)
-    down = neighbors(window[0], shape[1], align_corners)
-    across = neighbors(window[1], shape[2], align_corners)
 
     def total(_, start, stop):
         def of_window(elements):
-            logits, (top, left) = elements[0], tf.unstack(elements[1])
-            rows = down.part(top + start, top + stop)
-            return interpolate(logits, rows, across.part(left, left + size[1]))
+            logits, (top, left) = elements[0], tf.unstack(tf.cast(elements[1], tf.float32))
+            down = neighbors(window[0], shape[1], align_corners, rows[start:stop] - top)
+            across = neighbors(window[1], shape[2], align_corners, columns - left)
+            return interpolate(logits, down, across)
 
         windows = tf.map_fn(of_window, (logits, corners), fn_output_signature=tf.float32)
         return tf.reduce_sum(windows, 0)
 
-    return _in_strips(1, size[0], size[1], logits.shape[-1], total)[0]
+    return _in_strips(1, tf.size(rows), tf.size(columns), logits.shape[-1], total)[0]
 
 
 def _in_strips(images, height, width, classes, logits_of):

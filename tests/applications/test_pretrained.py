@@ -158,6 +158,9 @@ def test_built_model_has_the_published_weights_and_class_names(entry, tmp_path, 
     for first, second in zip(model.weights, published.weights, strict=True):
         np.testing.assert_array_equal(first, second)
     assert model.class_names == tuple(CITYSCAPES)
+    assert model.working_size == 520
+    native = pretrained.build(entry, "encnet", tiny, working_size="native")
+    assert native.working_size is None
 
 
 def test_another_number_of_classes_copies_other_layers_and_warns(entry, tmp_path, monkeypatch):

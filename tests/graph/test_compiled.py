@@ -67,6 +67,23 @@ def test_windows_average_logits_where_they_overlap(images, window, overlap, alig
         np.testing.assert_allclose(presence, np.max(present, 0), 1e-5, 1e-6)
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(58, 46), (17, 14), (29, 23)])
+def test_windows_of_resized_images_give_class_ids_of_the_own_size(size, align_corners):
+    # Logits of single pixels of smooth images hardly depend on windows.
+    x = inputs = keras.Input((None, None, 3))
+    x = BilinearUpsampling(align_corners)(layers.Conv2D(5, 1)(x), inputs)
+    outputs = CompiledOutputs(keras.Model(inputs, {"segmentation": x}), {"segmentation": x})
+    coarse = np.random.default_rng(0).normal(size=(1, 4, 3, 3))
+    images = tf.image.resize(coarse, (29, 23), "bicubic").numpy()
+    whole = outputs(images, size=size)["classes"]
+    assert len(np.unique(whole)) > 2
+    for window, overlap in [(9, 4), (12, 0), (size[0] - 1, None)]:
+        classes = outputs(images, window, overlap, size)["classes"]
+        assert classes.shape == (1, 29, 23)
+        assert (classes == whole).mean() > 0.97
+
+
 def test_image_that_fits_into_a_window_is_not_split(images):
     model = network()
     outputs = CompiledOutputs(model, model.output)
@@ -78,7 +95,7 @@ def test_batches_are_bounded_by_their_pixels(images, monkeypatch):
     model = network()
     outputs = CompiledOutputs(model, model.output)
     whole, sizes = outputs._of_batch, []
-    monkeypatch.setattr(outputs, "_of_batch", lambda x: (sizes.append(len(x)), whole(x))[1])
+    monkeypatch.setattr(outputs, "_of_batch", lambda *x: (sizes.append(len(x[0])), whole(*x))[1])
     assert outputs(images)["classes"].shape == (3, 29, 23)
     assert sizes == [2, 1]
 

@@ -93,7 +93,7 @@ def test_official_scores_at_any_size(network, rng, size, options):
     [
         ((16, 20), {"base_size": 40}, [(16, 20), (48, 60)]),
         ((20, 16), {"base_size": (64, 12), "flip": False}, [(8, 6), (23, 18)]),
-        ((15, 11), {"base_size": None}, [(8, 6), (23, 17)]),
+        ((15, 11), {"base_size": "native"}, [(8, 6), (23, 17)]),
         ((21, 33), {"base_size": (33, 21), "align_corners": True}, [(10, 16), (31, 49)]),
     ],
 )
@@ -237,7 +237,7 @@ def test_images_of_the_wrong_range_raise(tiny_backbone, rng):
         ({"crop_size": 0}, "`crop_size` must be an integer of at least 1.*crop_size=0"),
         ({"crop_size": 20.5}, "crop_size=20.5"),
         ({"base_size": 0}, "base_size=0"),
-        ({"base_size": None}, "base_size=None"),
+        ({"base_size": "native"}, "base_size='native'"),
         ({"base_size": (26, 20)}, r"base_size=\(26, 20\)"),
         ({"base_size": (26, 20, 3), "protocol": "mmsegmentation"}, r"base_size=\(26, 20, 3\)"),
         ({"batch_size": 0}, "batch_size=0"),

@@ -1,4 +1,4 @@
-"""Sizes of scaled images and averages over windows, with numbers computed by hand."""
+"""Averages over windows, with numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -9,21 +9,6 @@ from keras_encnet.inference import windows
 def joined(blocks):
     """Rows from a generator that may reuse their memory."""
     return np.concatenate([rows.copy() for rows in blocks])
-
-
-def test_long_side_size_rounds_the_other_side():
-    assert windows.long_side_size((480, 640), 390) == (293, 390)  # 292.5
-    assert windows.long_side_size((640, 481), 390) == (390, 293)  # 293.1
-    assert windows.long_side_size((7, 7), 5) == (5, 5)
-    assert windows.long_side_size((1, 1000), 260) == (1, 260)
-
-
-def test_fitted_size_is_within_bounds_for_both_orientations():
-    assert windows.fitted_size((512, 683), (2048, 512)) == (512, 683)
-    assert windows.fitted_size((683, 512), (2048, 512)) == (683, 512)
-    assert windows.fitted_size((100, 800), (2048, 512)) == (256, 2048)
-    assert windows.fitted_size((100, 150), (60, 60)) == (40, 60)
-    assert windows.fitted_size((1, 1000), (100, 100)) == (1, 100)
 
 
 def test_overlaps_are_averaged_in_batches(rng):

@@ -41,6 +41,7 @@ def model(request, randomize):
     options = {"preprocessing": "caffe"} if raw else {"include_preprocessing": False}
     model = randomize(small_encnet(classes=3, **options))
     model.class_names = ("sky", "tree", "road")
+    model.working_size = {"raw": 48, "normalized": (64, 24), "compiled": None}[request.param]
     model.get_layer("conv1_bn").trainable = False
     if request.param == "compiled":
         model.compile("sgd", **keras_encnet.objectives(model))
@@ -54,6 +55,7 @@ def test_copies_keep_what_a_model_is(copied, model, tmp_path):
     assert type(twin) is keras_encnet.SegmentationModel
     assert twin.preprocessing == model.preprocessing
     assert twin.class_names == ("sky", "tree", "road")
+    assert twin.working_size == model.working_size
     assert twin.backbone_layers == model.backbone_layers
     assert twin.head_layers == model.head_layers
     assert not twin.get_layer("conv1_bn").trainable
@@ -80,13 +82,15 @@ def test_copies_of_a_classifier_keep_its_activation(copied, activation, randomiz
 
 
 def test_a_clone_of_a_clone_keeps_names_and_may_change_them():
-    model = small_encnet(classes=3)
+    model = small_encnet(classes=3, working_size=48)
     model.class_names = ("sky", "tree", "road")
     twin = keras.models.clone_model(keras.models.clone_model(model))
     assert twin.class_names == ("sky", "tree", "road")
-    twin.class_names = None
-    assert twin.with_outputs("segmentation").class_names == ("0", "1", "2")
-    assert model.class_names == ("sky", "tree", "road")
+    assert twin.working_size == 48
+    twin.class_names = twin.working_size = None
+    part = twin.with_outputs("segmentation")
+    assert (part.class_names, part.working_size) == (("0", "1", "2"), None)
+    assert (model.class_names, model.working_size) == (("sky", "tree", "road"), 48)
 
 
 def test_a_clone_lists_the_backbone_layers_that_it_has():

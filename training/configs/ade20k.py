@@ -11,7 +11,7 @@ those of the official code. None of these recipes was run in full here.
 import dataclasses
 
 from training.configs.registry import recipe
-from training.configs.segmentation import SegmentationConfig
+from training.configs.segmentation import SegmentationConfig, WorkingSize
 
 
 @recipe("ade20k_encnet50")
@@ -33,8 +33,8 @@ class ADE20KEncNet50(SegmentationConfig):
     epochs: int = 120
     learning_rate: float = 0.01
     head_multiplier: float = 10.0
-    crop_size: tuple[int, int] = (480, 480)
-    base_size: int | None = 520
+    crop_size: tuple[int, int] | None = (480, 480)
+    working_size: WorkingSize = 520
 
 
 @recipe("ade20k_fcn50")
@@ -59,12 +59,12 @@ class ADE20KEncNet101(ADE20KEncNet50):
 
         python -m training.train ade20k_encnet101 --data data/ade20k
         python -m training.evaluate runs/ade20k_encnet101/last.keras --data data/ade20k \
-            --split val --multi-scale --base-size 640 --crop-size 576 --absent-classes zero
+            --split val --multi-scale --crop-size 576 --absent-classes zero
     """
 
     backbone: str = "resnet101"
-    crop_size: tuple[int, int] = (576, 576)
-    base_size: int | None = 640
+    crop_size: tuple[int, int] | None = (576, 576)
+    working_size: WorkingSize = 640
 
 
 @recipe("ade20k_encnet50_official")
@@ -101,9 +101,9 @@ class ADE20KEncNet101Official(ADE20KEncNet50Official):
         python -m training.train ade20k_encnet101_official \
             --data data/ade20k --start-from resnet101s.keras
         python -m training.evaluate runs/ade20k_encnet101_official/last.keras --data data/ade20k \
-            --split val --multi-scale --base-size 640 --crop-size 576 --absent-classes zero
+            --split val --multi-scale --crop-size 576 --absent-classes zero
     """
 
     backbone: str = "resnet101"
-    crop_size: tuple[int, int] = (576, 576)
-    base_size: int | None = 640
+    crop_size: tuple[int, int] | None = (576, 576)
+    working_size: WorkingSize = 640

@@ -11,7 +11,7 @@ after 80,000 steps of 8 crops of 512x1024. Neither recipe was run in full here.
 import dataclasses
 
 from training.configs.registry import recipe
-from training.configs.segmentation import SegmentationConfig
+from training.configs.segmentation import SegmentationConfig, WorkingSize
 
 
 @recipe("cityscapes_encnet50_official")
@@ -25,7 +25,7 @@ class CityscapesEncNet50Official(SegmentationConfig):
         python -m training.train cityscapes_encnet50_official \
             --data data/cityscapes --start-from resnet50s.keras
         python -m training.evaluate runs/cityscapes_encnet50_official/last.keras \
-            --data data/cityscapes --split val --multi-scale --base-size 2048 --crop-size 768
+            --data data/cityscapes --split val --multi-scale --crop-size 768
     """
 
     data: str = "data/cityscapes"
@@ -35,8 +35,8 @@ class CityscapesEncNet50Official(SegmentationConfig):
     epochs: int = 240
     learning_rate: float = 0.01
     head_multiplier: float = 10.0
-    crop_size: tuple[int, int] = (768, 768)
-    base_size: int | None = 2048
+    crop_size: tuple[int, int] | None = (768, 768)
+    working_size: WorkingSize = 2048
     rotation: float = 0.0
 
 

@@ -79,6 +79,10 @@ class Run:
 class Config(Schedule, Devices, Run):
     """A recipe for any task."""
 
+    def automatic_options(self) -> set[str]:
+        """Returns the names of the options whose values depend on the data."""
+        return set()
+
     def idle_options(self) -> set[str]:
         """Returns the names of the options that have no effect, given the values of the others."""
         return {"power"} if self.schedule == "cosine" else set()

@@ -1,19 +1,67 @@
 """Recipes for real images in the layout of the folder data set."""
 
 import dataclasses
+from typing import Any
+
+import numpy as np
 
 from training.configs.registry import recipe
-from training.configs.segmentation import SegmentationConfig
+from training.configs.segmentation import SegmentationConfig, WorkingSize
+
+# The largest automatic working size: the cost of a step grows with its square.
+LARGEST_WORKING_SIZE = 320
+# Feature maps have an eighth of the size of images.
+MULTIPLE = 8
+
+
+def automatic_working_size(sizes: np.ndarray) -> int:
+    """Returns the working size for images of these sizes.
+
+    It is their median long side, or `LARGEST_WORKING_SIZE` if that is less, as a multiple of 8.
+
+    Args:
+        sizes: integers `(images, 2)`, heights and widths.
+    """
+    median = np.median(np.max(sizes, axis=1))
+    return _multiple(min(median, LARGEST_WORKING_SIZE))
+
+
+def automatic_sizes(config: SegmentationConfig, sizes: np.ndarray) -> dict[str, Any]:
+    """Returns the working size and the crop size of a recipe for training images of these sizes.
+
+    Crops are squares that show most of an image. At native size, which may be large, they are as
+    large as those for the automatic working size.
+    """
+    automatic = automatic_working_size(sizes)
+    working_size = automatic if config.working_size == "automatic" else config.working_size
+    crop_size = config.crop_size
+    if crop_size is None:
+        side = working_size if isinstance(working_size, int) else automatic
+        crop_size = (_multiple(config.crop_share * side),) * 2
+    return {"working_size": working_size, "crop_size": crop_size}
+
+
+def describe_sizes(working_size: int | str, crop_size: tuple[int, int]) -> str:
+    """Returns a sentence about the size at which a network sees images."""
+    size = working_size
+    seen = "at their native size" if size == "native" else f"at a working size of {size} pixels"
+    height, width = crop_size
+    return f"Images are seen {seen} on their long side, in crops of {height} x {width} in training."
+
+
+def _multiple(side):
+    return max(int(side / MULTIPLE + 0.5), 1) * MULTIPLE
 
 
 @recipe("folder_encnet50")
 class FolderEncNet50(SegmentationConfig):
     """EncNet50 fine-tuned on a few hundred images of your own, in minutes on two cores.
 
-    An ImageNet ResNet-50 of output stride 8 with frozen batch normalization, small crops, ten
-    times the learning rate for the head (as in the official code) and a short warmup. At five
-    times this rate, the first steps destroy the ImageNet features. Gates start nearly open, which
-    scored one point above FCN50 on both CamVid and MSRC-21.
+    An ImageNet ResNet-50 of output stride 8 with frozen batch normalization, images reduced to the
+    working size and crops that show most of them, so that the context in training is that of
+    whole images, ten times the learning rate for the head (as in the official code) and a short
+    warmup. At five times this rate, the first steps destroy the ImageNet features. Gates start
+    nearly open, which scored one point above FCN50 on both CamVid and MSRC-21.
 
         python -m training.train folder_encnet50 --data FOLDER
     """
@@ -28,7 +76,10 @@ class FolderEncNet50(SegmentationConfig):
     presence_multiplier: float | None = 1.0
     gate_bias: float | None = 2.0
     warmup_steps: int = 40
-    crop_size: tuple[int, int] = (192, 192)
+    working_size: WorkingSize = "automatic"
+    crop_size: tuple[int, int] | None = None
+    crop_share: float = 0.9
+    scale: tuple[float, float] = (0.5, 2.0)
 
 
 @recipe("folder_fcn50")

@@ -11,7 +11,7 @@ computed from the others.
 import dataclasses
 
 from training.configs.registry import recipe
-from training.configs.segmentation import SegmentationConfig
+from training.configs.segmentation import SegmentationConfig, WorkingSize
 
 
 @recipe("pascal_context_encnet50")
@@ -32,8 +32,8 @@ class PascalContextEncNet50(SegmentationConfig):
     epochs: int = 50
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
-    crop_size: tuple[int, int] = (480, 480)
-    base_size: int | None = 520
+    crop_size: tuple[int, int] | None = (480, 480)
+    working_size: WorkingSize = 520
 
 
 @recipe("pascal_context_fcn50")

@@ -25,7 +25,7 @@ class ScenesEncNet(SegmentationConfig):
     batch_size: int = 16
     learning_rate: float = 0.05
     warmup_steps: int = 32
-    crop_size: tuple[int, int] = (64, 224)
+    crop_size: tuple[int, int] | None = (64, 224)
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
 

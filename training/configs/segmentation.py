@@ -18,9 +18,10 @@ from keras_encnet.models.structure import (
     without_effect,
 )
 from keras_encnet.utils.checks import Range
-from training.configs.config import AtLeast0, Config
+from training.configs.config import AtLeast0, Config, Positive
 
 ClassWeights = Literal["balanced", "median_frequency"]
+WorkingSize = int | Literal["native", "automatic"]
 _VARIANT = tyro.conf.arg(
     help="Preset for the structural options below: "
     + "; ".join(f"{variant}, {description}" for variant, description in VARIANTS.items())
@@ -124,14 +125,17 @@ class Loss:
 class Augmentation:
     """Random crops of the training images."""
 
-    crop_size: tuple[int, int] = (480, 480)
-    """Height and width of the crops."""
+    working_size: WorkingSize = "native"
+    """Long side to which images are resized before the random scale, and by the trained model:
+    pixels; `native`, not at all; or `automatic`, from the training images."""
+    crop_size: tuple[int, int] | None = (480, 480)
+    """Height and width of the crops. If None, a square of `--crop-share`."""
+    crop_share: Annotated[float, Positive] = 0.9
+    """Side of the crops as a share of the working size."""
     flip: bool = True
     """Flip horizontally at random."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """Smallest and largest random scale."""
-    base_size: int | None = None
-    """Long side that images are resized to before the random scale. Not resized by default."""
+    """Smallest and largest random scale, relative to the working size."""
     rotation: float = 10.0
     """Largest random rotation in either direction, in degrees."""
 
@@ -153,6 +157,14 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
         """
         return {name: getattr(self, name) for name in options_of(*(parts or self.parts))}
 
+    def automatic_options(self) -> set[str]:
+        automatic = super().automatic_options()
+        if self.working_size == "automatic":
+            automatic.add("working_size")
+        if self.crop_size is None:
+            automatic.add("crop_size")
+        return automatic
+
     def check(self) -> None:
         super().check()
         build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
@@ -168,4 +180,6 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
             idle |= {"se_weight", "presence_multiplier", "diagnostics"}
         if self.start_from is not None:
             idle.add("backbone_weights")
+        if self.crop_size is not None:
+            idle.add("crop_share")
         return idle

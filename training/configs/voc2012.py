@@ -19,7 +19,7 @@ was run in full here.
 import dataclasses
 
 from training.configs.registry import recipe
-from training.configs.segmentation import SegmentationConfig
+from training.configs.segmentation import SegmentationConfig, WorkingSize
 
 
 @recipe("voc2012_encnet101_aug")
@@ -38,8 +38,8 @@ class VOC2012EncNet101Aug(SegmentationConfig):
     epochs: int = 50
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
-    crop_size: tuple[int, int] = (480, 480)
-    base_size: int | None = 520
+    crop_size: tuple[int, int] | None = (480, 480)
+    working_size: WorkingSize = 520
 
 
 @recipe("voc2012_encnet101_coco")

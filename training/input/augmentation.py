@@ -14,6 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_encnet.utils.sizes import (
+    WorkingSize,
+    checked_working_size,
+    resize_images,
+    scaled_size,
+)
+
 # Positions are fixed-point numbers with six fractional bits. The weights of four neighbors then add
 # up to 4096, and weighted sums of 8-bit values need 20 bits.
 _BITS = 6
@@ -41,21 +48,17 @@ class Augmentation:
         scale: Pair of floats, the smallest and the largest factor. Below 0.5, the bilinear
             interpolation skips pixels.
         rotation: Float, the largest angle in either direction, in degrees.
-        base_size: Integer, the length that the long side gets before the random factor, or None to
-            keep the original size.
+        working_size: Size to which images are resized before the random factor, see
+            `keras_encnet.SegmentationModel`. None keeps the original size.
     """
 
     flip: bool = True
     scale: tuple[float, float] = (0.5, 2.0)
     rotation: float = 10.0
-    base_size: int | None = None
+    working_size: WorkingSize = None
 
     def __post_init__(self) -> None:
-        if self.base_size is not None and self.base_size < 1:
-            raise ValueError(
-                "`base_size` must be a positive integer, or None. "
-                f"Received: base_size={self.base_size}"
-            )
+        checked_working_size(self.working_size)
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 "`scale` must be the smallest and the largest factor, both positive. "
@@ -129,20 +132,21 @@ def augment(
     return _unpack(crop), labels
 
 
-def resize_long_side(image: tf.Tensor, mask: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes an image, with antialiasing, and its mask, by nearest neighbors.
+def resize_pair(
+    image: tf.Tensor, mask: tf.Tensor, working_size: WorkingSize
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resizes an image, as a model with this working size does, and its mask.
 
     Args:
         image: `uint8` tensor of shape `(height, width, 3)`.
         mask: `int32` tensor of shape `(height, width)`.
-        length: Integer, the new length of the longer side. The aspect ratio is kept.
+        working_size: see `keras_encnet.SegmentationModel`.
 
     Returns:
-        The image, `uint8`, and the mask, `int32`.
+        The image, `uint8`, and the mask, `int32`, by nearest neighbors.
     """
-    size = tf.cast(tf.shape(mask), "float32")
-    size = tf.cast(tf.maximum(tf.round(size * (length / tf.reduce_max(size))), 1.0), "int32")
-    resized = tf.image.resize(image, size, antialias=True)
+    size = scaled_size(tf.shape(mask), working_size)
+    resized = resize_images(image[None], size)[0]
     labels = tf.image.resize(mask[..., None], size, method="nearest")
     return tf.cast(tf.round(resized), "uint8"), labels[..., 0]
 

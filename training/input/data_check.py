@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.configs.folder import FolderEncNet50, automatic_sizes, describe_sizes
 from training.input.folder import read_split, split_names
 from training.input.folder_check import check_split
 
@@ -37,6 +38,9 @@ def check_folder(
             print(report)
             for stem, message in report.problems:
                 print(f"  {stem}: {message}")
+            if name.startswith("train") and len(report.sizes):
+                sizes = automatic_sizes(FolderEncNet50(data=str(folder)), report.sizes)
+                print(f"  folder recipes: {describe_sizes(**sizes)}")
             split_problems = report.split_problems(every_class)
             for message in split_problems:
                 print(f"  {message}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence, Sized
 import tensorflow as tf
 
 from keras_encnet.masks import ignored_labels
-from training.input.augmentation import Augmentation, augment, resize_long_side
+from training.input.augmentation import Augmentation, augment, resize_pair
 from training.input.folder import IGNORED, Split
 from training.input.image_files import decode_image, decode_mask
 
@@ -93,8 +93,8 @@ def train_batches(
             position, seed=tf.stack([seed, epoch]), max_index=last
         )
         image, mask = _read(image_paths[index], mask_paths[index], split.label_map)
-        if augmentation.base_size is not None:
-            image, mask = resize_long_side(image, mask, augmentation.base_size)
+        if augmentation.working_size is not None:
+            image, mask = resize_pair(image, mask, augmentation.working_size)
         return augment(
             image,
             mask,

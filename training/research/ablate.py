@@ -11,6 +11,7 @@ seed. The table and the plots are updated after each result.
 import dataclasses
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,6 @@ from training.research import ablation_report, experiments
 from training.research.ablation_rows import PARTS, Part, Row, rows_of
 from training.run import trained_models
 from training.run.fit import is_finished, train
-from training.tasks.multi_scale import DEFAULTS
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
 
@@ -57,7 +57,7 @@ class Options:
     deeper_weights: str | None = None
     """Weights of the deeper backbone; required if `backbone_weights` is a file."""
     base_size: int | None = None
-    """Long side at scale 1 in the multi-scale row. Default: as in the recipe or `evaluate`."""
+    """Long side at scale 1 in the multi-scale row. Default: the working size of the recipe."""
     crop_size: int | None = None
     """Side of the sliding windows in the multi-scale row. By default as for `base_size`."""
     hours: float | None = None
@@ -175,7 +175,7 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
 
 
 def score_multi_scale(
-    run_dir: Path, split: Split, ignore_class: tuple[int, ...], sizes: dict[str, Any]
+    run_dir: Path, split: Split, ignore_class: tuple[int, ...], sizes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Scores the last model of a run at several scales; returns `scores` and `seconds`."""
     start = time.monotonic()
@@ -187,12 +187,16 @@ def score_multi_scale(
 
 def multi_scale_sizes(
     config: SegmentationConfig, base_size: int | None = None, crop_size: int | None = None
-) -> dict[str, int]:
-    """Returns the sizes of multi-scale evaluation: those given, or as the recipe trains."""
-    sizes = {name: DEFAULTS[name] for name in ("base_size", "crop_size")}
-    if config.base_size is not None or config.data == "scenes":  # which must keep its size
-        side = max(config.crop_size)
-        sizes = {"base_size": config.base_size or side, "crop_size": side}
+) -> dict[str, int | None]:
+    """Returns the sizes of multi-scale evaluation: those given, or those of a recipe.
+
+    None stands for the default of `keras_encnet.MultiScaleSegmenter`.
+    """
+    sizes: dict[str, int | None] = {"base_size": None, "crop_size": None}
+    if config.crop_size is not None and isinstance(config.working_size, int):
+        sizes = {"base_size": config.working_size, "crop_size": max(config.crop_size)}
+    elif config.crop_size is not None and config.data == "scenes":  # which must keep its size
+        sizes = dict.fromkeys(sizes, max(config.crop_size))
     given = {"base_size": base_size, "crop_size": crop_size}
     return sizes | {key: value for key, value in given.items() if value is not None}
 

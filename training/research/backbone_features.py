@@ -50,13 +50,15 @@ def features(config: SegmentationConfig, path: Path) -> tuple[Arrays, list[Array
 
 def _write_features(task, model, path):
     backbone = keras.Model(model.input, model.get_layer("head_conv").input)
-    compute = tf.function(
-        lambda x: tf.cast(backbone(x, training=False), tf.float16),
-        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
-    )
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    def compute(images):
+        return tf.cast(backbone(images, training=False), tf.float16)
+
     steps = task.config.epochs * task.steps_per_epoch
     crops = _compute(compute, task.train_batches().take(steps), steps)
-    images = _compute(compute, task.val_batches(), len(task.val_split))
+    whole = task.val_batches().map(lambda images, masks: (model.resized(images), masks))
+    images = _compute(compute, whole, len(task.val_split))
     arrays = {f"x{i}": x for i, (x, _) in enumerate(images)}
     arrays |= {f"y{i}": y for i, (_, y) in enumerate(images)}
     xs, ys = (np.stack(part) for part in zip(*crops, strict=True))
@@ -68,7 +70,7 @@ def _compute(compute, batches, count):
     """Returns features of batches, and their masks at the same size."""
     found = []
     for images, masks in tqdm(batches, total=count, unit="batch"):
-        x = compute(images)
+        x = compute(tf.cast(images, tf.float32))
         y = tf.image.resize(masks[..., None], tf.shape(x)[1:3], "nearest")[..., 0]
         found.append((x.numpy(), y.numpy()))
     return found

@@ -1,9 +1,9 @@
-"""Score one model on images that are smaller or larger than those it was trained on.
+"""Score one model at smaller and larger sizes than that at which it was trained.
 
     python -m training.research.image_sizes RUN --data FOLDER --multi-scale
 
-Images are resized before the model sees them and its logits are resized back, so that at every size
-each pixel of the original mask counts once.
+The network sees images at multiples of its working size, or of their own size if it has none, and
+its logits are resized back, so that at every size each pixel of the original mask counts once.
 """
 
 import dataclasses
@@ -17,12 +17,13 @@ from tyro.conf import OmitArgPrefixes
 import keras_encnet
 from keras_encnet.layers import Encoding
 from keras_encnet.utils.files import write_json
+from keras_encnet.utils.sizes import NATIVE
 from training import cli
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research.experiments import markdown_table, write_text
 from training.run import run_folder, trained_models
-from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import (
     evaluate,
@@ -43,13 +44,13 @@ def main(
     multi_scale: OmitArgPrefixes[MultiScaleOptions] = MultiScaleOptions(),
     output: Path | None = None,
 ) -> None:
-    """Score one model on images of several sizes.
+    """Score one model at several sizes of its images.
 
     Args:
         model: Run folder (its best model), or `.keras` file.
         data: Folder data set or `scenes`. By default the data that the model was trained on.
         split: Split to score, such as `test` or `train+val`.
-        sizes: Factors of height and width.
+        sizes: Factors of the working size.
         every: Score every n-th image, starting with the first.
         ignore_class: Labels ignored in all scores. By default as in training.
         sums: Also score the model as if its codes were sums over pixels, trained on feature maps of
@@ -78,8 +79,9 @@ def main(
         "split": split,
         "images": len(images),
         "sums": sums,
+        "working_size": network.working_size or NATIVE,
     }
-    record |= {"multi_scale": multi_scale.settings(), "results": results}
+    record |= {"multi_scale": settings_of(segmenter), "results": results}
     record["environment"] = run_folder.environment()
     write_json(output / "scores.json", record)
     write_text(output / "table.md", table(results))
@@ -100,13 +102,13 @@ def score(
     for size in sizes:
         for name, network in networks.items():
             start = time.monotonic()
-            metric, presence = evaluate(network, images, ignore_class, size=size)
+            metric, presence = evaluate(network, images, ignore_class, factor=size)
             scores = report(metric, images.class_names, presence)
             seconds = time.monotonic() - start
             yield {"size": size, "model": name, "seconds": seconds, "scores": scores}
         if segmenter is not None:
             start = time.monotonic()
-            metric = evaluate_multi_scale(segmenter, images, ignore_class, size=size)
+            metric = evaluate_multi_scale(segmenter, images, ignore_class, factor=size)
             scores = report(metric, images.class_names)
             seconds = time.monotonic() - start
             yield {"size": size, "model": "multi-scale", "seconds": seconds, "scores": scores}

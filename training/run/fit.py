@@ -43,6 +43,7 @@ def train(
     config.check()
     strategy = strategies.choose(config.strategy, config.cpu_devices)
     strategies.check_batch(strategy, config.batch_size)
+    config = run_folder.resumed(run_dir, config)
     run_folder.check_free(run_dir, config)
     # Several workers share the lock of the one that writes.
     writes = strategies.is_chief(strategy)
@@ -54,6 +55,7 @@ def _train(config, run_dir, strategy):
     run_folder.check_free(run_dir, config)  # now that no other process can write to it
     set_up(config)
     task = task_of(config)
+    automatic, config = config.automatic_options(), task.config
     data = task.fingerprint()
     run_folder.check_data(run_dir, config, data)
     strategies.check_agreement(strategy, fingerprint.number(data), "the data")
@@ -62,8 +64,9 @@ def _train(config, run_dir, strategy):
     # Created only now, so that a command with an error can be corrected and run again.
     if strategies.is_chief(strategy):
         computed = task.computed_options()
-        run_folder.create(run_dir, config, data, computed)
+        run_folder.create(run_dir, config, data, {**computed, "automatic": sorted(automatic)})
         print_options(computed)
+        print(task.plan(), flush=True)
     state = restored_state(config, task, strategy, model, run_dir)
     with task.naming_damaged_files():
         history = resume.fit(
@@ -96,6 +99,7 @@ def is_finished(config: SegmentationConfig | ClassificationConfig, run_dir: Path
     Raises:
         FileExistsError: if it has a run with other options or other data.
     """
+    config = run_folder.resumed(run_dir, config)
     run_folder.check_free(run_dir, config)
     history = read_json(run_dir / "history.json", {})
     if len(history.get("loss", ())) < config.epochs:

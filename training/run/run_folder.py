@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_encnet.utils.files import read_json, write_json
 from training.configs.config import Config
@@ -32,7 +33,22 @@ MAY_DIFFER = (
 # The results of a run.
 FOLDERS = ("checkpoints", "tensorboard")
 FILES = ("best.keras", "last.keras", "metrics.json", "history.json")
+Recipe = TypeVar("Recipe", bound=Config)
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
+
+
+def resumed(run_dir: Path, config: Recipe) -> Recipe:
+    """Returns a recipe with the values that the run in `run_dir` has found for automatic options.
+
+    A later version may find others for the same data.
+    """
+    recorded = read_json(run_dir / "config.json", {})
+    if config.overwrite:
+        return config
+    names = config.automatic_options() & set(recorded.get("automatic", ()))
+    values = {name: recorded[name] for name in names}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return dataclasses.replace(config, **values | lists)
 
 
 def check_free(run_dir: Path, config: Config) -> None:
@@ -104,7 +120,7 @@ def create(
 
     Args:
         run_dir: path of the run folder.
-        config: the recipe.
+        config: the recipe, with values in place of its automatic options.
         data: fingerprints of its data.
         computed: what was computed from the data, recorded with the configuration.
     """

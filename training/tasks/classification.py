@@ -45,6 +45,9 @@ class Classification:
             )
         }
 
+    def plan(self) -> str:
+        return ""
+
     def build_model(self) -> keras_encnet.ClassificationModel:
         config, class_names = self.config, self.train_split.class_names
         model = BUILDERS[config.network](

@@ -1,7 +1,6 @@
 """Options of multi-scale evaluation, shared by the commands that offer it."""
 
 import dataclasses
-import inspect
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -9,13 +8,12 @@ import tyro
 import keras_encnet
 from training import cli
 
-_PARAMETERS = inspect.signature(keras_encnet.MultiScaleSegmenter).parameters
-# The settings of a `MultiScaleSegmenter` that are options, and their defaults.
-DEFAULTS = {name: _PARAMETERS[name].default for name in ("base_size", "crop_size", "protocol")}
+# The settings of a `MultiScaleSegmenter` that are options.
+SETTINGS = ("base_size", "crop_size", "protocol")
 
 
-def _default(name):
-    return tyro.conf.arg(help_behavior_hint=f"(default: {DEFAULTS[name]})")
+def _default(text):
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,30 +22,41 @@ class MultiScaleOptions:
 
     multi_scale: bool = False
     """Average predictions over six scales and their mirror images."""
-    base_size: Annotated[int | tuple[int, int] | None, _default("base_size")] = None
-    """Long side at scale 1; for mmsegmentation also bounds of both sides, such as `2048 512`."""
-    crop_size: Annotated[int | None, _default("crop_size")] = None
+    base_size: Annotated[
+        int | tuple[int, int] | Literal["native"] | None,
+        _default("the working size of the model, or 520"),
+    ] = None
+    """Long side at scale 1; for mmsegmentation also bounds of both sides, such as `2048 512`, or
+    `native`."""
+    crop_size: Annotated[int | None, _default("12/13 of the base size, 480 of 520")] = None
     """Side of the sliding windows."""
-    protocol: Annotated[Literal["official", "mmsegmentation"] | None, _default("protocol")] = None
+    protocol: Annotated[Literal["official", "mmsegmentation"] | None, _default("official")] = None
     """Procedure of the official code or of mmsegmentation, see `MultiScaleSegmenter`."""
 
     def __post_init__(self):
         if not self.multi_scale:
             cli.refuse(self._settings(), "without multi-scale evaluation")
 
-    def settings(self) -> dict[str, Any] | None:
-        """Returns the arguments of `MultiScaleSegmenter`, or None without multi-scale."""
-        if not self.multi_scale:
-            return None
-        given = {name: value for name, value in self._settings().items() if value is not None}
-        return DEFAULTS | given
-
     def segmenter(
         self, model: keras_encnet.SegmentationModel
     ) -> keras_encnet.MultiScaleSegmenter | None:
         """Returns the multi-scale segmenter of a model, or None without multi-scale."""
-        settings = self.settings()
-        return None if settings is None else keras_encnet.MultiScaleSegmenter(model, **settings)
+        if not self.multi_scale:
+            return None
+        given = {name: value for name, value in self._settings().items() if value is not None}
+        return keras_encnet.MultiScaleSegmenter(model, **given)
 
     def _settings(self):
-        return {name: getattr(self, name) for name in DEFAULTS}
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+def settings_of(segmenter: keras_encnet.MultiScaleSegmenter | None) -> dict[str, Any] | None:
+    """Returns the settings of a multi-scale segmenter, for the record of a measurement."""
+    if segmenter is None:
+        return None
+    settings = segmenter.settings
+    return {
+        "base_size": settings.base_size or "native",
+        "crop_size": settings.crop_size,
+        "protocol": segmenter.protocol,
+    }

@@ -1,6 +1,7 @@
 """Training on images and masks."""
 
 import contextlib
+import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from keras_encnet.losses import (
 )
 from keras_encnet.models.segmentation import on_backbone, on_resnet
 from keras_encnet.utils import keras_files
+from keras_encnet.utils.sizes import checked_working_size
 from training.configs import SegmentationConfig
+from training.configs.folder import automatic_sizes, describe_sizes
 from training.configs.segmentation import ClassWeights
 from training.datasets.segmentation_data import open_split
 from training.input import fingerprint, segmentation_batches
@@ -44,12 +47,13 @@ class Segmentation:
     monitor = "val_mean_iou"
 
     def __init__(self, config: SegmentationConfig):
-        self.config = config
         every_class = not config.allow_absent_classes
         self.train_split, contents = open_checked(config, config.train_split, every_class)
         self.class_weights = computed_class_weights(config.class_weights, contents)
         self.val_split, val_contents = open_checked(config, config.val_split)
         self.val_pixels = val_contents.pixel_counts
+        self.sizes = automatic_sizes(config, contents.sizes)
+        self.config = dataclasses.replace(config, **self.sizes)
         self.steps_per_epoch = segmentation_batches.steps_per_epoch(
             self.train_split, config.batch_size
         )
@@ -57,6 +61,9 @@ class Segmentation:
     def fingerprint(self) -> dict[str, Fingerprint]:
         splits = (self.train_split, self.val_split)
         return {split.name: fingerprint.of_files(split) for split in splits}
+
+    def plan(self) -> str:
+        return describe_sizes(**self.sizes)
 
     def build_model(self) -> keras_encnet.SegmentationModel:
         model = build_model(self.config, self.train_split.class_names)
@@ -102,10 +109,15 @@ class Segmentation:
         config = self.config
         return segmentation_batches.train_batches(
             self.train_split,
-            crop_size=config.crop_size,
+            crop_size=self.sizes["crop_size"],
             batch_size=config.batch_size,
             seed=config.seed,
-            augmentation=Augmentation(config.flip, config.scale, config.rotation, config.base_size),
+            augmentation=Augmentation(
+                config.flip,
+                config.scale,
+                config.rotation,
+                checked_working_size(config.working_size),
+            ),
             ignore_class=config.ignore_class,
             first_step=first_step,
             input_context=input_context,
@@ -189,6 +201,7 @@ def build_model(
     build = _on_resnet if config.backbone in BACKBONES else _on_application
     model = build(config, weights, len(class_names))
     model.class_names = class_names
+    model.working_size = checked_working_size(config.working_size)
     if config.freeze_backbone_batch_normalization:
         model.freeze_backbone_batch_normalization()
     return model

@@ -1,4 +1,4 @@
-"""Scores of segmentation models, on whole images at their native size."""
+"""Scores of segmentation models, on whole images: every pixel of a mask counts once."""
 
 import dataclasses
 import os
@@ -12,8 +12,11 @@ import tyro
 from tqdm import tqdm
 
 import keras_encnet
+from keras_encnet.graph.compiled import CompiledOutputs
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
+from keras_encnet.utils.sizes import NATIVE, Size, resize_images, scaled_size
+from training import cli
 from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.figures.confusion_matrix import save_confusion_matrix
@@ -23,7 +26,7 @@ from training.input.folder import Split
 from training.input.folder_check import check_split
 from training.input.image_files import decode_image, read_mask
 from training.tasks.boundary_scores import BoundaryIoU
-from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import boundary_report, report, table
 
 # Number of images on the page of predictions, spread evenly over the split.
@@ -34,6 +37,10 @@ SHOWN = 6
 class SegmentationScoring(MultiScaleOptions):
     """How masks are scored; not for classifiers."""
 
+    size: Annotated[
+        int | Literal["native"] | None, tyro.conf.arg(help_behavior_hint="(default: of the model)")
+    ] = None
+    """Long side at which the network sees images, or `native`, in place of the working size."""
     ignore_class: Annotated[
         tuple[int, ...] | None, tyro.conf.arg(help_behavior_hint="(default: as in training)")
     ] = None
@@ -48,6 +55,11 @@ class SegmentationScoring(MultiScaleOptions):
     """Also report mean IoU with ignored pixels as one more class (60 on PASCAL-Context)."""
     boundary: bool = False
     """Also report boundary IoU, of pixels near contours only (within 2 % of the diagonal)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multi_scale:
+            cli.refuse({"size": self.size}, "with `--multi-scale`, which has `--base-size`")
 
 
 class SegmentationScorer:
@@ -73,14 +85,17 @@ class SegmentationScorer:
         self.options = options
         self.split = open_split(data, split, map_labels_of(run, options.map_labels))
         self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
-        self.settings = {"multi_scale": options.settings()}
+        self.segmenter = options.segmenter(model)
+        self.settings: dict[str, Any] = {"multi_scale": settings_of(self.segmenter)}
+        if self.segmenter is None:
+            self.settings["working_size"] = model.chosen_size(options.size) or NATIVE
         self.ignore_class = ignore_class_of(run, options.ignore_class)
 
     def score(self) -> tuple[dict[str, Any], np.ndarray]:
         contents = check_split(self.split, self.ignore_class)
         contents.raise_if_bad()
         contents.raise_if_unusable()
-        options, segmenter = self.options, self.options.segmenter(self.model)
+        options, segmenter = self.options, self.segmenter
         boundary = BoundaryIoU(self.model.classes, self.ignore_class) if options.boundary else None
         how: dict[str, Any] = {
             "ignore_class": self.ignore_class,
@@ -88,7 +103,7 @@ class SegmentationScorer:
             "boundary": boundary,
         }
         if segmenter is None:
-            metric, presence = evaluate(self.model, self.split, **how)
+            metric, presence = evaluate(self.model, self.split, size=options.size, **how)
         else:
             metric, presence = evaluate_multi_scale(segmenter, self.split, **how), None
         scores = report(metric, self.split.class_names, presence)
@@ -103,7 +118,8 @@ class SegmentationScorer:
 
     def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
         save_confusion_matrix(folder / "confusion_matrix.png", matrix, self.split.class_names)
-        save_predictions(folder / "predictions.png", {self.model.name: self.model}, self.split)
+        models = {self.model.name: self.model}
+        save_predictions(folder / "predictions.png", models, self.split, self.options.size)
 
 
 def ignore_class_of(
@@ -129,48 +145,42 @@ def evaluate(
     split: Split,
     ignore_class: Sequence[int] = (255,),
     absent_classes: str = "exclude",
-    size: float = 1.0,
+    size: Size = None,
+    factor: float = 1.0,
     boundary: BoundaryIoU | None = None,
 ) -> tuple[keras_encnet.SegmentationMetrics, dict[str, float] | None]:
-    """Scores `model` on every image of `split`, at its native size or `size` times that.
+    """Scores `model` on every image of `split`, whose predictions have the size of the mask.
 
-    Masks keep their size: logits are resized to it. Every image is added to `boundary`.
+    Args:
+        model: the model.
+        split: the split.
+        ignore_class: labels ignored in all scores.
+        absent_classes: see `keras_encnet.SegmentationMetrics`.
+        size: see `keras_encnet.SegmentationModel.segment`.
+        factor: the network sees images at this multiple of `size`.
+        boundary: a metric to which every image is added.
 
     Returns:
         The metric after all images, and the scores of the presence branch, see
         `keras_encnet.metrics.presence_scores`; None for a model without one.
     """
     names = [name for name in ("segmentation", "presence") if name in model.output]
-    outputs = model.with_outputs(names)
+    outputs_of = CompiledOutputs(model, {name: model.output[name] for name in names})
     metric = keras_encnet.SegmentationMetrics(
         model.classes, ignore_class=ignore_class, absent_classes=absent_classes
     )
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((1, None, None, 3), tf.uint8),
-            tf.TensorSpec((1, None, None), tf.int32),
-        ]
-    )
-    def score(images, masks):
-        predictions = outputs(_resized(images, size), training=False)
-        logits = predictions["segmentation"]
-        if size != 1:
-            logits = tf.image.resize(logits, tf.shape(masks)[1:])
-        classes = tf.argmax(logits, -1, tf.int32)
-        metric.update_state(masks, classes)
-        presence = class_presence(masks, model.classes, ignore_class)
-        return classes, presence, predictions.get("presence")
-
     truth, presence_logits = [], []
     batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
-        classes, (presence, labeled), logits = score(images, masks)
+        seen = times(model.network_size(images.shape[1:3], size), factor)
+        outputs = outputs_of(images.numpy(), size=seen)
+        metric.update_state(masks, outputs["classes"])
         if boundary is not None:
-            boundary.update(masks[0].numpy(), classes[0].numpy())
-        if logits is not None and labeled[0]:
+            boundary.update(masks[0].numpy(), outputs["classes"][0])
+        presence, labeled = class_presence(masks, model.classes, ignore_class)
+        if "presence" in outputs and labeled[0]:
             truth.append(presence[0])
-            presence_logits.append(logits[0])
+            presence_logits.append(outputs["presence"][0])
     return metric, presence_scores(truth, presence_logits) if presence_logits else None
 
 
@@ -179,10 +189,10 @@ def evaluate_multi_scale(
     split: Split,
     ignore_class: Sequence[int] = (255,),
     absent_classes: str = "exclude",
-    size: float = 1.0,
+    factor: float = 1.0,
     boundary: BoundaryIoU | None = None,
 ) -> keras_encnet.SegmentationMetrics:
-    """Scores a multi-scale segmenter on every image of `split`, at `size` times its native size.
+    """Scores a multi-scale segmenter on every image of `split`, at `factor` times its native size.
 
     Every image is added to `boundary`.
 
@@ -195,8 +205,9 @@ def evaluate_multi_scale(
     )
     batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
-        scores = segmenter(_resized(images, size)[0])[None]
-        if size != 1:
+        size = times(images.shape[1:3], factor)
+        scores = segmenter(resize_images(images, size)[0])[None]
+        if factor != 1:
             scores = tf.image.resize(scores, masks.shape[1:]).numpy()
         classes = scores.argmax(-1)
         metric.update_state(masks, classes)
@@ -205,19 +216,18 @@ def evaluate_multi_scale(
     return metric
 
 
-def _resized(images, size):
-    """Resizes images `(batch, height, width, channels)` by the factor `size`."""
-    if size == 1:
-        return images
-    shape = tf.cast(tf.shape(images)[1:3], tf.float32) * size
-    shape = tf.maximum(tf.cast(tf.round(shape), tf.int32), 1)
-    return tf.image.resize(images, shape, antialias=True)
+def times(size: Sequence[int], factor: float) -> tuple[int, int]:
+    """Returns `factor` times the size of an image, with its aspect ratio."""
+    long_side = max(round(max(size) * factor), 1)
+    height, width = scaled_size(size, long_side).numpy().tolist()
+    return height, width
 
 
 def save_predictions(
     path: str | os.PathLike,
     models: Mapping[str, keras_encnet.SegmentationModel],
     split: Split,
+    size: Size = None,
 ) -> None:
     """Writes a page of images of a split, their truth and the predictions of some models.
 
@@ -225,10 +235,11 @@ def save_predictions(
         path: the PNG file.
         models: the models by the title of their column.
         split: the split, whose images are picked evenly.
+        size: see `keras_encnet.SegmentationModel.segment`.
     """
     picked = np.unique(np.linspace(0, len(split) - 1, min(SHOWN, len(split))).round().astype(int))
     images = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
     truths = [read_mask(split.mask_paths[i], split.label_map) for i in picked]
-    predictions = [model.segment(images) for model in models.values()]
+    predictions = [model.segment(images, size=size) for model in models.values()]
     rows = list(zip(images, truths, *predictions, strict=True))
     save_comparison(path, rows, ["image", "truth", *models], split.class_names)

@@ -16,15 +16,20 @@ class Task(Protocol):
     """Data, network, losses and metrics of one training, for `training.run.fit`.
 
     Attributes:
+        config: the recipe, with values in place of its automatic options.
         steps_per_epoch: full batches per epoch.
         monitor: name of the score that selects the best model.
     """
 
+    config: Any
     steps_per_epoch: int
     monitor: str
 
     def fingerprint(self) -> dict[str, Fingerprint]:
         """Returns the fingerprints of the data by split, see `training.input.fingerprint`."""
+
+    def plan(self) -> str:
+        """Returns what the data imply for the training, as sentences."""
 
     def build_model(self) -> keras.Model:
         """Builds the network for the classes of the data."""

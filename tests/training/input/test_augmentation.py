@@ -7,7 +7,7 @@ import scipy.ndimage
 import tensorflow as tf
 from PIL import Image
 
-from training.input.augmentation import Augmentation, augment, resize_long_side
+from training.input.augmentation import Augmentation, augment, resize_pair
 
 NONE = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0)
 
@@ -224,9 +224,9 @@ def test_rotations_cover_their_range():
         ((1, 90), 9, (1, 9)),
     ],
 )
-def test_resize_long_side_agrees_with_pillow(rng, size, length, expected):
+def test_images_and_masks_are_resized_like_pillow(rng, size, length, expected):
     image, mask = random_sample(rng, *size)
-    resized, labels = resize_long_side(image, tf.cast(mask, "int32"), length)
+    resized, labels = resize_pair(image, tf.cast(mask, "int32"), length)
     assert resized.shape == (*expected, 3)
     assert labels.shape == expected
     reference = Image.fromarray(image).resize(expected[::-1], Image.Resampling.BILINEAR)
@@ -239,7 +239,7 @@ def test_resize_long_side_agrees_with_pillow(rng, size, length, expected):
 
 def test_resize_to_the_same_size_changes_nothing(rng):
     image, mask = random_sample(rng, 6, 9)
-    resized, labels = resize_long_side(image, tf.cast(mask, "int32"), 9)
+    resized, labels = resize_pair(image, tf.cast(mask, "int32"), 9)
     np.testing.assert_array_equal(resized, image)
     np.testing.assert_array_equal(labels, mask)
 
@@ -251,7 +251,7 @@ def test_resize_to_the_same_size_changes_nothing(rng):
         ("scale", (2.0, 0.5)),
         ("rotation", -1.0),
         ("rotation", 181.0),
-        ("base_size", 0),
+        ("working_size", 0),
     ],
 )
 def test_augmentation_checks_its_arguments(name, value):

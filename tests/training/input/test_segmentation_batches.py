@@ -43,9 +43,9 @@ def test_identity_changes_no_pixel(tmp_path, rng):
         np.testing.assert_array_equal(mask, samples[i][1])
 
 
-def test_images_are_resized_to_the_base_size_before_cropping(tmp_path, rng):
+def test_images_are_resized_to_the_working_size_before_cropping(tmp_path, rng):
     split = write_split(tmp_path, [random_sample(rng, 8, 16)])
-    augmentation = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0, base_size=32)
+    augmentation = Augmentation(flip=False, scale=(1.0, 1.0), rotation=0.0, working_size=32)
     options = {"crop_size": (16, 32), "batch_size": 1, "seed": 0}
     ((_, masks),) = take(train_batches(split, augmentation=augmentation, **options), 1)
     mask = decode_mask(str(split.mask_paths[0])).numpy()

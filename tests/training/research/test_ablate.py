@@ -230,7 +230,7 @@ def test_default_data_and_multi_scale_sizes_of_recipes():
         experiments.encnet_recipe("folder_encnet50")
     for recipe, sizes in {
         "scenes_encnet": (224, 224),
-        "folder_encnet50": (520, 480),
+        "folder_encnet50": (None, None),
         "ade20k_encnet101": (640, 576),
     }.items():
         config = experiments.encnet_recipe(

@@ -50,8 +50,8 @@ def test_each_labeled_pixel_counts_once_at_every_size(model, data):
     segmenter = keras_encnet.MultiScaleSegmenter(model, 52, 48, scales=(1.0,))
     for size in (0.01, 0.5, 1.7):
         for metric in (
-            segmentation_scores.evaluate(model, split, size=size)[0],
-            segmentation_scores.evaluate_multi_scale(segmenter, split, size=size),
+            segmentation_scores.evaluate(model, split, factor=size)[0],
+            segmentation_scores.evaluate_multi_scale(segmenter, split, factor=size),
         ):
             counted = np.asarray(metric.confusion_matrix).sum(1)
             np.testing.assert_array_equal(counted, expected)

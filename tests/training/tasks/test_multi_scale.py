@@ -3,7 +3,7 @@
 import pytest
 
 import keras_encnet
-from training.tasks.multi_scale import MultiScaleOptions
+from training.tasks.multi_scale import MultiScaleOptions, settings_of
 
 
 @pytest.mark.parametrize("option", [{"base_size": 520}, {"crop_size": 0}])
@@ -12,10 +12,24 @@ def test_multi_scale_options_without_multi_scale_raise(option):
         MultiScaleOptions(**option)
 
 
-def test_settings_have_the_defaults_of_the_segmenter():
-    assert MultiScaleOptions().settings() is None
-    settings = MultiScaleOptions(multi_scale=True, crop_size=96).settings()
-    assert settings == {"base_size": 520, "crop_size": 96, "protocol": "official"}
+@pytest.mark.parametrize(
+    ("working_size", "options", "expected"),
+    [
+        (None, {}, (520, 480, "official")),
+        (640, {}, (640, 592, "official")),
+        (320, {"base_size": 104}, (104, 96, "official")),
+        (320, {"crop_size": 200}, (320, 200, "official")),
+        ((2048, 512), {}, (520, 480, "official")),
+        ((2048, 512), {"protocol": "mmsegmentation"}, ((2048, 512), 480, "mmsegmentation")),
+        (320, {"base_size": "native", "protocol": "mmsegmentation"}, ("native", 480, None)),
+    ],
+)
+def test_sizes_default_to_the_working_size(working_size, options, expected, tiny_backbone):
+    model = keras_encnet.FCN(tiny_backbone(), 3, working_size=working_size)
+    settings = settings_of(MultiScaleOptions(multi_scale=True, **options).segmenter(model))
+    base_size, crop_size, protocol = expected
+    assert (settings["base_size"], settings["crop_size"]) == (base_size, crop_size)
+    assert settings["protocol"] == (protocol or "mmsegmentation")
 
 
 def test_options_configure_the_segmenter(tiny_backbone):
