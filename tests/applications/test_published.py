@@ -7,6 +7,7 @@ import pytest
 
 import keras_encnet
 from keras_encnet.applications import pretrained
+from keras_encnet.utils.sizes import checked_working_size
 from keras_encnet.models.structure import options_of, resolve
 from tests.fixtures import CLASSES
 
@@ -151,6 +152,7 @@ PROTOCOLS = {str(sorted(e.protocol.items())): e for e in ENTRIES}
 def test_protocol_is_that_of_a_segmenter(entry):
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
     settings = keras_encnet.MultiScaleSegmenter(model, **entry.protocol).settings
+    assert settings.base_size == checked_working_size(entry.protocol["base_size"])
     windows = {"480x480": (480, 320), "769x769": (769, 513)}
     crop = entry.weights.split("mmsegmentation_")[-1].partition("_")[0]
     if entry.structure["variant"] == "official":
