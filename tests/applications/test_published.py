@@ -7,8 +7,8 @@ import pytest
 
 import keras_encnet
 from keras_encnet.applications import pretrained
-from keras_encnet.utils.sizes import checked_working_size
 from keras_encnet.models.structure import options_of, resolve
+from keras_encnet.utils.sizes import checked_working_size
 from tests.fixtures import CLASSES
 
 CLASS_COUNTS = {
