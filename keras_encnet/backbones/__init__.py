@@ -20,9 +20,12 @@ BACKBONES = {
     "resnet101": ResNet101,
     "resnet152": ResNet152,
 }
+# Those whose blocks have two 3x3 convolutions, instead of a bottleneck.
+BASIC_BLOCKS = ("resnet18", "resnet34")
 
 __all__ = [
     "BACKBONES",
+    "BASIC_BLOCKS",
     "ResNet",
     "ResNet18",
     "ResNet34",

@@ -19,6 +19,7 @@ from keras_encnet.utils.checks import check_input_shape, is_count
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
 STEMS = {"plain": (64,), "deep_32": (32, 32, 64), "deep_64": (64, 64, 128)}
 STRIDES_ON = ("1x1", "3x3")
+SECOND_DILATIONS = ("block", "stage", "none")
 
 # For each output stride, the (stride, dilation of the first block, dilation of the others) of each
 # stage. A stage without its stride dilates instead; its first block still sees the grid of the
@@ -37,6 +38,8 @@ def ResNet(
     output_stride: int = 8,
     stem: str = "plain",
     stride_on: str = "1x1",
+    second_dilation: str = "block",
+    dilate_strided: bool = False,
     width_multiplier: float = 1.0,
     weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
@@ -65,6 +68,13 @@ def ResNet(
             ResNet-50s of the official code).
         stride_on: the convolution of a bottleneck that has the stride:
             `"1x1"`, the first one (Keras Applications), or `"3x3"` (PyTorch).
+        second_dilation: dilation of the second convolution of a block without
+            bottleneck: `"block"`, that of the first one; `"stage"`, that of the
+            later blocks, also in the first block (the official code and timm);
+            or `"none"` (mmsegmentation).
+        dilate_strided: whether stages 3 and 4 are dilated as at output stride
+            8 although they keep their strides, at output stride 32, as in
+            mmsegmentation.
         width_multiplier: factor of every width, rounded to at least 1.
         weights: None (random), `"imagenet"` (downloads those of Keras
             Applications) or the path of a `.weights.h5` file saved by
@@ -94,6 +104,7 @@ def ResNet(
         ("output_stride", output_stride, tuple(STAGES)),
         ("stem", stem, tuple(STEMS)),
         ("stride_on", stride_on, STRIDES_ON),
+        ("second_dilation", second_dilation, SECOND_DILATIONS),
     ):
         if value not in allowed:
             raise ValueError(
@@ -118,14 +129,18 @@ def ResNet(
         x = ImageNormalization(preprocessing, name="image_normalization")(x)
     x = _stem(x, [width(w) for w in STEMS[stem]])
     outputs = {}
-    for i, (stride, first_dilation, dilation) in enumerate(STAGES[output_stride]):
+    dilations = STAGES[8 if dilate_strided and output_stride == 32 else output_stride]
+    for i, (stride, _, _) in enumerate(STAGES[output_stride]):
+        _, first_dilation, dilation = dilations[i]
         for j in range(blocks[i]):
+            own = first_dilation if j == 0 else dilation
             x = _block(
                 x,
                 width(64 * 2**i),
                 bottleneck=bottleneck,
                 stride=stride if j == 0 else 1,
-                dilation=first_dilation if j == 0 else dilation,
+                dilation=own,
+                second_dilation={"block": own, "stage": dilation, "none": 1}[second_dilation],
                 stride_on=stride_on,
                 name=f"conv{i + 2}_block{j + 1}",
             )
@@ -154,7 +169,7 @@ def _stem(x, widths):
     return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
-def _block(x, width, bottleneck, stride, dilation, stride_on, name):
+def _block(x, width, bottleneck, stride, dilation, second_dilation, stride_on, name):
     out = 4 * width if bottleneck else width
     shortcut = x
     if stride > 1 or x.shape[-1] != out:
@@ -169,12 +184,16 @@ def _block(x, width, bottleneck, stride, dilation, stride_on, name):
     else:
         x = _conv_norm(x, width, 3, stride, dilation, name=f"{name}_1")
         x = layers.ReLU(name=f"{name}_1_relu")(x)
-        x = _conv_norm(x, out, 3, 1, dilation, name=f"{name}_2")
+        x = _conv_norm(x, out, 3, 1, second_dilation, name=f"{name}_2")
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.ReLU(name=f"{name}_out")(x)
 
 
 def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
+    if stride > 1 and dilation % stride == 0:
+        # A strided convolution with such a dilation reads only the pixels that the stride keeps.
+        x = layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsampling")(x)
+        stride, dilation = 1, dilation // stride
     if stride > 1 and kernel_size > 1:
         # With a stride, "same" would pad unevenly, unlike PyTorch and Keras Applications.
         x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -197,6 +216,8 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
         output_stride: int = 8,
         stem: str = "plain",
         stride_on: str = "1x1",
+        second_dilation: str = "block",
+        dilate_strided: bool = False,
         width_multiplier: float = 1.0,
         blocks: Sequence[int] = blocks,
         weights: str | os.PathLike | None = None,
@@ -210,6 +231,8 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
             output_stride=output_stride,
             stem=stem,
             stride_on=stride_on,
+            second_dilation=second_dilation,
+            dilate_strided=dilate_strided,
             width_multiplier=width_multiplier,
             weights=weights,
             preprocessing=preprocessing,

@@ -1,8 +1,8 @@
-"""Segmentation models: a backbone, a head, and an auxiliary head for training.
+"""Segmentation models: a backbone, a neck, a head, and an auxiliary head for training.
 
 A backbone is a model from images to a dict of features, `stage1` to `stage4`. A head is a function
 from these to a dict of output tensors: write it in a file of `models/heads/` and add it to `HEADS`.
-A neck would be a function from stages to stages, which `assemble` applies before the head.
+A neck, in `models/necks.py`, is a function from these features to those that the head takes.
 """
 
 import os
@@ -20,6 +20,7 @@ from keras_encnet.models.heads.deeplabv3 import deeplabv3_head
 from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
 from keras_encnet.models.heads.psp import psp_head
+from keras_encnet.models.necks import NECKS
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.structure import options_of, resolve
 from keras_encnet.utils.checks import check_classes, check_stages
@@ -158,10 +159,12 @@ def assemble(
     name: str,
     working_size: Size = None,
 ) -> SegmentationModel:
-    """Puts a head and an auxiliary head on a backbone; `values` are those of `resolve`."""
+    """Puts neck, head and auxiliary head on a backbone; `values` are those of `resolve`."""
     options = SimpleNamespace(**values)
     images, stages = backbone.input, backbone.output
     check_stages(stages)
+    if options.neck != "none":
+        stages = NECKS[options.neck](images, stages, options)
     tensors = HEADS[head](images, stages, classes, options)
     if options.auxiliary != "none":
         tensors |= AUXILIARY_HEADS[options.auxiliary](images, stages, classes, options)

@@ -12,9 +12,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from keras_encnet.backbones.resnet import STAGES, STEMS, STRIDES_ON
+from keras_encnet.backbones.resnet import SECOND_DILATIONS, STAGES, STEMS, STRIDES_ON
 from keras_encnet.layers.encoding import AGGREGATIONS
 from keras_encnet.layers.feature_map_attention import GATINGS
+from keras_encnet.models.necks import NECKS, ORDERS
 from keras_encnet.utils.checks import Range, is_count
 
 # The presets of the options, and what they are.
@@ -24,6 +25,8 @@ VARIANTS = {
     "official": "the structure of the official code, PyTorch-Encoding",
     "mmsegmentation": "the structure of mmsegmentation",
 }
+# The options of a head include those of the neck below it.
+ALL_HEADS = ("encnet", "fcn")
 
 ALL_HEADS = ("encnet", "fcn", "psp", "deeplabv3")
 # How the head of DeepLabv3 combines its branches.
@@ -55,6 +58,7 @@ class Option:
         least: the smallest `int`.
         range: the range of a `float`.
         unless: name and value of another option which leave this one without effect.
+        requires: for a value of this option, the values of others that it requires.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Option:
     least: int = 0
     range: Range = ANY
     unless: tuple[str, Any] | None = None
+    requires: Mapping[Any, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def annotation(self) -> Any:
@@ -109,7 +114,66 @@ OPTIONS = (
         _each("1x1", "1x1", "3x3", "3x3"),
         ("resnet",),
     ),
+    Option(
+        "second_dilation",
+        SECOND_DILATIONS,
+        "Dilation of the second convolution of a basic block: that of the first (block), of the "
+        "later blocks of the stage (stage), or none.",
+        _each("block", "block", "stage", "none"),
+        ("resnet",),
+    ),
+    Option(
+        "dilate_strided",
+        bool,
+        "At output stride 32, dilate stages 3 and 4 as at 8 although they keep their strides.",
+        _each(False, False, False, True),
+        ("resnet",),
+        unless=("output_stride", 8),
+    ),
+    Option(
+        "neck",
+        ("none", *NECKS),
+        "Features for the head: stage 4, or one map of output stride 8 made from stages 2 to 4 "
+        "of a backbone of output stride 32 by joint pyramid upsampling (jpu).",
+        _all("none"),
+        ALL_HEADS,
+        requires={"jpu": {"output_stride": 32, "lateral": False}},
+    ),
+    Option(
+        "neck_width",
+        int,
+        "Width of each branch of the neck.",
+        _all(512),
+        ALL_HEADS,
+        least=1,
+        unless=("neck", "none"),
+    ),
+    Option(
+        "neck_order",
+        ORDERS,
+        "Order in which the neck concatenates the stages: from 2 to 4 (fine_first), or from 4 "
+        "to 2.",
+        _each("fine_first", "fine_first", "coarse_first", "fine_first"),
+        ALL_HEADS,
+        unless=("neck", "none"),
+    ),
+    Option(
+        "neck_align_corners",
+        bool,
+        "Like `align_corners`, for the stages that the neck resizes.",
+        _each(False, False, True, False),
+        ALL_HEADS,
+        unless=("neck", "none"),
+    ),
     Option("channels", int, "Width of the head.", _all(512), ("encnet",), least=1),
+    Option(
+        "head_kernel",
+        (1, 3),
+        "Size of the kernel of the head's first convolution with a neck; without one it is 3.",
+        _each(1, 1, 1, 3),
+        ("encnet",),
+        unless=("neck", "none"),
+    ),
     Option(
         "lateral",
         bool,
@@ -233,7 +297,7 @@ def resolve(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> d
         given: values by name; None means as in the variant.
 
     Raises:
-        ValueError: for an unknown variant or an invalid value.
+        ValueError: for an unknown variant, an invalid value, or one that contradicts another.
         TypeError: for an option that these parts do not take.
     """
     if variant not in VARIANTS:
@@ -245,7 +309,23 @@ def resolve(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> d
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         options[name].check(value)
-    return {name: option.values[variant] for name, option in options.items()} | given
+    values = {name: option.values[variant] for name, option in options.items()} | given
+    return values | _required(options, values, given)
+
+
+def _required(options, values, given):
+    """Returns the values that values of other options require."""
+    required = {}
+    for name, option in options.items():
+        for other, value in option.requires.get(values[name], {}).items():
+            if given.get(other, value) != value:
+                raise ValueError(
+                    f"`{name}={values[name]!r}` requires `{other}={value!r}`, the default with it. "
+                    f"Received: {other}={given[other]!r}"
+                )
+            if other in options:
+                required[other] = value
+    return required
 
 
 def _check_names(given, valid):

@@ -15,9 +15,10 @@ from keras_encnet.pytorch.reading import read_tensors, renamed, to_numpy
 from keras_encnet.utils.sizes import Size
 
 # Per layer type, its weights: PyTorch's name, and PyTorch's axes in the order of Keras's.
-VECTOR, LINEAR, CONVOLUTION = (0,), (1, 0), (2, 3, 1, 0)
+VECTOR, LINEAR, CONVOLUTION, DEPTHWISE = (0,), (1, 0), (2, 3, 1, 0), (2, 3, 0, 1)
 WEIGHTS: dict[type, dict[str, tuple[str, tuple[int, ...]]]] = {
     keras.layers.Conv2D: {"kernel": ("weight", CONVOLUTION), "bias": ("bias", VECTOR)},
+    keras.layers.DepthwiseConv2D: {"kernel": ("weight", DEPTHWISE), "bias": ("bias", VECTOR)},
     keras.layers.Dense: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
     BatchNormalization: {
         "gamma": ("weight", VECTOR),
@@ -93,11 +94,11 @@ def from_pytorch(
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
 
     The network is recognized by the names of the tensors: EncNet, FCN, PSPNet and DeepLabv3 of the
-    official code (PyTorch-Encoding) and of mmsegmentation, the CIFAR networks of the official code,
-    and ResNets with torchvision's names, including timm's with a deep stem. Depth, width, stem,
-    lateral connections, auxiliary head, and numbers of classes and codewords are read from names
-    and shapes. A missing, unexpected or misshapen tensor is an error, so the model computes what
-    was published.
+    official code (PyTorch-Encoding) and of mmsegmentation, with or without the joint pyramid
+    upsampling of FastFCN, the CIFAR networks of the official code, and ResNets with torchvision's
+    names, including timm's with a deep stem. Depth, width, stem, neck, lateral connections,
+    auxiliary head, and numbers of classes and codewords are read from names and shapes. A missing,
+    unexpected or misshapen tensor is an error, so the model computes what was published.
 
     Example (a file requires torch, `keras-encnet[convert]`):
 
@@ -116,7 +117,7 @@ def from_pytorch(
         align_corners: how logits are upsampled. Defaults to True for the official code and to
             False for mmsegmentation. mmsegmentation's 769x769 checkpoints require True, which
             cannot be read from the file.
-        output_stride: output stride of the dilated ResNet, 8 (default), 16 or 32.
+        output_stride: output stride of the ResNet, 8 (default), 16 or 32; with a neck 32.
         input_shape: `(height, width, channels)`. Any size by default.
         stochastic_scale: whether the Encoding layers of a CIFAR EncNet are those of `encnetdrop`,
             which uses random smoothing factors in training and -0.5 at inference instead of the
@@ -142,6 +143,7 @@ def from_pytorch(
 
     References:
         - https://github.com/zhanghang1989/PyTorch-Encoding
+        - https://github.com/wuhuikai/FastFCN
         - https://github.com/open-mmlab/mmsegmentation/tree/main/configs/encnet
     """
     options = {

@@ -9,6 +9,7 @@ import keras
 
 from keras_encnet import backbones
 from keras_encnet.models import FCN, DeepLabV3, EncNet, EncNet14, PSPNet, ResNet14
+from keras_encnet.models.structure import options_of, resolve
 from keras_encnet.pytorch import names
 from keras_encnet.pytorch.names import Shapes, holds, size_of
 
@@ -72,25 +73,36 @@ def recognize(names: Iterable[str]) -> tuple[Family, str]:
     )
 
 
-def _backbone(
-    shapes, prefix, input_shape=(None, None, 3), output_stride=8, include_preprocessing=True
-):
+def _backbone(shapes, prefix, values, input_shape=(None, None, 3), include_preprocessing=True):
+    """Builds the ResNet of a checkpoint; `values` are those of its structural options."""
     structure, layers = names.resnet_structure(shapes, prefix)
     depth = 2 + sum(structure["blocks"]) * (3 if structure["bottleneck"] else 2)
     backbone = backbones.ResNet(
-        **structure,
+        **{name: values[name] for name in options_of("resnet")} | structure,
         input_shape=input_shape,
-        output_stride=output_stride,
-        stride_on="3x3",
         preprocessing="torch" if include_preprocessing else None,
         name=f"resnet{depth}",
     )
     return backbone, layers, depth
 
 
-def _resnet(shapes, parts, **options):
-    backbone, layers, _ = _backbone(shapes, prefix="", **options)
+def _resnet(shapes, parts, output_stride=None, **options):
+    # The official code's ResNets have the names of torchvision's, which cannot be dilated.
+    values = resolve(("resnet",), "official", {"output_stride": output_stride})
+    backbone, layers, _ = _backbone(shapes, "", values, **options)
     return backbone, layers | parts
+
+
+def _common(shapes, parts, variant, align_corners):
+    """Returns the options of a checkpoint that all heads have."""
+    auxiliary = "fcn" if _has(shapes, parts, "segmentation_stage3") else "none"
+    options = {"auxiliary": auxiliary, "align_corners": align_corners}
+    if not _has(shapes, parts, "neck_"):
+        return options
+    stages = [module for layer, module in parts.items() if layer.startswith("neck_stage")]
+    options |= {"neck": "jpu", "neck_width": size_of(shapes, *stages)}
+    # The official code has one setting for all resizing, mmsegmentation one for each part.
+    return options | ({"neck_align_corners": align_corners} if variant == "official" else {})
 
 
 def _encnet(
@@ -100,26 +112,28 @@ def _encnet(
     variant,
     prefix,
     align_corners=None,
+    output_stride=None,
     include_preprocessing=True,
     working_size=None,
     **options,
 ):
+    structure = _common(shapes, parts, variant, align_corners) | {
+        "num_codewords": size_of(shapes, parts["context_bn"], parts["context_encoding"]),
+        "channels": size_of(shapes, parts["head_bn"], parts["head_conv"]),
+        "lateral": _has(shapes, parts, "lateral", "fusion"),
+    }
+    values = resolve(("resnet", "encnet"), variant, structure | {"output_stride": output_stride})
     backbone, layers, depth = _backbone(
-        shapes, prefix, include_preprocessing=include_preprocessing, **options
+        shapes, prefix, values, include_preprocessing=include_preprocessing, **options
     )
-    auxiliary = _has(shapes, parts, "segmentation_stage3")
-    presence = _has(shapes, parts, "presence")
+    masks = ("segmentation", "segmentation_stage3")[: 1 + (values["auxiliary"] == "fcn")]
     model = EncNet(
         backbone,
         classes=classes,
         variant=variant,
-        num_codewords=size_of(shapes, parts["context_bn"], parts["context_encoding"]),
-        channels=size_of(shapes, parts["head_bn"], parts["head_conv"]),
-        auxiliary="fcn" if auxiliary else "none",
-        lateral=_has(shapes, parts, "lateral", "fusion"),
-        align_corners=align_corners,
+        **structure,
         # A network trained without the SE-loss has no presence layer.
-        outputs=None if presence else ("segmentation",) + ("segmentation_stage3",) * auxiliary,
+        outputs=None if _has(shapes, parts, "presence") else masks,
         include_preprocessing=include_preprocessing,
         working_size=working_size,
         name=f"encnet{depth}",
@@ -147,20 +161,23 @@ def _rival(
     variant,
     prefix,
     align_corners=None,
+    output_stride=None,
     include_preprocessing=True,
     working_size=None,
     **options,
 ):
     """Builds a network whose variant determines its head."""
+    structure = _common(shapes, parts, variant, align_corners)
+    # The options above are those of any head.
+    values = resolve(("resnet", "fcn"), variant, structure | {"output_stride": output_stride})
     backbone, layers, depth = _backbone(
-        shapes, prefix, include_preprocessing=include_preprocessing, **options
+        shapes, prefix, values, include_preprocessing=include_preprocessing, **options
     )
     model = network(
         backbone,
         classes=classes,
         variant=variant,
-        auxiliary="fcn" if _has(shapes, parts, "segmentation_stage3") else "none",
-        align_corners=align_corners,
+        **structure,
         include_preprocessing=include_preprocessing,
         working_size=working_size,
         name=f"{NAMES[network]}{depth}",

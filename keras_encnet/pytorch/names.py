@@ -5,7 +5,50 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from keras_encnet.models import necks
+
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _neck(convolutions, branches, layers):
+    """Returns the names of the layers and modules of joint pyramid upsampling.
+
+    Args:
+        convolutions: names of the modules of stages 2, 3 and 4.
+        branches: names of the modules of the four branches.
+        layers: names within such a module: convolution and normalization of a stage, depthwise
+            convolution, its normalization, 1x1 convolution and its normalization of a branch.
+    """
+    conv, norm, *separable = layers
+    parts = ("depthwise", "depthwise_bn", "conv", "bn")
+    return {
+        f"neck_{stage}_{part}": f"{module}.{inner}"
+        for stage, module in zip(necks.PYRAMID, convolutions, strict=True)
+        for part, inner in (("conv", conv), ("bn", norm))
+    } | {
+        f"neck_dilation{dilation}_{part}": f"{module}.{inner}"
+        for dilation, module in zip(necks.DILATIONS, branches, strict=True)
+        for part, inner in zip(parts, separable, strict=True)
+    }
+
+
+OFFICIAL_NECK = _neck(
+    ("jpu.conv3", "jpu.conv4", "jpu.conv5"),
+    ("jpu.dilation1", "jpu.dilation2", "jpu.dilation3", "jpu.dilation4"),
+    ("0", "1", "0.conv1", "0.bn", "0.pointwise", "1"),
+)
+MMSEGMENTATION_NECK = _neck(
+    [f"neck.conv_layers.{i}.0" for i in range(3)],
+    [f"neck.dilation_layers.{i}.0" for i in range(4)],
+    (
+        "conv",
+        "bn",
+        "depthwise_conv.conv",
+        "depthwise_conv.bn",
+        "pointwise_conv.conv",
+        "pointwise_conv.bn",
+    ),
+)
 
 OFFICIAL_AUXILIARY = {
     "segmentation_stage3_conv": "auxlayer.conv5.0",
@@ -29,12 +72,14 @@ OFFICIAL_ENCNET = {
     "presence": "head.encmodule.selayer",
     "segmentation_logits": "head.conv6.1",
     **OFFICIAL_AUXILIARY,
+    **OFFICIAL_NECK,
 }
 OFFICIAL_FCN = {
     "segmentation_conv": "head.conv5.0",
     "segmentation_bn": "head.conv5.1",
     "segmentation_logits": "head.conv5.4",
     **OFFICIAL_AUXILIARY,
+    **OFFICIAL_NECK,
 }
 OFFICIAL_PSP = {
     "pyramid_1_conv": "head.conv5.0.conv1.0",
@@ -49,6 +94,7 @@ OFFICIAL_PSP = {
     "head_bn": "head.conv5.2",
     "segmentation_logits": "head.conv5.5",
     **OFFICIAL_AUXILIARY,
+    **OFFICIAL_NECK,
 }
 OFFICIAL_DEEPLABV3 = {
     "aspp_0_conv": "head.aspp.b0.0",
@@ -67,6 +113,7 @@ OFFICIAL_DEEPLABV3 = {
     "head_bn": "head.block.1",
     "segmentation_logits": "head.block.4",
     **OFFICIAL_AUXILIARY,
+    **OFFICIAL_NECK,
 }
 MMSEGMENTATION_ENDS = {
     "head_conv": "decode_head.bottleneck.conv",
@@ -75,6 +122,7 @@ MMSEGMENTATION_ENDS = {
     "segmentation_stage3_conv": "auxiliary_head.convs.0.conv",
     "segmentation_stage3_bn": "auxiliary_head.convs.0.bn",
     "segmentation_stage3_logits": "auxiliary_head.conv_seg",
+    **MMSEGMENTATION_NECK,
 }
 MMSEGMENTATION_ENCNET = {
     "lateral_stage2_conv": "decode_head.lateral_convs.0.conv",

@@ -8,16 +8,16 @@ from keras_encnet import EncNet50, EncNet101
 
 @pytest.mark.parametrize(("build", "depth"), [(EncNet50, 50), (EncNet101, 101)])
 @pytest.mark.parametrize(
-    ("variant", "stem", "stride_on", "preprocessing"),
+    ("variant", "stem", "stride_on", "second_dilation", "preprocessing"),
     [
-        ("keras_encnet", "plain", "1x1", "caffe"),
-        ("paper", "plain", "1x1", "caffe"),
-        ("official", "deep_64", "3x3", "torch"),
-        ("mmsegmentation", "deep_32", "3x3", "torch"),
+        ("keras_encnet", "plain", "1x1", "block", "caffe"),
+        ("paper", "plain", "1x1", "block", "caffe"),
+        ("official", "deep_64", "3x3", "stage", "torch"),
+        ("mmsegmentation", "deep_32", "3x3", "none", "torch"),
     ],
 )
 def test_variant_selects_the_backbone(
-    recorded_backbone, build, depth, variant, stem, stride_on, preprocessing
+    recorded_backbone, build, depth, variant, stem, stride_on, second_dilation, preprocessing
 ):
     model = build(5, variant=variant, num_codewords=4, channels=8)
     assert recorded_backbone == [
@@ -27,6 +27,8 @@ def test_variant_selects_the_backbone(
             "output_stride": 8,
             "stem": stem,
             "stride_on": stride_on,
+            "second_dilation": second_dilation,
+            "dilate_strided": variant == "mmsegmentation",
             "weights": "imagenet",
             "preprocessing": preprocessing,
         }

@@ -47,9 +47,9 @@ def of_source(source):
 
 
 def test_every_published_file_has_one_name():
-    assert len(of_source("mmsegmentation")) == 97
+    assert len(of_source("mmsegmentation")) == 101
     assert len(of_source("official")) == 8
-    assert len({entry.url for entry in ENTRIES}) == len(ENTRIES) == 105
+    assert len({entry.url for entry in ENTRIES}) == len(ENTRIES) == 109
     assert len({(entry.network, entry.weights) for entry in ENTRIES}) == len(ENTRIES)
     for entry in ENTRIES:
         assert pretrained.find(entry.network, entry.weights) is entry

@@ -94,6 +94,47 @@ def test_first_block_of_a_dilated_stage_has_half_the_dilation(
         assert dilations == [(rate, rate) for rate in expected]
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # Stages 3 and 4, three blocks each: the dilations of both convolutions.
+        ("block", (((1, 1), (2, 2), (2, 2)), ((2, 2), (4, 4), (4, 4)))),
+        ("stage", (((1, 2), (2, 2), (2, 2)), ((2, 4), (4, 4), (4, 4)))),
+        ("none", (((1, 1), (2, 1), (2, 1)), ((2, 1), (4, 1), (4, 1)))),
+    ],
+)
+def test_second_dilation_selects_the_rule_of_basic_blocks(rule, expected):
+    model = tiny((3, 3, 3, 3), second_dilation=rule)
+    for stage, blocks in zip((4, 5), expected, strict=True):
+        for block, dilations in enumerate(blocks, start=1):
+            names = [f"conv{stage}_block{block}_{i}_conv" for i in (1, 2)]
+            assert tuple(model.get_layer(name).dilation_rate[0] for name in names) == dilations
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 47), (65, 30)])
+def test_strided_stages_can_be_dilated(size):
+    model = tiny((2, 2, 2, 2), True, output_stride=32, stride_on="3x3", dilate_strided=True)
+    outputs = model(np.zeros((1, *size, 3), "float32"))
+    for stage, stride in zip(STAGES, (4, 8, 16, 32), strict=True):
+        assert outputs[stage].shape[1:3] == tuple(-(-side // stride) for side in size)
+    rates = {
+        name: model.get_layer(f"{name}_2_conv").dilation_rate[0]
+        for name in ("conv4_block1", "conv4_block2", "conv5_block2")
+    }
+    assert rates == {"conv4_block1": 1, "conv4_block2": 2, "conv5_block2": 4}
+
+
+def test_strided_convolution_with_dilation_reads_every_other_pixel(rng):
+    model = tiny((1, 1, 1, 1), True, output_stride=32, stride_on="3x3", dilate_strided=True)
+    before, conv = model.get_layer("conv5_block1_1_relu"), model.get_layer("conv5_block1_2_conv")
+    x = rng.normal(size=(1, 9, 12, conv.kernel.shape[2])).astype("float32")
+    strided = keras.Model(before.output, conv.output)(x)
+    dilated = keras.ops.conv(
+        np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))), conv.kernel, 1, "valid", dilation_rate=2
+    )
+    np.testing.assert_allclose(strided, dilated[:, ::2, ::2], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("stride_on", "strided"), [("1x1", "1"), ("3x3", "2")])
 @pytest.mark.parametrize(("output_stride", "stages"), [(8, "3"), (16, "34"), (32, "345")])
 def test_stride_on_selects_the_strided_convolution(stride_on, strided, output_stride, stages):
@@ -228,6 +269,7 @@ def test_missing_weights_file_raises():
         ("output_stride", 4),
         ("stem", "deep"),
         ("stride_on", "2x2"),
+        ("second_dilation", "both"),
         ("width_multiplier", 0),
         ("width_multiplier", -1),
     ],

@@ -22,6 +22,7 @@ from keras_encnet import (
     PSPNet,
     PSPNet50,
 )
+from keras_encnet.models.necks import NECKS
 from keras_encnet.models.segmentation import AUXILIARY_HEADS, HEADS
 from keras_encnet.models.structure import (
     ALL_HEADS,
@@ -45,11 +46,16 @@ def test_declaration_is_complete(option):
     assert option.help.endswith(".")
     if option.unless is not None:
         assert option.unless[0] in options_of(*option.parts)
+    for value, required in option.requires.items():
+        option.check(value)
+        for name, required_value in required.items():
+            options_of("resnet", *ALL_HEADS)[name].check(required_value)
 
 
 def test_every_head_can_be_chosen():
     assert set(ALL_HEADS) == set(HEADS)
     assert set(options_of("encnet")["auxiliary"].kind) == {*AUXILIARY_HEADS, "none"}
+    assert all(set(options_of(head)["neck"].kind) == {*NECKS, "none"} for head in HEADS)
 
 
 def test_none_selects_the_value_of_the_variant():
@@ -61,6 +67,17 @@ def test_given_options_replace_those_of_the_variant():
     values = resolve(ENCNET50, "official", {"gating": "scale", "lateral": True, "gate_bias": 2})
     assert (values["gating"], values["lateral"], values["gate_bias"]) == ("scale", True, 2)
     assert values["stem"] == "deep_64"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_value_replaces_those_that_it_requires_and_contradicts_others(variant):
+    values = resolve(ENCNET50, variant, {"neck": "jpu", "output_stride": None})
+    assert (values["output_stride"], values["lateral"]) == (32, False)
+    assert resolve(ENCNET50, variant, {"neck": "jpu", "output_stride": 32}) == values
+    assert "output_stride" not in resolve(("encnet",), variant, {"neck": "jpu"})
+    message = "`neck='jpu'` requires `output_stride=32`.*Received: output_stride=8"
+    with pytest.raises(ValueError, match=message):
+        resolve(ENCNET50, variant, {"neck": "jpu", "output_stride": 8})
 
 
 @pytest.mark.parametrize(
@@ -91,13 +108,16 @@ def test_unknown_names_raise():
 
 def test_options_of_other_parts_or_disabled_by_others_have_no_effect():
     encnet = {"gating", "gate_bias", "channels", "lateral", "num_codewords"}
-    encnet |= {"aggregation", "codeword_pooling"}
+    encnet |= {"aggregation", "codeword_pooling", "head_kernel"}
+    neck = {"neck_width", "neck_order", "neck_align_corners", "dilate_strided"}
     deeplabv3 = {"aspp", "aspp_dilation"}
-    assert without_effect(("resnet", "fcn"), "paper", {}) == encnet | deeplabv3
-    assert without_effect(("resnet", "psp"), "paper", {}) == encnet | deeplabv3 | {"concat_input"}
+    assert without_effect(("resnet", "fcn"), "paper", {}) == encnet | deeplabv3 | neck
     others = deeplabv3 | {"concat_input"}
-    assert without_effect(ENCNET50, "paper", {}) == others
-    without_codewords = without_effect(ENCNET50, "paper", {"num_codewords": 0, "dropout": 0.0})
+    assert without_effect(("resnet", "psp"), "paper", {}) == encnet | others | neck
+    assert without_effect(ENCNET50, "paper", {}) == others | neck | {"head_kernel"}
+    assert without_effect(ENCNET50, "paper", {"neck": "jpu"}) == others
+    given = {"neck": "jpu", "num_codewords": 0, "dropout": 0.0}
+    without_codewords = without_effect(ENCNET50, "paper", given)
     assert without_codewords == others | {"aggregation", "codeword_pooling", "spatial_dropout"}
 
 
@@ -184,7 +204,7 @@ def test_new_option_needs_only_a_declaration_and_an_implementation(tmp_path):
 """,
     )
     code = tmp_path / "keras_encnet" / "models" / "heads" / "encnet.py"
-    _edit(code, 'name="head")', 'name=f"head_{options.sharpness}")')
+    _edit(code, 'kernel_size, name="head")', 'kernel_size, name=f"head_{options.sharpness}")')
 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "100"}
     run = subprocess.run(

@@ -64,10 +64,17 @@ def official(
     bottleneck=True,
     blocks=R50,
     stem_kind=("conv1", 64, 128),
+    jpu=None,
+    head_kernel=3,
 ):
+    """Returns the shapes of EncNet; `jpu` is the width of joint pyramid upsampling."""
     c2, c3, c4 = (128, 256, 512) if not bottleneck else (512, 1024, 2048)
     shapes = resnet(blocks, bottleneck, stem_kind, prefix="pretrained.")
-    shapes |= _conv("head.conv5.0", channels, c4, 3, 3) | _norm("head.conv5.1", channels)
+    if jpu:
+        shapes |= _jpu(jpu, (c2, c3, c4))
+        c4 = 4 * jpu
+    shapes |= _conv("head.conv5.0", channels, c4, head_kernel, head_kernel)
+    shapes |= _norm("head.conv5.1", channels)
     if lateral:
         for i, size in enumerate((c2, c3)):
             shapes |= _conv(f"head.connect.{i}.0", channels, size, 1, 1)
@@ -88,6 +95,17 @@ def official(
     if auxiliary:
         shapes |= _conv("auxlayer.conv5.0", c3 // 4, c3, 3, 3) | _norm("auxlayer.conv5.1", c3 // 4)
         shapes |= _affine("auxlayer.conv5.4", classes, c3 // 4, 1, 1)
+    return shapes
+
+
+def _jpu(width, sizes):
+    shapes = {}
+    for i, size in enumerate(sizes, start=3):
+        shapes |= _conv(f"jpu.conv{i}.0", width, size, 3, 3) | _norm(f"jpu.conv{i}.1", width)
+    for i in (1, 2, 3, 4):
+        name = f"jpu.dilation{i}"
+        shapes |= _conv(f"{name}.0.conv1", 3 * width, 1, 3, 3) | _norm(f"{name}.0.bn", 3 * width)
+        shapes |= _conv(f"{name}.0.pointwise", width, 3 * width, 1, 1) | _norm(f"{name}.1", width)
     return shapes
 
 
@@ -221,6 +239,21 @@ RENAMED = {
     "auxlayer.conv5.0": "auxiliary_head.convs.0.conv",
     "auxlayer.conv5.1": "auxiliary_head.convs.0.bn",
     "auxlayer.conv5.4": "auxiliary_head.conv_seg",
+    **{
+        f"jpu.conv{i + 3}.{j}": f"neck.conv_layers.{i}.0.{part}"
+        for i in range(3)
+        for j, part in enumerate(("conv", "bn"))
+    },
+    **{
+        f"jpu.dilation{i + 1}.{before}": f"neck.dilation_layers.{i}.0.{after}"
+        for i in range(4)
+        for before, after in {
+            "0.conv1": "depthwise_conv.conv",
+            "0.bn": "depthwise_conv.bn",
+            "0.pointwise": "pointwise_conv.conv",
+            "1": "pointwise_conv.bn",
+        }.items()
+    },
 }
 
 

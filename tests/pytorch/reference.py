@@ -14,19 +14,25 @@ STAGES = {
 
 
 class Reference:
-    """Runs the network of a state dict of arrays on an image `(height, width, 3)`."""
+    """Runs the network of a state dict of arrays on an image `(height, width, 3)`.
 
-    def __init__(self, state, image, prefix="", stride=8):
+    Names are those of the official code, and `variant` selects whose rules apply: `"official"` or
+    `"mmsegmentation"`.
+    """
+
+    def __init__(self, state, image, prefix="", stride=8, variant="official"):
         self.state = {name: torch.from_numpy(array) for name, array in state.items()}
-        self.prefix, self.stride = prefix, stride
+        self.prefix, self.variant = prefix, variant
+        self.has_neck = "jpu.conv5.0.weight" in state
+        self.stride = 32 if self.has_neck else stride
         self.image = torch.from_numpy(image).permute(2, 0, 1)[None]
 
     def conv(self, x, name, stride=1, dilation=1):
         kernel = self.state[f"{name}.weight"]
         padding = dilation * (kernel.shape[-1] // 2)
-        return F.conv2d(
-            x, kernel, self.state.get(f"{name}.bias"), stride, padding, dilation=dilation
-        )
+        groups = x.shape[1] // kernel.shape[1]
+        bias = self.state.get(f"{name}.bias")
+        return F.conv2d(x, kernel, bias, stride, padding, dilation, groups)
 
     def norm(self, x, name):
         leaves = ("running_mean", "running_var", "weight", "bias")
@@ -45,7 +51,7 @@ class Reference:
         x = F.relu(self.conv_norm(x, f"{p}{layout}.3", f"{p}{layout}.4"))
         return F.relu(self.conv_norm(x, f"{p}{layout}.6", last))
 
-    def block(self, x, name, stride, dilation):
+    def block(self, x, name, stride, dilation, stage_dilation):
         shortcut = x
         if f"{name}.downsample.0.weight" in self.state:
             shortcut = self.conv_norm(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
@@ -55,17 +61,21 @@ class Reference:
             x = self.conv_norm(x, f"{name}.conv3", f"{name}.bn3")
         else:
             x = F.relu(self.conv_norm(x, f"{name}.conv1", f"{name}.bn1", stride, dilation))
-            x = self.conv_norm(x, f"{name}.conv2", f"{name}.bn2", 1, dilation)
+            second = stage_dilation if self.variant == "official" else 1
+            x = self.conv_norm(x, f"{name}.conv2", f"{name}.bn2", 1, second)
         return F.relu(x + shortcut)
 
     def stages(self):
         x = F.max_pool2d(self.stem(), 3, 2, 1)
         found = []
-        for i, (stride, first, others) in enumerate(STAGES[self.stride], start=1):
-            block = 0
+        # mmsegmentation dilates the strided backbone below its neck.
+        dilated = self.has_neck and self.variant == "mmsegmentation"
+        dilations = STAGES[8 if dilated else self.stride]
+        for i, (stride, _, _) in enumerate(STAGES[self.stride], start=1):
+            block, (_, first, others) = 0, dilations[i - 1]
             while f"{self.prefix}layer{i}.{block}.conv1.weight" in self.state:
                 name = f"{self.prefix}layer{i}.{block}"
-                x = self.block(x, name, *((1, others) if block else (stride, first)))
+                x = self.block(x, name, *((1, others) if block else (stride, first)), others)
                 block += 1
             found.append(x)
         return found
@@ -79,13 +89,30 @@ class Reference:
     def linear(self, x, name):
         return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
 
+    def jpu(self, stages):
+        """Returns the output of joint pyramid upsampling."""
+        corners = self.variant == "official"
+        x = [
+            F.relu(self.conv_norm(c, f"jpu.conv{i}.0", f"jpu.conv{i}.1"))
+            for i, c in enumerate(stages, start=3)
+        ]
+        x = [resized(each, x[0].shape[2:], corners) for each in x]
+        x = torch.cat(x if self.variant == "mmsegmentation" else x[::-1], 1)
+        found = []
+        for i in range(4):
+            name = f"jpu.dilation{i + 1}"
+            y = self.norm(self.conv(x, f"{name}.0.conv1", dilation=2**i), f"{name}.0.bn")
+            found.append(F.relu(self.conv_norm(y, f"{name}.0.pointwise", f"{name}.1")))
+        return torch.cat(found, 1)
+
     def encnet(self, align_corners):
         """Returns upsampled logits, presence and upsampled auxiliary logits, official names."""
         _, c2, c3, c4 = self.stages()
+        if self.has_neck:
+            c4 = self.jpu((c2, c3, c4))
 
         def upsampled(x):
-            size = self.image.shape[2:]
-            return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+            return resized(x, self.image.shape[2:], align_corners)
 
         x = F.relu(self.conv_norm(c4, "head.conv5.0", "head.conv5.1"))
         if "head.fusion.0.weight" in self.state:
@@ -161,6 +188,10 @@ class Reference:
         reduced = F.relu(self.conv_norm(x, f"{name}.0", f"{name}.1"))
         code = F.normalize(self.code(reduced, f"{name}.3").flatten(1), eps=1e-8)
         return x * self.linear(code, f"{name}.6").sigmoid()[:, :, None, None]
+
+
+def resized(x, size, align_corners):
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 def to_numpy(x):

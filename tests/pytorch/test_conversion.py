@@ -125,6 +125,17 @@ def test_resnets_of_every_depth_and_stem_are_recognized(blocks, bottleneck, stem
         ("mmsegmentation", True, (57, 41), {}),
         # The stem of mmsegmentation's ResNet-50s.
         ("mmsegmentation", None, (40, 48), {"stem_kind": ("stem", 64, 128)}),
+        # Basic blocks, whose second convolution is dilated by other rules.
+        ("official", None, (57, 41), {"bottleneck": False, "blocks": (1, 1, 2, 2)}),
+        ("mmsegmentation", None, (57, 41), {"bottleneck": False, "blocks": (1, 1, 2, 2)}),
+        *(
+            (variant, None, size, {"jpu": 6, "head_kernel": kernel, **resnet})
+            for variant, kernel in (("official", 1), ("mmsegmentation", 3))
+            for size, resnet in (
+                ((57, 41), {"blocks": (1, 1, 2, 2)}),
+                ((48, 70), {"blocks": (1, 1, 2, 2), "bottleneck": False}),
+            )
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:This checkpoint has the plain stem")
@@ -142,7 +153,8 @@ def test_each_part_of_encnet_computes_the_same_as_pytorch(variant, align_corners
     image = procedural.image(f"{variant} {size}", *size)
     outputs = model(image[None])
     align_corners = variant == "official" if align_corners is None else align_corners
-    expected = Reference(state, image, prefix="pretrained.").encnet(align_corners)
+    reference = Reference(state, image, prefix="pretrained.", variant=variant)
+    expected = reference.encnet(align_corners)
     names = ("segmentation", "presence", "segmentation_stage3")
     held = (True, options.get("presence", True), options.get("auxiliary", True))
     held = [name for name, holds in zip(names, held, strict=True) if holds]
@@ -152,7 +164,8 @@ def test_each_part_of_encnet_computes_the_same_as_pytorch(variant, align_corners
 
 
 @pytest.mark.parametrize(
-    ("output_stride", "bottleneck"), [(8, True), (16, True), (32, True), (32, False)]
+    ("output_stride", "bottleneck"),
+    [(8, True), (16, True), (32, True), (8, False), (16, False), (32, False)],
 )
 def test_resnet_computes_the_same_as_pytorch_at_each_output_stride(output_stride, bottleneck):
     pytest.importorskip("torch")

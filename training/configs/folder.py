@@ -82,6 +82,18 @@ class FolderEncNet50(SegmentationConfig):
     scale: tuple[float, float] = (0.5, 2.0)
 
 
+@recipe("folder_encnet50_jpu")
+class FolderEncNet50JPU(FolderEncNet50):
+    """EncNet50 with joint pyramid upsampling instead of a dilated backbone: half the time per step.
+
+    Differs from `folder_encnet50` in the neck; the backbone keeps its output stride of 32.
+
+        python -m training.train folder_encnet50_jpu --data FOLDER
+    """
+
+    neck: str | None = "jpu"
+
+
 @recipe("folder_fcn50")
 class FolderFCN50(FolderEncNet50):
     """The FCN baseline of `folder_encnet50`: only the head differs.

@@ -26,6 +26,17 @@ class MSRC21EncNet50(FolderEncNet50):
     precision: Precision = "bfloat16"
 
 
+@recipe("msrc21_encnet50_jpu")
+class MSRC21EncNet50JPU(MSRC21EncNet50):
+    """EncNet50 with joint pyramid upsampling: `msrc21_encnet50` but for the neck.
+
+    python -m training.train msrc21_encnet50_jpu --data MSRC21
+    python -m training.evaluate runs/msrc21_encnet50_jpu/last.keras --data MSRC21
+    """
+
+    neck: str | None = "jpu"
+
+
 @recipe("msrc21_fcn50")
 class MSRC21FCN50(FolderFCN50):
     """The FCN baseline of `msrc21_encnet50`: only the head differs.

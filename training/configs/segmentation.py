@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from keras_encnet.backbones import BACKBONES
+from keras_encnet.backbones import BACKBONES, BASIC_BLOCKS
 from keras_encnet.backbones.keras_applications import NETWORKS
 from keras_encnet.losses import PIXEL_LOSSES, build_pixel_loss
 from keras_encnet.models.segmentation import HEADS
@@ -176,6 +176,8 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
             idle.add("auxiliary_weight")
         if self.backbone not in BACKBONES:
             idle |= {"blocks", "width_multiplier"}
+        if self.backbone not in BASIC_BLOCKS:
+            idle.add("second_dilation")
         if self.head != "encnet":  # the others predict no presence
             idle |= {"se_weight", "presence_multiplier", "diagnostics"}
         if self.start_from is not None:

@@ -21,7 +21,7 @@ from keras_encnet.layers import FeatureMapAttention
 from keras_encnet.utils.files import write_json
 from training import cli
 from training.configs import RECIPES, SegmentationConfig
-from training.research.experiments import markdown_table
+from training.research.experiments import markdown_table, option_value
 from training.run import run_folder
 from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
@@ -97,10 +97,12 @@ def follow(config: SegmentationConfig, steps: int) -> list[dict[str, float]]:
 def _check(config):
     config.check()
     cli.refuse(config.changed(("strategy", "cpu_devices")), "on one device")
-    if config.lateral:
+    lateral, neck = (option_value(config, name) for name in ("lateral", "neck"))
+    if lateral or neck != "none":
         raise ValueError(
-            "Gradients are measured at the last stage of the backbone, but with `lateral` the head "
-            f"uses three stages: add `--lateral False`. Received: lateral={config.lateral}"
+            "Gradients are measured at the last stage of the backbone, but with `lateral` or a "
+            "neck the head uses three stages: add `--lateral False --neck none`. "
+            f"Received: lateral={lateral}, neck={neck!r}"
         )
 
 

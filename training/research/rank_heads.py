@@ -92,6 +92,11 @@ def main(
         output_stride=OUTPUT_STRIDE,
         auxiliary="none",
     )
+    if config.neck not in (None, "none"):
+        raise ValueError(
+            "Heads are ranked on the features of the last stage, but a neck takes three stages: "
+            f"choose a recipe without a neck. Received: recipe={recipe!r}"
+        )
     if (output / "config.json").exists():
         experiments.check_same(output / "config.json", run_folder.describe(config))
     set_up(config)

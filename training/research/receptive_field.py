@@ -2,14 +2,15 @@
 
 import keras
 
+from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils.compat import producer_of
 
 
 def receptive_field(model: keras.Model, layer: str) -> int:
     """Returns the side of the square of input pixels that a value of a layer's output depends on.
 
-    Only convolutions and pooling count. Layers that aggregate the full image, such as Encoding, are
-    ignored.
+    Convolutions, pooling and resizing count. Layers that aggregate the full image, such as
+    Encoding, are ignored.
 
     Args:
         model: a functional model.
@@ -27,7 +28,11 @@ def _field_and_stride(layer, known):
     parents = [producer_of(tensor) for tensor in inputs]
     before = [_field_and_stride(parent, known) for parent in parents if parent is not layer]
     field, stride = max(before, default=(1, 1))
-    if isinstance(layer, keras.layers.Conv2D):
+    if isinstance(layer, BilinearUpsampling):
+        (field, stride), (_, target) = before
+        known[layer.name] = field + stride, target  # two neighbors are interpolated
+        return known[layer.name]
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
         reach, step = (layer.kernel_size[0] - 1) * layer.dilation_rate[0], layer.strides[0]
     elif isinstance(layer, keras.layers.MaxPooling2D):
         reach, step = layer.pool_size[0] - 1, layer.strides[0]

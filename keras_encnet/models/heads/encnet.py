@@ -19,7 +19,8 @@ def encnet_head(
     options: SimpleNamespace,
 ) -> dict[str, keras.KerasTensor]:
     """Features gated by their own context code; returns `segmentation` and `presence`."""
-    x = conv_norm_relu(stages["stage4"], options.channels, 3, name="head")
+    kernel_size = 3 if options.neck == "none" else options.head_kernel
+    x = conv_norm_relu(stages["stage4"], options.channels, kernel_size, name="head")
     if options.lateral:
         x = _join_laterals(x, images, stages)
     code = context_code(

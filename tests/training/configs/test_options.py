@@ -19,6 +19,8 @@ from training.run import fit
         (ScenesEncNet(dropout=0.0, spatial_dropout=True), "`--spatial-dropout`"),
         (ScenesEncNet(start_from="x.keras", backbone_weights="imagenet"), "`--backbone-weights`"),
         (ScenesEncNet(head="fcn", lateral=True), "`--lateral`"),
+        (ScenesEncNet(neck_width=64), "`--neck-width`"),
+        (ScenesEncNet(backbone="resnet50", second_dilation="none"), "`--second-dilation`"),
         (ScenesEncNet(backbone="xception", blocks=(1, 2, 1, 1)), "`--blocks`"),
         (ScenesEncNet(backbone="xception", width_multiplier=0.5), "`--width-multiplier`"),
         (ScenesEncNet(backbone="xception", output_stride=32), "`--output-stride`"),
@@ -48,6 +50,7 @@ def test_options_without_effect_raise(config, named):
         ScenesEncNet(head="psp", auxiliary="fcn"),
         ScenesEncNet(head="deeplabv3", aspp="wide", aspp_dilation=6),
         ScenesEncNet(channels=256, power=1.0),
+        ScenesEncNet(neck="jpu", neck_width=64, second_dilation="stage"),
         CIFAR10ResNet64d(width=16),
     ],
 )
@@ -78,6 +81,8 @@ def test_options_out_of_range_raise(name, value, allowed):
 def test_invalid_structural_option_raises():
     with pytest.raises(ValueError, match=r"must be one of \('fcn', 'none'\).*'context'"):
         ScenesFCN(auxiliary="context").check()
+    with pytest.raises(ValueError, match="requires `output_stride=32`.*Received: output_stride=8"):
+        ScenesFCN(neck="jpu", output_stride=8).check()
     with pytest.raises(ValueError, match="`dropout` must be a number from 0 to 1"):
         ScenesFCN(dropout=1.5).check()
 
