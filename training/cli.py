@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import inspect
 import signal
 import sys
@@ -33,9 +34,18 @@ def choose(
     if arguments and arguments[0] in recipes:
         name, *rest = arguments
         return name, parse(recipes[name], rest, prog and f"{prog} {name}")
-    # Subcommands of tyro only list the recipes and report unknown names. They are not used to parse
-    # options: each would have the same description in the list as in its own help, and for a
-    # misspelled option they would suggest those of other recipes.
+    if arguments and not arguments[0].startswith("-"):
+        similar = difflib.get_close_matches(arguments[0], recipes, n=3)
+        meant = f"Did you mean {' or '.join(similar)}? " if similar else ""
+        print(
+            f"error: There is no recipe {arguments[0]!r}. {meant}The recipes are "
+            f"{', '.join(recipes)}; `--help` describes them.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    # Subcommands of tyro only list the recipes. They are not used to parse options: each would have
+    # the same description in the list as in its own help, and for a misspelled option they would
+    # suggest those of other recipes.
     choices = [
         Annotated[recipe, tyro.conf.subcommand(name, prefix_name=False, description=_title(recipe))]
         for name, recipe in recipes.items()

@@ -57,6 +57,36 @@ def test_masks_of_0_and_255_need_a_map_of_labels(tmp_path, run):
     assert run(tmp_path, map_labels=("255:1",))[0] == 0
 
 
+def test_training_images_in_a_validation_split_are_reported(tmp_path, run):
+    sample = (None, np.array([[0, 1, 2]], "uint8"))
+    write_split(tmp_path, {"a": sample, "b": sample})
+    write_split(tmp_path, {"b": sample, "c": sample}, name="val")
+    status, printed = run(tmp_path)
+    assert status == 0
+    assert "1 of the 2 images of the split 'val' are in 'train' as well" in printed
+    (tmp_path / "val.txt").write_text("b\na")
+    status, printed = run(tmp_path)
+    assert status == 1
+    assert "Cannot be used for training: val" in printed
+
+
+@pytest.mark.parametrize(
+    ("mask", "remedy"),
+    [
+        ([[1, 2, 3]], "if ids start from 1, `python -m training.import_data"),
+        ([[1, 2, 2]], "If the ids in the masks start from 1, `python -m training.import_data"),
+        ([[0, 1, 1]], "`classes.txt` may have one name too many."),
+        ([[0, 255, 255]], "or convert the masks with `python -m training.import_data"),
+        ([[[0, 9, 9]] * 3], "`python -m training.import_data` converts masks of colors."),
+    ],
+)
+def test_remedies_of_masks_from_other_tools_name_the_import(tmp_path, run, mask, remedy):
+    write_split(tmp_path, {"a": (np.zeros((1, 3, 3), "uint8"), np.array(mask, "uint8"))})
+    status, printed = run(tmp_path)
+    assert status == 1
+    assert remedy in printed
+
+
 def test_classes_may_be_absent_outside_of_training_splits(tmp_path, run):
     sample = {"a": (None, np.array([[0, 1, 1]], "uint8"))}
     for name in ("trainaug", "val"):
@@ -70,10 +100,10 @@ def test_classes_may_be_absent_outside_of_training_splits(tmp_path, run):
 
 def test_check_continues_after_an_unreadable_split(tmp_path, run):
     write_split(tmp_path, {"a": (None, IGNORED)})
-    (tmp_path / "ahead.txt").write_text("missing")
+    (tmp_path / "ahead.txt").write_text("a\nmissing")
     status, printed = run(tmp_path)
     assert status == 1
-    assert "1 of 1 stems: missing" in printed
+    assert "1 of 2 stems: missing" in printed
     assert "train: 1 images" in printed
     assert "Cannot be used for training: ahead" in printed
 
@@ -86,6 +116,11 @@ def test_folders_without_data_are_reported(tmp_path, run):
     assert status == 1
     assert "`classes.txt`" in printed
     (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    status, printed = run(tmp_path)
+    assert status == 1
+    assert "no folder `images`" in printed
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
     status, printed = run(tmp_path)
     assert status == 1
     assert "no split 'train'" in printed

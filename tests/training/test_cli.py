@@ -60,7 +60,8 @@ def test_misspelled_recipe_lists_the_recipes(capsys):
     code, _, error = output_of(["scenes_fnc"], capsys)
     assert code == 2
     assert "scenes_fnc" in error
-    assert "scenes_fcn" in error
+    assert "Did you mean scenes_fcn" in error
+    assert "--" not in error.replace("`--help`", "")
 
 
 def test_missing_required_option_is_named(capsys):

@@ -40,6 +40,8 @@ class Data:
     """Training split; `train+val` joins two."""
     val_split: str = "val"
     """Validation split, which selects the best model."""
+    val_share: Annotated[float | None, Range(0, 1, open=True)] = None
+    """Validate on this share of the training split, such as 0.2, and train on the rest."""
     ignore_class: tuple[int, ...] = (255,)
     """Labels ignored in loss and metrics."""
     map_labels: tuple[str, ...] = ()
@@ -184,4 +186,6 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
             idle.add("backbone_weights")
         if self.crop_size is not None:
             idle.add("crop_share")
+        if self.val_share is not None:
+            idle.add("val_split")
         return idle

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from training.importing.export import Hints
 from training.importing.names import normalized
 from training.importing.source import WESTERN, Source
 from training.input.text_files import read_text
+from training.input.words import SPLITS
 
 # Files of class names and colors, in the order of preference.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt", "obj.names")
@@ -75,6 +76,36 @@ def read_ids(source: Source, hints: Hints) -> dict[int, str] | list[str]:
     if len(names) < len(lines) or len(set(values)) < len(lines):
         raise ValueError(f"A class list may have a name and an id only once. Received: {path}")
     return names
+
+
+def listed_splits(source: Source, lists: Mapping[str, str] = {}) -> dict[str, str]:
+    """Returns the split of each image that a list such as `train.txt` names.
+
+    A line is the path of an image, or several paths, that of the image first.
+
+    Args:
+        source: A `Source`.
+        lists: Dict from the names of further lists to splits.
+    """
+    found: dict[str, str] = {}
+    for file in source.with_suffix(".txt"):
+        split = lists.get(PurePosixPath(file).name) or SPLITS.get(PurePosixPath(file).stem.lower())
+        if split is None:
+            continue
+        for line in source.text(file).splitlines():
+            if line.strip():
+                with source.skipping(f"{file}: {line.strip()}"):
+                    found[_image_of(source, line.strip(), file)] = split
+    return found
+
+
+def _image_of(source, line, file):
+    try:
+        return source.find_image(line, near=file)
+    except ValueError:
+        if len(line.split()) == 1:
+            raise
+        return source.find_image(line.split()[0], near=file)
 
 
 def read_colors(source: Source, hints: Hints) -> list[Color]:

@@ -181,7 +181,7 @@ def items(
     found: Mapping[str, Contents],
     names: Mapping[int, str | None],
     colors: bool,
-    splits: Mapping[str, str] | None = None,
+    splits: Mapping[str, str],
 ) -> Iterator[Item]:
     """Yields the pairs as items.
 
@@ -191,11 +191,11 @@ def items(
         found: The contents of the masks that can be used.
         names: Dict from values to classes, for all values in all masks.
         colors: Whether the values are packed colors, not ids.
-        splits: Dict from images to splits; by default, folders name them.
+        splits: Dict from images to splits; for others, their folder may name it.
     """
     for image, mask in pairs.items():
         if mask in found:
-            split = split_in(image) if splits is None else splits.get(image)
+            split = splits.get(image) or split_in(image)
             annotation = MaskFile(source, mask, found[mask].size, names, colors)
             yield Item(image, annotation, split=split)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from training.importing.names import split_in
+from training.importing.names import divide, split_in
 from training.input.folder import summarize
 from training.input.text_files import read_text
 
@@ -64,6 +64,7 @@ class Source:
         for file in self.images:
             self._by_stem[_folded(PurePosixPath(file).stem)].append(file)
         self._folders = {part for file in self.images for part in _folded(file).split("/")[:-1]}
+        self._masks = set(divide(self.images)[1])
         self._parsed: dict[str, Any] = {}
 
     def _walk(self) -> Iterator[str]:
@@ -133,7 +134,8 @@ class Source:
         """Finds the image that an annotation names.
 
         The file whose path agrees in the most components is chosen, from the last one on; suffixes
-        may differ. Backslashes, letter case, and the form of accented letters do not matter.
+        may differ, and images are preferred to masks. Backslashes, letter case, and the form of
+        accented letters do not matter.
 
         Args:
             name: Path as the annotation states it, relative or absolute, of whatever system.
@@ -153,6 +155,7 @@ class Source:
         def agreement(file):
             parts = _folded(file).split("/")
             return (
+                file not in self._masks,
                 parts[-1] == wanted[-1],
                 _common(parts[:-1][::-1], wanted[:-1][::-1]),
                 parts[:-1] == folder + wanted[:-1],

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.configs.folder import FolderEncNet50, automatic_sizes, describe_sizes
-from training.input.folder import read_split, split_names
+from training.input.folder import Split, overlap_problem, read_split
 from training.input.folder_check import check_split
+from training.input.split_lists import split_names
 
 
 def check_folder(
@@ -30,10 +31,12 @@ def check_folder(
     Returns:
         The names of the splits that cannot be used for training.
     """
-    failed = []
+    failed: list[str] = []
+    opened: dict[str, Split] = {}
     for name in splits or split_names(folder) or ("train",):
         try:
-            report = check_split(read_split(folder, name, map_labels), ignore_class)
+            opened[name] = read_split(folder, name, map_labels)
+            report = check_split(opened[name], ignore_class)
             every_class = name.startswith("train") and not allow_absent_classes
             print(report)
             for stem, message in report.problems:
@@ -49,4 +52,14 @@ def check_folder(
         except (FileNotFoundError, ValueError) as error:
             print(error)
             failed.append(name)
-    return failed
+    return failed + _overlapping(opened)
+
+
+def _overlapping(splits):
+    """Prints which splits contain training images; returns those that contain no others."""
+    train = splits.get("train")
+    held_out = [splits[name] for name in ("val", "test") if name in splits and train is not None]
+    for split in held_out:
+        if problem := overlap_problem(train, split):
+            print(problem)
+    return [split.name for split in held_out if set(split.stems) <= set(train.stems)]

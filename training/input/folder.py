@@ -6,6 +6,9 @@
     classes.txt              class names, one per line; the first has id 0
 
 A stem may contain folders: `city/0001` means `images/city/0001.jpg` and `labels/city/0001.png`.
+Lists may also state the suffix of the image, as in `city/0001.jpg`, and the folder, as in
+`images/city/0001`. Text files are in UTF-8 or UTF-16. Accented letters may be composed or
+decomposed.
 """
 
 from __future__ import annotations
@@ -13,11 +16,22 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-MASK_SUFFIXES = (".png",)
+from training.input.split_lists import (
+    IMAGE_SUFFIXES,
+    MASK_SUFFIXES,
+    existing_stems,
+    files_by_stem,
+    parse_part,
+    read_lines,
+    select,
+    split_names,
+)
+from training.input.words import IMAGE_WORDS, MASK_WORDS, words
+
 # The ignored label in the masks of the data sets that `training.datasets` writes.
 IGNORED = 255
 
@@ -85,7 +99,7 @@ def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = 
     Args:
         root: Path of the data set.
         split: String, the name of a list without its `.txt`, or several joined by a plus:
-            `"train+val"`.
+            `"train+val"`. A name may be that of a part, see `part`.
         map_labels: Strings, labels in the masks and those that replace them, such as `"255:1"`.
 
     Returns:
@@ -98,21 +112,8 @@ def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = 
     """
     root = Path(root)
     class_names = read_classes(root)
-    stems = []
-    for name in split.split("+"):
-        if name not in split_names(root):
-            raise FileNotFoundError(
-                f"The data set {root} has no split {name!r}. Write the stems of its images to "
-                f"`{name}.txt`, one per line, or choose one of these splits: "
-                f"{summarize(split_names(root)) or 'none'}. Received: split={split!r}"
-            )
-        found = [line for line in _lines(root / f"{name}.txt") if line]
-        if not found:
-            raise ValueError(
-                f"{root / name}.txt is empty. Write the stems of the split to it, one per line. "
-                f"Received: split={split!r}"
-            )
-        stems += found
+    _check_folders(root)
+    stems = [stem for name in split.split("+") for stem in _stems(root, name, split)]
     if repeated := _repeated(stems):
         raise ValueError(
             "A split may contain an image only once. Remove the repetitions of "
@@ -129,6 +130,35 @@ def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = 
     )
 
 
+def _stems(root, name, split):
+    """Returns the stems of a list, or of a part of it."""
+    whole, share = parse_part(name)
+    path = root / f"{whole}.txt"
+    if whole in ("", "classes") or not path.is_file():
+        names = split_names(root)
+        has_no_val = whole == "val" and "train" in names
+        remedy = "use a part of the training images with `--val-share 0.2`, " if has_no_val else ""
+        raise FileNotFoundError(
+            f"The data set {root} has no split {name!r}. Write the stems of its images to "
+            f"`{name}.txt`, one per line, {remedy}or choose one of these splits: "
+            f"{summarize(names) or 'none'}. Received: split={split!r}"
+        )
+    lines = [line for line in read_lines(path) if line]
+    if not lines:
+        raise ValueError(
+            f"{path} is empty. Write the stems of the split to it, one per line. "
+            f"Received: split={split!r}"
+        )
+    outside = [line for line in lines if {"", ".."} & set(line.replace("\\", "/").split("/"))]
+    if outside:
+        raise ValueError(
+            f"A stem must be the path of an image inside the folder `images`. Correct {path}. "
+            f"Received: {summarize(outside)}"
+        )
+    stems = existing_stems(root / "images", lines)
+    return stems if share is None else select(stems, share)
+
+
 def read_classes(root: str | os.PathLike) -> tuple[str, ...]:
     """Reads the class names of a folder data set."""
     root = Path(root)
@@ -138,9 +168,10 @@ def read_classes(root: str | os.PathLike) -> tuple[str, ...]:
     if not path.is_file():
         raise FileNotFoundError(
             "A folder data set needs a `classes.txt` with the names of its classes, one per line; "
-            f"the first has id 0. Received: root={str(root)!r}"
+            "the first has id 0. `python -m training.import_data` writes it for exports of "
+            f"annotation tools. Received: root={str(root)!r}"
         )
-    names = _lines(path)
+    names = _without_ids(path, read_lines(path))
     # An empty line between two names cannot be skipped: that would shift the ids of the names
     # after it.
     if len(names) < 2 or not all(names) or _repeated(names):
@@ -151,9 +182,39 @@ def read_classes(root: str | os.PathLike) -> tuple[str, ...]:
     return tuple(names)
 
 
-def split_names(root: str | os.PathLike) -> list[str]:
-    """Returns the names of the splits of a folder data set, sorted."""
-    return sorted(path.stem for path in Path(root).glob("*.txt") if path.stem != "classes")
+def _without_ids(path, names):
+    """Returns class names without ids in front of them, which must count from 0."""
+    matches = [re.fullmatch(r"(\d+)\s*[\s:,;.=]\s*(\S.*)", name) for name in names]
+    ids = [int(match[1]) for match in matches if match]
+    if not names or len(ids) < len(names) or sorted(ids) not in _countings(len(ids)):
+        return names
+    if ids != list(range(len(ids))):
+        raise ValueError(
+            f"{path} has ids in front of the names, but the id of a class is the number of its "
+            "line, from 0. Put the names in the order of their ids, without the ids; if the ids in "
+            "the masks start from 1, `python -m training.import_data` shifts them. "
+            f"Received: names={summarize(names)}"
+        )
+    return [match[2] for match in matches if match]
+
+
+def _countings(count):
+    return list(range(count)), list(range(1, count + 1))
+
+
+def overlap_problem(train: Split, val: Split) -> str:
+    """Describes the validation images that are training images as well; "" if there are none.
+
+    A training split may contain a validation split by name, as `train+val` contains `val`.
+    """
+    shared = sorted(set(train.stems) & set(val.stems))
+    if not shared or set(train.name.split("+")) & set(val.name.split("+")):
+        return ""
+    return (
+        f"{len(shared)} of the {len(val)} images of the split {val.name!r} are in {train.name!r} "
+        "as well, so scores on them do not tell how a model performs on other images. Remove them "
+        f"from one of the lists. Received: stems={summarize(shared)}"
+    )
 
 
 def summarize(names: Iterable[str], limit: int = 10) -> str:
@@ -173,29 +234,27 @@ def _label_pair(text):
     return int(label), int(replacement)
 
 
-def _lines(path):
-    # Editors on Windows may write a byte order mark, which `utf-8-sig` drops.
-    try:
-        text = path.read_text(encoding="utf-8-sig").rstrip()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"A list must be a text file in UTF-8: {error}. Save it again in this encoding. "
-            f"Received: {str(path)!r}"
-        ) from error
-    return [line.strip() for line in text.splitlines()]
-
-
 def _repeated(names):
     return [name for name, count in collections.Counter(names).items() if count > 1]
 
 
+def _check_folders(root):
+    """Raises FileNotFoundError if a folder is missing; names one that may be meant."""
+    for name, kind in (("images", IMAGE_WORDS), ("labels", MASK_WORDS)):
+        if not (root / name).is_dir():
+            folders = (path.name for path in root.iterdir() if path.is_dir())
+            others = sorted(folder for folder in folders if set(words(folder)) & kind)
+            found = f"but {summarize(map(repr, others))}" if others else "which it needs"
+            raise FileNotFoundError(
+                f"The data set {root} has no folder `{name}`, {found}. Rename the folder, or "
+                f"import the data set with `python -m training.import_data {root} OUTPUT`. "
+                f"Received: root={str(root)!r}"
+            )
+
+
 def _find(folder, stems, suffixes, split):
-    """Finds the one file of each stem; lists each folder only once, however many stems it has."""
-    found = collections.defaultdict(list)
-    for parent in {(folder / stem).parent for stem in stems}:
-        for path in parent.iterdir() if parent.is_dir() else ():
-            if path.suffix.lower() in suffixes:
-                found[path.relative_to(folder).with_suffix("").as_posix()].append(path)
+    """Finds the one file of each stem."""
+    found = files_by_stem(folder, stems, suffixes)
     missing = [stem for stem in stems if stem not in found]
     if missing:
         raise FileNotFoundError(

@@ -17,6 +17,7 @@ from training.input.image_files import exif_orientation, read_image, read_mask
 
 # Label of the object in masks of many tools for two classes, and the usual ignored label.
 WHITE = 255
+IMPORT = "python -m training.import_data FOLDER OUTPUT"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,9 @@ class Report:
         if self.labels == (0, WHITE) and WHITE not in dict(self.split.label_map):
             return [
                 f"The masks hold only 0 and {WHITE}. If {WHITE} marks the object, as in masks of "
-                f"two classes from many tools, pass `--map-labels {WHITE}:1`; now these pixels are "
-                f"ignored. If they should be, pass `--map-labels {WHITE}:{WHITE}`."
+                f"two classes from many tools, pass `--map-labels {WHITE}:1`, or convert the "
+                f"masks with `{IMPORT}`; now these pixels are ignored. If they should be, pass "
+                f"`--map-labels {WHITE}:{WHITE}`."
             ]
         if not self.pixel_counts.any():
             return [
@@ -87,10 +89,19 @@ class Report:
             return [
                 f"{len(absent)} of the {len(self.pixel_counts)} classes have no pixel in the "
                 f"split and cannot be learned: {summarize(absent)}. Correct `classes.txt` or the "
-                "masks, map labels with `--map-labels`, or pass `--allow-absent-classes`. "
-                f"Received: labels {labels}"
+                f"masks, map labels with `--map-labels`, or pass `--allow-absent-classes`."
+                f"{self._likely_cause()} Received: labels {labels}"
             ]
         return []
+
+    def _likely_cause(self) -> str:
+        """Returns what may be wrong if only the first or the last class has no pixel."""
+        absent = np.flatnonzero(self.pixel_counts == 0).tolist()
+        if absent == [0]:
+            return f" If the ids in the masks start from 1, `{IMPORT}` shifts them."
+        if absent == [len(self.pixel_counts) - 1]:
+            return " `classes.txt` may have one name too many."
+        return ""
 
     def raise_if_unusable(self, every_class: bool = False) -> None:
         """Raises a `ValueError` with the problems of the split as a whole, if there are any."""
@@ -227,6 +238,7 @@ def _check_pair(label_map, image_path, mask_path, classes, ignored):
             f"the mask contains the ids {summarize(map(str, unknown))}, but the classes are 0 to "
             f"{classes - 1} and the ignored labels {summarize(map(str, ignored))}; map others with "
             "`--map-labels`, such as `255:1`, or ignore them with `--ignore-class`"
+            + (f"; if ids start from 1, `{IMPORT}` shifts them" if unknown[0] == classes else "")
         )
     return problems, counts[:classes], shape, labels
 
@@ -238,5 +250,5 @@ def _orientation_problems(kind, path):
     return [
         f"the {kind} has the EXIF orientation {orientation}: viewers and annotation tools rotate "
         "or mirror it, but training uses the pixels as stored. Store them upright and without the "
-        "tag, for example with `mogrify -auto-orient` or `PIL.ImageOps.exif_transpose`"
+        f"tag, for example with `{IMPORT}` or `mogrify -auto-orient`"
     ]

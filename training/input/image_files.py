@@ -132,9 +132,10 @@ def read_mask(path: str | bytes | os.PathLike, label_map: LabelMap = ()) -> np.n
         raise ValueError(f"A mask must be a PNG file. Received: path={path!r}")
     color = header[COLOR_TYPE]
     if color not in (GRAYSCALE, INDEXED):
+        kind = _COLOR_TYPES.get(color, "unknown")
         raise ValueError(
-            "A mask must be a PNG with one channel or a palette. "
-            f"Received: path={path!r} with {_COLOR_TYPES.get(color, 'unknown')} pixels"
+            "A mask must be a PNG with one channel or a palette; `python -m training.import_data` "
+            f"converts masks of colors. Received: path={path!r} with {kind} pixels"
         )
     try:
         return _mask_reader(tuple(label_map))(tf.constant(path)).numpy()

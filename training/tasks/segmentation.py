@@ -31,9 +31,10 @@ from training.datasets.segmentation_data import open_split
 from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
 from training.input.fingerprint import Fingerprint
-from training.input.folder import Split
+from training.input.folder import Split, overlap_problem
 from training.input.folder_check import Report, check_split, naming_damaged_files
 from training.input.segmentation_batches import ONE_REPLICA
+from training.input.split_lists import held_out
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
 
@@ -48,9 +49,11 @@ class Segmentation:
 
     def __init__(self, config: SegmentationConfig):
         every_class = not config.allow_absent_classes
-        self.train_split, contents = open_checked(config, config.train_split, every_class)
+        train, val = held_out(config.train_split, config.val_split, config.val_share)
+        self.train_split, contents = open_checked(config, train, every_class)
         self.class_weights = computed_class_weights(config.class_weights, contents)
-        self.val_split, val_contents = open_checked(config, config.val_split)
+        self.val_split, val_contents = open_checked(config, val)
+        check_overlap(self.train_split, self.val_split)
         self.val_pixels = val_contents.pixel_counts
         self.sizes = automatic_sizes(config, contents.sizes)
         self.config = dataclasses.replace(config, **self.sizes)
@@ -173,6 +176,22 @@ def open_checked(
     for stem, problem in report.problems:
         print(f"Skipping {stem}: {problem}", file=sys.stderr)
     return split.without(report.bad_stems), report
+
+
+def check_overlap(train: Split, val: Split) -> None:
+    """Warns about validation images that are training images as well; refuses if all of them are.
+
+    Raises:
+        ValueError: if the validation split has no other image, and was not named as a part.
+    """
+    problem = overlap_problem(train, val)
+    if problem and set(val.stems) <= set(train.stems):
+        raise ValueError(
+            f"{problem}. To validate on a part of the training images, pass `--val-share 0.2`; to "
+            f"validate on all of them, `--val-split {train.name}`."
+        )
+    if problem:
+        print(f"Warning: {problem}", file=sys.stderr)
 
 
 def computed_class_weights(

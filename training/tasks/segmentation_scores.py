@@ -25,6 +25,7 @@ from training.input import segmentation_batches
 from training.input.folder import Split
 from training.input.folder_check import check_split
 from training.input.image_files import decode_image, read_mask
+from training.input.split_lists import part
 from training.tasks.boundary_scores import BoundaryIoU
 from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import boundary_report, report, table
@@ -83,7 +84,8 @@ class SegmentationScorer:
     ):
         self.model = model
         self.options = options
-        self.split = open_split(data, split, map_labels_of(run, options.map_labels))
+        map_labels = map_labels_of(run, options.map_labels)
+        self.split = open_split(data, split_of(run, split), map_labels)
         self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
         self.segmenter = options.segmenter(model)
         self.settings: dict[str, Any] = {"multi_scale": settings_of(self.segmenter)}
@@ -129,6 +131,13 @@ def ignore_class_of(
     if ignore_class is not None:
         return ignore_class
     return tuple(run.get("ignore_class", SegmentationConfig.ignore_class))
+
+
+def split_of(run: Mapping[str, Any], name: str) -> str:
+    """Returns the split that a name means: a run may validate on a part of its training split."""
+    if run.get("val_share") is None or name != run["val_split"]:
+        return name
+    return part(run["train_split"], run["val_share"])
 
 
 def map_labels_of(

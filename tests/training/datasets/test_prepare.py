@@ -18,7 +18,7 @@ from training.datasets import published, scenes
 from training.datasets.ade20k import ade20k_dataset_builder as ade20k
 from training.datasets.pascal_context import pascal_context_dataset_builder as pascal_context
 from training.datasets.voc2012 import voc2012_dataset_builder as voc2012
-from training.input import folder, image_files
+from training.input import folder, image_files, split_lists
 from training.input.folder_check import check_split
 
 
@@ -118,7 +118,7 @@ def test_cityscapes_ids_become_19_classes(tmp_path, monkeypatch):
     split = folder.read_split(root, "train")
     assert split.stems == ("aachen_000000_000019",)
     assert split.image_paths[0].suffix == ".png"
-    assert folder.split_names(root) == ["train", "val"]  # the masks of test are not public
+    assert split_lists.split_names(root) == ["train", "val"]  # the masks of test are not public
     ids = masks(root, "val")[0].ravel()[:34]
     assert split.class_names[ids[7]] == "road"
     assert split.class_names[ids[26]] == "car"

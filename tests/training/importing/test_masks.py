@@ -231,3 +231,22 @@ def test_damaged_masks_are_skipped_with_the_reason(tmp_path):
     assert set(masks) == {"a"}
     assert "the mask cannot be read" in reasons(report)["labels/b.png"]
     assert "neither ids nor colors" in reasons(report)["labels/c.png"]
+
+
+def test_lists_of_images_are_the_splits(tmp_path):
+    for stem in ("a", "b", "c"):
+        write_pair(tmp_path / "in", image=f"images/{stem}.jpg", file=f"labels/{stem}.png")
+    (tmp_path / "in/train.txt").write_text("a\nimages/b.jpg labels/b.png\n")
+    (tmp_path / "in/val.txt").write_text("c.png\nd\n")
+    report, _ = imported(tmp_path / "in", tmp_path / "out")
+    assert report.images == {"train": 2, "val": 1}
+    assert "there is no image 'd'" in reasons(report)["val.txt: d"]
+
+
+def test_a_folder_data_set_is_imported_as_it_is(tmp_path):
+    write_pair(tmp_path / "in", [[0, 1], [1, 255]])
+    write_list(tmp_path / "in", "sky\nroad\n")
+    imported(tmp_path / "in", tmp_path / "out")
+    report, masks = imported(tmp_path / "out", tmp_path / "again")
+    assert report.skipped == ()
+    assert masks["a"].tolist() == [["sky", "road"], ["road", ""]]

@@ -190,7 +190,7 @@ def test_images_that_viewers_turn_are_reported(tmp_path, orientation):
         ((stem, message),) = found
         assert stem == "a"
         assert f"the image has the EXIF orientation {orientation}" in message
-        assert "exif_transpose" in message
+        assert "import_data" in message
 
 
 BINARY = np.array([[0, 255, 255]], "uint8")

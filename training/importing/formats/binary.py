@@ -5,7 +5,7 @@ count as the object. The class list, if there is one, has two names.
 """
 
 from training.importing.export import Export, Hints
-from training.importing.lists import read_ids
+from training.importing.lists import listed_splits, read_ids
 from training.importing.mask_files import contents, find_pairs, items, skip_unpaired, total
 from training.importing.source import Source
 from training.input.folder import summarize
@@ -42,7 +42,7 @@ def read(source: Source, hints: Hints) -> Export:
     others = sum(count for value, count in values.items() if value not in (0, _WHITE))
     return Export(
         by_rank,
-        list(items(source, pairs, found, names, colors=False)),
+        list(items(source, pairs, found, names, False, listed_splits(source))),
         aliases={"0": by_rank[0], "255": by_rank[1]},
         notes=[
             f"{others} pixels are neither 0 nor 255; those of {_THRESHOLD} and more count as 255."

@@ -7,7 +7,7 @@ their ids.
 """
 
 from training.importing.export import EMPTY, IGNORE, Export, Hints
-from training.importing.lists import read_colors, read_ids
+from training.importing.lists import listed_splits, read_colors, read_ids
 from training.importing.mask_files import (
     classes,
     contents,
@@ -43,10 +43,10 @@ def read(source: Source, hints: Hints) -> Export:
     skip_unpaired(source, pairs)
     counts = total(content.ids for content in found.values())
     listed = read_ids(source, hints) or [color.name for color in read_colors(source, hints)]
-    return export_of(source, hints, pairs, found, counts, listed)
+    return export_of(source, hints, pairs, found, counts, listed, listed_splits(source))
 
 
-def export_of(source, hints, pairs, found, counts, listed, splits=None) -> Export:
+def export_of(source, hints, pairs, found, counts, listed, splits) -> Export:
     """Returns the export of masks of ids, given the names of the classes."""
     names, notes = _names(counts, listed, hints)
     unnamed = {

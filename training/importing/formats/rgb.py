@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from training.importing.export import Export, Hints
-from training.importing.lists import read_colors
+from training.importing.lists import listed_splits, read_colors
 from training.importing.mask_files import (
     Contents,
     classes,
@@ -54,7 +54,7 @@ def read(source: Source, hints: Hints) -> Export:
     skip_unpaired(source, pairs)
     listed = read_colors(source, hints)
     names = {pack(color.color): color.name for color in listed}
-    return export_of(source, hints, pairs, found, names)
+    return export_of(source, hints, pairs, found, names, listed_splits(source))
 
 
 def export_of(
@@ -63,7 +63,7 @@ def export_of(
     pairs: Mapping[str, str],
     found: Mapping[str, Contents],
     listed: Mapping[int, str | None],
-    splits: Mapping[str, str] | None = None,
+    splits: Mapping[str, str],
 ) -> Export:
     """Returns the export of masks of colors, given the class of each listed color."""
     counts = total(content.colors for content in found.values())

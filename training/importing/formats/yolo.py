@@ -15,10 +15,11 @@ import yaml
 
 from training.importing.classes import BACKGROUND
 from training.importing.export import Export, Hints, Item
-from training.importing.lists import NAME_LISTS, read_ids
-from training.importing.names import SPLITS, divide, normalized, pair, split_in
+from training.importing.lists import NAME_LISTS, listed_splits, read_ids
+from training.importing.names import divide, normalized, pair, split_in
 from training.importing.shapes import Polygons, Shapes, box, note_boxes, polygon
 from training.importing.source import Source
+from training.input.words import SPLITS
 
 # Coordinates beyond this many sizes of the image are in pixels.
 _LARGEST = 10
@@ -56,7 +57,12 @@ def read(source: Source, hints: Hints) -> Export:
     """Reads every text file of the source that belongs to an image."""
     configuration = _configuration(source)
     names = _names(source, hints, configuration)
-    pairs, listed = _pairs(source), _listed_splits(source, configuration)
+    lists = {
+        PurePosixPath(str(path)).name: SPLITS[key]
+        for key, path in configuration.items()
+        if key in SPLITS and str(path).endswith(".txt")
+    }
+    pairs, listed = _pairs(source), listed_splits(source, lists)
     items, classes = [], set()
     for image in divide(source.images)[0]:
         shapes = []
@@ -67,7 +73,7 @@ def read(source: Source, hints: Hints) -> Export:
                     index, shape = _shape(line.split(), names)
                     classes.add(index)
                     shapes.append(shape)
-        split = split_in(image) or listed.get(image)
+        split = listed.get(image) or split_in(image)
         items.append(Item(image, Shapes(shapes, smallest_on_top=True), split=split))
     _skip_unpaired(source, pairs)
     without = len(items) - len(pairs)
@@ -105,25 +111,6 @@ def _names(source, hints, configuration) -> dict[int, str]:
     names = names or read_ids(source, hints)
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
     return {int(index): normalized(name) for index, name in pairs}
-
-
-def _listed_splits(source, configuration):
-    """Returns the split of each image in the lists that the YAML file or their names state."""
-    lists = {
-        str(configuration[key]): split
-        for key, split in SPLITS.items()
-        if str(configuration.get(key, "")).endswith(".txt")
-    }
-    lists = {PurePosixPath(path).name: split for path, split in lists.items()}
-    splits = {}
-    for file in source.with_suffix(".txt"):
-        split = lists.get(PurePosixPath(file).name) or SPLITS.get(PurePosixPath(file).stem)
-        if split is not None:
-            for line in source.text(file).splitlines():
-                if line.strip():
-                    with source.skipping(f"{file}: {line.strip()}"):
-                        splits[source.find_image(line.strip(), near=file)] = split
-    return splits
 
 
 def _shape(fields, names):
