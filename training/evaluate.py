@@ -1,4 +1,4 @@
-"""Score a model: segmentation on whole images at their native size, or classification.
+"""Score a model: segmentation on whole images, or classification.
 
 python -m training.evaluate RUN
 python -m training.evaluate RUN_OR_MODEL --data FOLDER --split test
@@ -21,7 +21,7 @@ def main(
     segmentation: OmitArgPrefixes[SegmentationScoring] = SegmentationScoring(),
     output: Path | None = None,
 ) -> None:
-    """Score a model: segmentation on whole images at their native size, or classification.
+    """Score a model: segmentation on whole images, or classification.
 
     Args:
         model: Run folder (its best model), or `.keras` file.

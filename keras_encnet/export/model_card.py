@@ -33,7 +33,7 @@ CARD = """# {name}
 
 - RGB images with values in 0 to 255. The normalization (`{preprocessing}`) is part of the graph.
 - `serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size and resizes
-  them to {size[0]} x {size[1]} (height x width). The orientation in EXIF data is ignored.
+  them to {resized}. The orientation in EXIF data is ignored.
 - `tensors` and `tensors_uint8` take {tensors}.
 - At most {limits[images]} encoded images per request, of {limits[bytes]:,} bytes and
   {limits[pixels]:,} pixels each; at most {limits[scans]} scans per JPEG. At most
@@ -83,7 +83,6 @@ def model_card(
         functions: the signatures by name.
         path: path of the export, `<...>/<name>/<version>`.
     """
-    height, width = description["size"]
     return CARD.format(
         **{
             **description,
@@ -93,13 +92,27 @@ def model_card(
             "origin": description["origin"] or "Not specified.",
             "scores": _fenced(description["scores"]) if description["scores"] else "Not specified.",
             "structure": _structure(description),
-            "tensors": f"images of {height} x {width} only"
-            if description["fixed_size"]
-            else "images of any size",
+            "resized": _resized(description),
+            "tensors": _taken(description),
             "signatures": "\n".join(_signature(*item) for item in functions.items()),
             "class_names": ", ".join(description["class_names"]),
         }
     )
+
+
+def _resized(description):
+    size, working_size = description["size"], description["working_size"]
+    if size is not None:
+        return f"{size[0]} x {size[1]} (height x width)"
+    if isinstance(working_size, int):
+        return f"a long side of {working_size}, with their aspect ratio"
+    return f"fit {working_size[0]} x {working_size[1]} (long x short side), with their aspect ratio"
+
+
+def _taken(description):
+    if description["fixed_size"]:
+        return "images of {} x {} only".format(*description["size"])
+    return "images of any size, which are not resized"
 
 
 def _layers(model):

@@ -24,6 +24,7 @@ from keras_encnet.labels import default_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import is_count
 from keras_encnet.utils.files import atomic_folder
+from keras_encnet.utils.sizes import WorkingSize, checked_working_size, scaled_size
 
 DEFAULT_SIZE = (512, 512)
 
@@ -31,7 +32,7 @@ DEFAULT_SIZE = (512, 512)
 def export_saved_model(
     model: keras.Model,
     path: str | os.PathLike,
-    size: Sequence[int] | None = None,
+    size: int | Sequence[int] | None = None,
     fixed_size: bool = False,
     precision: str = "float32",
     fold: bool = True,
@@ -53,8 +54,8 @@ def export_saved_model(
       of the image whose pixels are class ids; 16-bit grayscale above 256 classes; empty for a
       refused image) and, if the model predicts it, `presence`, probabilities `(batch, classes)`.
     - `tensors` and `tensors_uint8`: from `images`, `(batch, height, width, 3)`, RGB in 0 to 255,
-      to `classes`, `(batch, height, width)`, uint8 (int32 above 256 classes), `presence`, and
-      optionally `probabilities`.
+      which are not resized, to `classes`, `(batch, height, width)`, uint8 (int32 above 256
+      classes), `presence`, and optionally `probabilities`.
     - `metadata`: from `query`, any strings, to `class_names`, `palette` and `description` (JSON).
 
     For a `ClassificationModel`, the signatures for images return `probabilities`,
@@ -64,11 +65,14 @@ def export_saved_model(
         model: a `SegmentationModel` or a `ClassificationModel`.
         path: the folder, which must not exist. TensorFlow Serving expects `<name>/<version>`, such
             as `street/1`.
-        size: `(height, width)` that encoded images are resized to. Defaults to the input size of
-            the model, or to 512x512 if that is None. Images are not padded, since padding would
-            enter the code of the image and change the prediction.
-        fixed_size: whether `tensors` and `tensors_uint8` only take images of `size`, which allows
-            a server to batch them.
+        size: size that encoded images are resized to: an integer, their long side, with the aspect
+            ratio kept, so that masks are those of `model.segment(images, size=size)`; or
+            `(height, width)`. Defaults to the input size of the model, otherwise to its working
+            size, otherwise to 512x512. Images are not padded, since padding would enter the code
+            of the image and change the prediction. Images of `(height, width)` are run together,
+            others one by one.
+        fixed_size: whether `tensors` and `tensors_uint8` only take images of `size`, which must be
+            `(height, width)`. This allows a server to batch them.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`.
         fold: whether to fold batch normalization.
         freeze: whether to store variables as constants.
@@ -95,13 +99,16 @@ def export_saved_model(
     check_exportable(model)
     limits = limits or Limits()
     fixed_size = fixed_size or None not in model.input.shape[1:3]
-    size = _checked_size(size, model.input.shape[1:3], limits)
-    _check_warm_up(warm_up, size, limits)
+    exact, working_size = _checked_size(size, model, fixed_size, limits)
+    # Encoded images are resized, so that the warm-up image stands for all; a photo has this size.
+    photo = exact or tuple(scaled_size((3, 4), working_size).numpy().tolist())
+    _check_warm_up(warm_up, photo, limits)
     palette = _checked_palette(palette, model.classes)
-    network = InferenceNetwork(model, fold, freeze, precision, size if fixed_size else None)
+    network = InferenceNetwork(model, fold, freeze, precision, exact if fixed_size else None)
     description = describe(
         model,
-        size=size,
+        size=exact,
+        working_size=working_size,
         fixed_size=fixed_size,
         precision=precision,
         folded=fold,
@@ -112,14 +119,14 @@ def export_saved_model(
     )
     arguments = {
         "network": network,
-        "size": size,
+        "size": exact,
         "limits": limits,
         "class_names": model.class_names,
         "palette": palette,
         "description": description,
     }
     if isinstance(model, SegmentationModel):
-        signatures: Signatures = SegmentationSignatures(probabilities, **arguments)
+        signatures: Signatures = SegmentationSignatures(probabilities, working_size, **arguments)
     else:
         signatures = ClassificationSignatures(**arguments)
 
@@ -127,7 +134,7 @@ def export_saved_model(
         functions = signatures.functions()
         _save(signatures, functions, folder, model.class_names, palette)
         if warm_up:
-            write_warm_up_requests(folder, path.parent.name, size, warm_up)
+            write_warm_up_requests(folder, path.parent.name, photo, warm_up)
         (folder / "model_card.md").write_text(model_card(description, functions, path))
     return description
 
@@ -147,18 +154,37 @@ def _asset(path: Path, lines: Iterable[str]) -> tf.saved_model.Asset:
     return tf.saved_model.Asset(str(path))
 
 
-def _checked_size(size, own_size, limits):
-    own = tuple(own_size) if None not in own_size else None
-    size = tuple(size or own or DEFAULT_SIZE)
-    if len(size) != 2 or not all(0 < side <= limits.side for side in size):
+def _checked_size(
+    size: Any, model: keras.Model, fixed_size: bool, limits: Limits
+) -> tuple[tuple[int, ...] | None, WorkingSize]:
+    """Returns the size of all resized images, or None and the working size of each."""
+    own = tuple(model.input.shape[1:3])
+    own_size = None if None in own else own
+    working_size = None
+    if own_size is None and isinstance(model, SegmentationModel):
+        if size is None:
+            working_size = model.working_size
+        elif is_count(size, least=1):
+            working_size = checked_working_size(size)
+    if working_size is not None:
+        if fixed_size:
+            raise ValueError(
+                "`fixed_size=True` requires `size=(height, width)`: images of one long side have "
+                f"several sizes. Received: size={size!r}, for a working size of {working_size}"
+            )
+        return None, working_size
+    exact = (own_size or DEFAULT_SIZE) if size is None else size
+    sides = tuple(exact) if isinstance(exact, Sequence) else ()
+    if len(sides) != 2 or not all(is_count(x, 1) and x <= limits.side for x in sides):
         raise ValueError(
-            f"`size` must be `(height, width)`, each from 1 to {limits.side}. Received: size={size}"
+            f"`size` must be `(height, width)`, each from 1 to {limits.side}, or for segmentation "
+            f"at any size an integer, the long side. Received: size={size!r}"
         )
-    if own and size != own:
+    if own_size and sides != own_size:
         raise ValueError(
-            f"The input size of the model is {own}: omit `size`. Received: size={size}"
+            f"The input size of the model is {own_size}: omit `size`. Received: size={size!r}"
         )
-    return size
+    return sides, None
 
 
 def _check_warm_up(batch_sizes, size, limits):

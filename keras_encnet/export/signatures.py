@@ -13,6 +13,7 @@ from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils.class_maps import class_maps
 from keras_encnet.utils.png import encode_indexed_png
+from keras_encnet.utils.sizes import WorkingSize, resize_images, scaled_size
 
 
 class Signatures(tf.Module, abc.ABC):
@@ -22,7 +23,7 @@ class Signatures(tf.Module, abc.ABC):
 
     Args:
         network: an `InferenceNetwork`.
-        size: `(height, width)` that encoded images are resized to.
+        size: `(height, width)` that all encoded images are resized to, or None.
         limits: `Limits`.
         class_names: one name per class.
         palette: uint8 array `(classes, 3)`.
@@ -32,14 +33,14 @@ class Signatures(tf.Module, abc.ABC):
     def __init__(
         self,
         network: InferenceNetwork,
-        size: Sequence[int],
+        size: Sequence[int] | None,
         limits: Limits,
         class_names: Sequence[str],
         palette: np.ndarray,
         description: Mapping[str, Any],
     ):
         super().__init__()
-        self.network, self.size, self.limits = network, tuple(size), limits
+        self.network, self.size, self.limits = network, size, limits
         self.class_names, self.palette = tf.constant(class_names), palette
         self.description = tf.constant(json.dumps(description))
 
@@ -99,23 +100,27 @@ class Signatures(tf.Module, abc.ABC):
         )
         fit = (count > 0) & (count <= self.limits.images)
         with tf.control_dependencies([tf.debugging.Assert(fit, [message, count])]):
-            status, images, sizes = tf.map_fn(
-                self._read,
-                image_bytes,
-                fn_output_signature=(
-                    tf.TensorSpec((), tf.string),
-                    tf.TensorSpec((*self.size, 3), tf.float32),
-                    tf.TensorSpec((2,), tf.int32),
-                ),
-                parallel_iterations=2,
-            )
+            return self.predict_files(image_bytes)
+
+    def predict_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts encoded images in one batch."""
+        status, images, sizes = tf.map_fn(
+            self._read,
+            image_bytes,
+            fn_output_signature=(
+                tf.TensorSpec((), tf.string),
+                tf.TensorSpec((*self.size, 3), tf.float32),
+                tf.TensorSpec((2,), tf.int32),
+            ),
+            parallel_iterations=2,
+        )
         predictions = self.predictions_for_files(self.network(images), sizes, status == OK)
         return {**predictions, "status": status}
 
     def _read(self, data):
         """Returns the status of an encoded image, its resized pixels, and its size."""
         status, image = read(data, self.limits)
-        return status, tf.image.resize(image, self.size, antialias=True), tf.shape(image)[:2]
+        return status, resize_images(image[None], self.size)[0], tf.shape(image)[:2]
 
     def metadata(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns one row per element of `query`; the values of `query` are not used."""
@@ -136,12 +141,35 @@ class SegmentationSignatures(Signatures):
 
     Args:
         probabilities: whether `tensors` returns the probabilities of each pixel as well.
+        working_size: size that each encoded image is resized to, with its aspect ratio, if
+            `size` is None.
         **kwargs: see `Signatures`.
     """
 
-    def __init__(self, probabilities: bool = False, **kwargs: Any):
+    def __init__(
+        self, probabilities: bool = False, working_size: WorkingSize = None, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        self.probabilities = probabilities
+        self.probabilities, self.working_size = probabilities, working_size
+
+    def predict_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        if self.size is not None:
+            return super().predict_files(image_bytes)
+        specs = {name: tf.TensorSpec((), tf.string) for name in ("mask_png_bytes", "status")}
+        if "presence" in self.network.names:
+            specs["presence"] = tf.TensorSpec((len(self.palette),), tf.float32)
+        return tf.map_fn(
+            self._predict_file, image_bytes, fn_output_signature=specs, parallel_iterations=1
+        )
+
+    def _predict_file(self, data):
+        """Predicts one encoded image; a refused one, which is a black pixel, is not enlarged."""
+        status, image = read(data, self.limits)
+        accepted, size = status == OK, tf.shape(image)[:2]
+        seen = tf.where(accepted, scaled_size(size, self.working_size), 1)
+        outputs = self.network(resize_images(image[None], seen))
+        predictions = self.predictions_for_files(outputs, size[None], accepted[None])
+        return {"status": status, **{name: value[0] for name, value in predictions.items()}}
 
     def predictions_for_tensors(
         self, outputs: Mapping[str, tf.Tensor], images: tf.Tensor
