@@ -5,7 +5,7 @@ python -m training.predict MODEL IMAGE... --output FOLDER --explain --truth FOLD
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import keras_encnet
-from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap
+from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap, is_split
+from keras_encnet.utils.class_maps import dtype_of
+from keras_encnet.utils.files import atomic_file
 from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
@@ -34,6 +36,7 @@ def main(
     window: int | None = None,
     overlap: int | None = None,
     size: int | Literal["native"] | None = None,
+    probabilities: bool = False,
 ) -> None:
     """Segment images: masks, overlays, and the classes that are predicted to be present.
 
@@ -53,6 +56,9 @@ def main(
             `--window`.
         size: Long side at which the network sees images, or `native`; by default the working size
             of the model.
+        probabilities: Also write `photo_probabilities.npy`: the probability of each class as
+            float16, `(height, width, classes)`. `numpy.load(path, mmap_mode="r")` reads parts of
+            large files.
     """
     # Invalid arguments raise here, before any output.
     if truth is not None and not explain:
@@ -62,10 +68,12 @@ def main(
             "`--explain` shows the context of an entire image: use it without `--window`. "
             f"Received: window={window}"
         )
-    check_outputs(images, output, explain)
+    kinds = ["", "_overlay"] + ["_codewords"] * explain
+    suffixes = [f"{kind}.png" for kind in kinds] + ["_probabilities.npy"] * probabilities
+    check_outputs(images, output, suffixes)
     truths = {} if truth is None else find_truths(images, truth)
     network = trained_models.load_model(trained_models.find_model(model))
-    predictor = Predictor(network, output, explain, window, overlap, size)
+    predictor = Predictor(network, output, explain, window, overlap, size, probabilities)
 
     predictions: dict[str, dict[str, Any]] = {}
     for path in tqdm(images, unit="image"):
@@ -95,6 +103,7 @@ class Predictor:
         window: see `SegmentationModel.segment`.
         overlap: see `SegmentationModel.segment`.
         size: see `SegmentationModel.segment`.
+        probabilities: whether to write the probability of each class.
 
     Raises:
         ValueError: if the model has no codewords to explain, or for invalid windows or sizes.
@@ -108,11 +117,13 @@ class Predictor:
         window: int | None = None,
         overlap: int | None = None,
         size: int | Literal["native"] | None = None,
+        probabilities: bool = False,
     ):
         checked_overlap(window, overlap)
         network.chosen_size(size)
         self.network, self.output, self.explain = network, output, explain
         self.window, self.overlap, self.size = window, overlap, size
+        self.probabilities = probabilities
         tensors = {k: v for k, v in network.output.items() if k in ("segmentation", "presence")}
         if explain:
             tensors |= codewords.tensors(network)
@@ -133,9 +144,7 @@ class Predictor:
                 "the mask is that of the pixels as stored.",
                 file=sys.stderr,
             )
-        size = network.network_size(image.shape[:2], self.size)
-        outputs = self.outputs(image[None], self.window, self.overlap, size)
-        prediction = {name: rows[0] for name, rows in outputs.items()}
+        prediction = self._predict(image, path)
         mask = prediction["classes"]
         save_mask(self.output / f"{path.stem}.png", mask, network.classes)
         save_overlay(self.output / f"{path.stem}_overlay.png", image, mask, network.class_names)
@@ -144,6 +153,46 @@ class Predictor:
             shown = None if truth is None else read_mask(truth)
             codewords.save_page(page, image, prediction, network.class_names, shown)
         return describe(prediction, network.class_names)
+
+    def _predict(self, image, path):
+        """Returns the outputs for an image, from a few rows at a time if it can be large."""
+        size = self.network.network_size(image.shape[:2], self.size)
+        how = self.window, self.overlap, size
+        if not (self.probabilities or is_split(size, self.window)):
+            return {name: x[0] for name, x in self.outputs(image[None], *how).items()}
+        rows, outputs = self.outputs.rows(image, *how, self.probabilities)
+        rows = with_progress(rows, len(image))
+        if self.probabilities:
+            shape = (*image.shape[:2], self.network.classes)
+            rows = saved_rows(self.output / f"{path.stem}_probabilities.npy", rows, shape)
+        classes = np.concatenate([*rows])
+        return {"classes": classes, **{name: x[0] for name, x in outputs.items()}}
+
+
+def with_progress(rows: Iterable[np.ndarray], height: int) -> Iterator[np.ndarray]:
+    """Yields rows of an image and shows the progress."""
+    with tqdm(total=height, unit="row", leave=False) as bar:
+        for part in rows:
+            yield part
+            bar.update(len(part))
+
+
+def saved_rows(
+    path: Path, rows: Iterable[np.ndarray], shape: tuple[int, ...]
+) -> Iterator[np.ndarray]:
+    """Writes probabilities as float16 to a `.npy` file, and yields the class ids.
+
+    Args:
+        path: the file, which appears when it is complete.
+        rows: consecutive rows, `(rows, width, classes)`.
+        shape: `(height, width, classes)`.
+    """
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in rows:
+            file.write(part.astype("<f2").tobytes())
+            yield part.argmax(-1).astype(dtype_of(shape[-1]))
 
 
 def find_truths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -161,14 +210,18 @@ def find_truths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return truths
 
 
-def check_outputs(images: Sequence[Path], output: Path, explain: bool) -> None:
+def check_outputs(images: Sequence[Path], output: Path, suffixes: Sequence[str]) -> None:
     """Checks that no output would overwrite another one, or an image.
+
+    Args:
+        images: the images.
+        output: folder of the results.
+        suffixes: ends of the names of the results of an image.
 
     Raises:
         ValueError: if one would.
     """
-    kinds = ("", "_overlay", "_codewords") if explain else ("", "_overlay")
-    outputs = [output / f"{path.stem}{kind}.png" for path in images for kind in kinds]
+    outputs = [output / f"{path.stem}{suffix}" for path in images for suffix in suffixes]
     repeated = sorted({path.name for path in outputs if outputs.count(path) > 1})
     if repeated:
         raise ValueError(

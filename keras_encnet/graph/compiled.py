@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_encnet.graph.folding import run_folded
+from keras_encnet.graph.layer_state import LayerState
 from keras_encnet.graph.rebuilding import calls
 from keras_encnet.layers import BilinearUpsampling
 from keras_encnet.utils import compat
 from keras_encnet.utils.checks import check_count
-from keras_encnet.utils.class_maps import class_map_of_windows, class_maps
+from keras_encnet.utils.class_maps import blended_windows, class_maps, dtype_of
 from keras_encnet.utils.sizes import resize_images
 from keras_encnet.utils.windows import pixels_within, shifted_starts, stretches
 
 # Number of pixels in one batch of images, unless one image has more.
 BATCH_PIXELS = 2**21
+# Number of probabilities in memory at a time when an image is predicted from the top.
+BAND_VALUES = 2**24
 IMAGES = tf.TensorSpec((None, None, None, 3), tf.float32)
 OWN_SIZE = tf.TensorSpec((2,), tf.int32)
 
@@ -46,7 +49,8 @@ class CompiledOutputs:
     def __init__(self, model: keras.Model, tensors: Mapping[str, keras.KerasTensor]):
         logits, self.align_corners = before_upsampling(model, tensors["segmentation"])
         self.inner = keras.Model(model.input, {**tensors, "segmentation": logits})
-        self._areas = tf.function(self._classes_of_area, reduce_retracing=True)
+        self.classes = logits.shape[-1]
+        self._areas = tf.function(self._prediction_of_area, reduce_retracing=True)
         self._state = LayerState([])
 
     def __call__(
@@ -55,6 +59,7 @@ class CompiledOutputs:
         window: int | None = None,
         overlap: int | None = None,
         size: Sequence[int] | None = None,
+        probabilities: bool = False,
     ) -> dict[str, np.ndarray]:
         """Runs images in batches of bounded size, or in windows.
 
@@ -65,6 +70,8 @@ class CompiledOutputs:
                 `window`; by default a quarter of it.
             size: height and width to which images are resized before they are cut into windows
                 and run, by default their own. Class ids are at their own size.
+            probabilities: whether to return `"probabilities"`, float32
+                `(batch, height, width, classes)`, in place of `"classes"`.
 
         Returns:
             `"classes"` and the other outputs, of which windows give the maximum over the windows
@@ -73,55 +80,118 @@ class CompiledOutputs:
         Raises:
             ValueError: if `window` or `overlap` is out of range.
         """
-        overlap = checked_overlap(window, overlap)
-        self._trace_again_if_changed()
+        checked_overlap(window, overlap)
         own = images.shape[1:3]
         size = own if size is None else tuple(size)
-        if window is None or window >= max(size):
+        if probabilities or is_split(size, window):
+            parts = [self._of_rows(x, window, overlap, size, probabilities) for x in images]
+        else:
+            self._trace_again_if_changed()
             step = max(1, BATCH_PIXELS // max(math.prod(own), math.prod(size)))
             batches = [images[i : i + step] for i in range(0, len(images), step)]
             parts = [self._of_batch(batch, size) for batch in batches]
-        else:
-            parts = [self._of_windows(image[None], size, window, overlap) for image in images]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def rows(
+        self,
+        image: np.ndarray,
+        window: int | None = None,
+        overlap: int | None = None,
+        size: Sequence[int] | None = None,
+        probabilities: bool = False,
+    ) -> tuple[Iterator[np.ndarray], dict[str, np.ndarray]]:
+        """Runs one image a few rows at a time.
+
+        The image and the logits, before upsampling, of two rows of windows are in memory.
+
+        Args:
+            image: `(height, width, 3)`, as the network expects it.
+            window: as above.
+            overlap: as above.
+            size: as above.
+            probabilities: as above.
+
+        Returns:
+            An iterator of consecutive rows from the top: class ids `(rows, width)` or probabilities
+            `(rows, width, classes)`. And a dict, which holds the other outputs, of which windows
+            give the maximum, once all rows have been read.
+
+        Raises:
+            ValueError: if `window` or `overlap` is out of range.
+        """
+        overlap = checked_overlap(window, overlap)
+        self._trace_again_if_changed()
+        own = image.shape[:2]
+        size = own if size is None else tuple(size)
+        shape = [side if window is None else min(side, window) for side in size]
+        starts = [
+            shifted_starts(side, length, max(length - overlap, 1))
+            for side, length in zip(size, shape, strict=True)
+        ]
+        outputs: dict[str, np.ndarray] = {}
+        windows = self._rows_of_windows(self._resized(image[None], size), starts, shape, outputs)
+        return self._blended_rows(windows, starts[1], shape, size, own, probabilities), outputs
+
+    def _rows_of_windows(self, image, starts, shape, outputs):
+        """Yields the stretches of rows, and the logits of the windows that cover each."""
+        logits = {}
+        for top, bottom, at_rows in stretches(starts[0], shape[0]):
+            logits = {corner: x for corner, x in logits.items() if corner[0] in at_rows}
+            for corner in itertools.product(at_rows, starts[1]):
+                if corner not in logits:
+                    found = self._of_window(image, corner, shape)
+                    logits[corner] = found.pop("segmentation")
+                    for name, x in found.items():
+                        outputs[name] = np.maximum(x, outputs.get(name, x))
+            yield top, bottom, logits
+
+    def _blended_rows(self, windows, lefts, shape, size, own, probabilities):
+        """Yields predictions, with no more than `BAND_VALUES` probabilities at a time."""
+        columns = [
+            (pixels, at_columns)
+            for left, right, at_columns in stretches(lefts, shape[1])
+            if len(pixels := pixels_within(left, right, size[1], own[1]))
+        ]
+        step = max(1, BAND_VALUES // (own[1] * self.classes)) if probabilities else own[0]
+        for top, bottom, logits in windows:
+            rows = pixels_within(top, bottom, size[0], own[0])
+            for start in range(0, len(rows), step):
+                parts = [
+                    self._of_area(
+                        {corner: x for corner, x in logits.items() if corner[1] in at_columns},
+                        shape,
+                        rows[start : start + step],
+                        pixels,
+                        probabilities,
+                    )
+                    for pixels, at_columns in columns
+                ]
+                yield np.concatenate(parts, 1)
+
+    def _of_rows(self, image, window, overlap, size, probabilities):
+        """Returns the outputs for one image, as a batch, from its rows."""
+        rows, outputs = self.rows(image, window, overlap, size, probabilities)
+        if probabilities:
+            name, prediction = (
+                "probabilities",
+                np.empty((*image.shape[:2], self.classes), "float32"),
+            )
+        else:
+            name, prediction = "classes", np.empty(image.shape[:2], dtype_of(self.classes))
+        start = 0
+        for band in rows:
+            prediction[start : start + len(band)] = band
+            start += len(band)
+        return {**outputs, name: prediction[None]}
+
     def _resized(self, images, size):
-        if images.shape[1:3] == size:
-            return tf.cast(images, tf.float32)
-        return resize_images(tf.constant(images), size)
+        return images if images.shape[1:3] == size else resize_images(tf.constant(images), size)
 
     def _of_batch(self, images, size):
         own = tf.constant(images.shape[1:3])
-        predictions = self._predictions(self._resized(images, size), own)
+        resized = tf.cast(self._resized(images, size), tf.float32)
+        predictions = self._predictions(resized, own)
         return {name: tensor.numpy() for name, tensor in predictions.items()}
-
-    def _of_windows(self, images, size, window, overlap):
-        """Runs windows of one image; logits of two rows of windows are in memory at a time."""
-        image, own = self._resized(images, size), images.shape[1:3]
-        shape = [min(side, window) for side in size]
-        tops, lefts = (
-            shifted_starts(side, length, max(length - overlap, 1))
-            for side, length in zip(size, shape, strict=True)
-        )
-        logits, others, bands = {}, [], []
-        for top, bottom, at_rows in stretches(tops, shape[0]):
-            logits = {corner: x for corner, x in logits.items() if corner[0] in at_rows}
-            for corner in itertools.product(at_rows, lefts):
-                if corner not in logits:
-                    outputs = self._of_window(image, corner, shape)
-                    logits[corner] = outputs.pop("segmentation")
-                    others.append(outputs)
-            rows = pixels_within(top, bottom, size[0], own[0])
-            if not len(rows):
-                continue
-            band = [
-                self._of_area(logits, itertools.product(at_rows, at_columns), shape, rows, columns)
-                for left, right, at_columns in stretches(lefts, shape[1])
-                if len(columns := pixels_within(left, right, size[1], own[1]))
-            ]
-            bands.append(np.concatenate(band, 1))
-        largest = {name: np.max([x[name] for x in others], 0) for name in others[0]}
-        return {**largest, "classes": np.concatenate(bands)[None]}
 
     def _trace_again_if_changed(self):
         state = LayerState(compat.all_layers(self.inner))
@@ -132,14 +202,15 @@ class CompiledOutputs:
 
     def _of_window(self, image, corner, shape):
         (top, left), (height, width) = corner, shape
-        return self._outputs(image[:, top : top + height, left : left + width])
+        pixels = image[:, top : top + height, left : left + width]
+        return self._outputs(tf.cast(pixels, tf.float32))
 
-    def _of_area(self, logits, windows, shape, rows, columns):
-        """Returns the class map of an area that these windows cover."""
-        windows = list(windows)
-        stacked = tf.concat([logits[window] for window in windows], 0)
-        integers = (tf.constant(x, tf.int32) for x in (windows, shape))
-        return self._areas(stacked, *integers, tf.constant(rows), tf.constant(columns))
+    def _of_area(self, logits, shape, rows, columns, probabilities):
+        """Returns the prediction for an area that the windows with these logits cover."""
+        stacked = tf.concat([*logits.values()], 0)
+        integers = (tf.constant(x, tf.int32) for x in ([*logits], shape))
+        area = tf.constant(rows), tf.constant(columns)
+        return self._areas(stacked, *integers, *area, probabilities)
 
     # Within the graph.
 
@@ -152,8 +223,9 @@ class CompiledOutputs:
         logits = outputs.pop("segmentation")
         return {**outputs, "classes": class_maps(logits, own[0], own[1], self.align_corners)}
 
-    def _classes_of_area(self, *arguments):
-        return class_map_of_windows(*arguments, self.align_corners)
+    def _prediction_of_area(self, logits, corners, shape, rows, columns, probabilities):
+        area = logits, corners, shape, rows, columns
+        return blended_windows(*area, self.align_corners, probabilities)
 
 
 class OutputsAtOwnSize:
@@ -180,6 +252,11 @@ class OutputsAtOwnSize:
         return outputs
 
 
+def is_split(size: Sequence[int], window: int | None) -> bool:
+    """Returns whether images of a height and width are processed in several windows."""
+    return window is not None and window < max(size)
+
+
 def checked_overlap(window: int | None, overlap: int | None) -> int:
     """Returns the overlap of windows, by default a quarter of `window`.
 
@@ -195,35 +272,6 @@ def checked_overlap(window: int | None, overlap: int | None) -> int:
         return window // 4
     check_count("overlap", overlap, least=0, most=window - 1)
     return overlap
-
-
-class LayerState:
-    """What a traced graph of layers depends on, except for the values of variables.
-
-    Two states are equal if all attributes of the layers are the same objects, with the same
-    elements if they are collections and the same numbers if they are arrays.
-    """
-
-    def __init__(self, layers: Iterable[keras.layers.Layer]):
-        # The objects are kept, so that none of their ids is reused.
-        self.objects = [x for layer in layers for x in (layer, type(layer), *_parts(vars(layer)))]
-        self.ids = [*map(id, self.objects)]
-        self.numbers = [x.tobytes() for x in self.objects if isinstance(x, np.ndarray)]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LayerState) and (self.ids, self.numbers) == (
-            other.ids,
-            other.numbers,
-        )
-
-
-def _parts(attributes):
-    for name, value in attributes.items():
-        yield from (name, value)
-        if isinstance(value, dict):
-            yield from (*value.keys(), *value.values())
-        elif isinstance(value, list | tuple | set):
-            yield from value
 
 
 def before_upsampling(

@@ -129,6 +129,7 @@ class SegmentationModel(ResizingModel):
         window: int | None = ...,
         overlap: int | None = ...,
         size: Size = ...,
+        probabilities: bool = ...,
     ) -> np.ndarray: ...
     @overload
     def segment(
@@ -137,6 +138,7 @@ class SegmentationModel(ResizingModel):
         window: int | None = ...,
         overlap: int | None = ...,
         size: Size = ...,
+        probabilities: bool = ...,
     ) -> list[np.ndarray]: ...
     def segment(
         self,
@@ -144,14 +146,17 @@ class SegmentationModel(ResizingModel):
         window: int | None = None,
         overlap: int | None = None,
         size: Size = None,
+        probabilities: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
         """Predicts the class of every pixel.
 
         Images are resized to the working size, and logits to the size of the image. Memory grows
-        with the size at which the network sees an image. With `window` it is bounded: larger
-        images are processed in windows, whose logits are averaged where they overlap. Context,
-        such as the codes of EncNet, is then that of a window, not of the image, and so are
-        predictions.
+        with the size at which the network sees an image. With `window` it is bounded, except for
+        the image and the result: larger images are processed in windows. Where windows overlap,
+        logits are averaged with weights that fall linearly towards the border of a window, so
+        that there are no seams: the product, over both axes, of the distance of a pixel from the
+        nearest border. Context, such as the codes of EncNet, is then that of a window, not of the
+        image, and so are predictions.
 
         Args:
             images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
@@ -164,21 +169,26 @@ class SegmentationModel(ResizingModel):
             size: Integer, the long side at which the network sees the images; a pair, bounds of
                 the long and of the short side; or `"native"`, for their own size. Defaults to the
                 working size of the model.
+            probabilities: Whether to return the probability of each class instead. They take
+                4 bytes per class and pixel; `training.predict --probabilities` writes those of
+                large images to a file, a few rows at a time.
 
         Returns:
             Class ids `(height, width)` or `(batch, height, width)`, or a list of the former;
-            uint8 for up to 256 classes, otherwise int32.
+            uint8 for up to 256 classes, otherwise int32. With `probabilities`, float32 from 0 to
+            1 with one more axis, the classes, over which they sum to 1.
 
         Raises:
             ValueError: If shapes, dtypes or values are not those of such images, or if `window`,
                 `overlap` or `size` is out of range.
         """
         if isinstance(images, (list, tuple)):
-            return [self.segment(image, window, overlap, size) for image in images]
+            return [self.segment(image, window, overlap, size, probabilities) for image in images]
         batch = checked_batch(images, raw=self.preprocessing is not None)
         seen = self.network_size(batch.shape[1:3], size)
-        masks = self._compiled_segmentation(batch, window, overlap, seen)["classes"]
-        return masks[0] if np.ndim(images) == 3 else masks
+        outputs = self._compiled_segmentation(batch, window, overlap, seen, probabilities)
+        [predictions] = outputs.values()
+        return predictions[0] if np.ndim(images) == 3 else predictions
 
     # A cached property, since Keras would track a plain attribute and save it with the model.
     @functools.cached_property

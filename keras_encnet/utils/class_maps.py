@@ -1,4 +1,4 @@
-"""From logits to class maps, in strips: upsampled logits of an entire image are large."""
+"""From logits to predictions, in strips: upsampled logits of an entire image are large."""
 
 from __future__ import annotations
 
@@ -82,6 +82,11 @@ def interpolate(pixels: tf.Tensor, down: Neighbors, across: Neighbors) -> tf.Ten
     )
 
 
+def dtype_of(classes: int) -> str:
+    """Returns the dtype of class ids: uint8 for up to 256 classes, otherwise int32."""
+    return "uint8" if classes <= 256 else "int32"
+
+
 def class_maps(
     logits: tf.Tensor, height: tf.Tensor, width: tf.Tensor, align_corners: bool
 ) -> tf.Tensor:
@@ -111,15 +116,19 @@ def class_maps(
     )
 
 
-def class_map_of_windows(
+def blended_windows(
     logits: tf.Tensor,
     corners: tf.Tensor,
     window: tf.Tensor,
     rows: tf.Tensor,
     columns: tf.Tensor,
     align_corners: bool,
+    probabilities: bool = False,
 ) -> tf.Tensor:
-    """Returns the arg-max of the mean of the upsampled logits of windows that cover an area.
+    """Returns the prediction for an area from the mean of the logits of windows that cover it.
+
+    The weight of a window falls towards its border, so that there are no seams: it is the product,
+    over both axes, of the distance of the pixel's center from the nearest border of the window.
 
     Args:
         logits: float32 `(windows, rows, columns, classes)`, logits of each window.
@@ -128,42 +137,59 @@ def class_map_of_windows(
         rows: float32, the rows of the area in the image, which may lie between two pixels.
         columns: float32, its columns.
         align_corners: see `BilinearUpsampling`.
+        probabilities: whether to return probabilities, the softmax of the mean.
 
     Returns:
-        Class ids `(height, width)` of the area, as `class_maps`.
+        Class ids `(height, width)` of the area, as `class_maps`, or probabilities, float32
+        `(height, width, classes)`.
     """
     shape = tf.shape(logits)
 
-    def total(_, start, stop):
+    def mean(_, start, stop):
         def of_window(elements):
             logits, (top, left) = elements[0], tf.unstack(tf.cast(elements[1], tf.float32))
-            down = neighbors(window[0], shape[1], align_corners, rows[start:stop] - top)
-            across = neighbors(window[1], shape[2], align_corners, columns - left)
-            return interpolate(logits, down, across)
+            y, x = rows[start:stop] - top, columns - left
+            down = neighbors(window[0], shape[1], align_corners, y)
+            across = neighbors(window[1], shape[2], align_corners, x)
+            weights = _distances(y, window[0])[:, None, None] * _distances(x, window[1])[:, None]
+            return interpolate(logits, down, across) * weights, weights
 
-        windows = tf.map_fn(of_window, (logits, corners), fn_output_signature=tf.float32)
-        return tf.reduce_sum(windows, 0)
+        windows, weights = tf.map_fn(
+            of_window, (logits, corners), fn_output_signature=(tf.float32, tf.float32)
+        )
+        return tf.reduce_sum(windows, 0) / tf.reduce_sum(weights, 0)
 
-    return _in_strips(1, tf.size(rows), tf.size(columns), logits.shape[-1], total)[0]
+    size = tf.size(rows), tf.size(columns)
+    return _in_strips(1, *size, logits.shape[-1], mean, probabilities)[0]
 
 
-def _in_strips(images, height, width, classes, logits_of):
-    """Returns class maps `(images, height, width)`; `logits_of(image, start, stop)` gives rows."""
-    dtype = tf.uint8 if classes <= 256 else tf.int32
+def _distances(pixels, side):
+    """Returns the distances of the centers of pixels from the nearest end of a side, above 0."""
+    centers = pixels + 0.5
+    return tf.maximum(tf.minimum(centers, tf.cast(side, tf.float32) - centers), 1e-3)
+
+
+def _in_strips(images, height, width, classes, logits_of, probabilities=False):
+    """Returns class maps `(images, height, width)`, or probabilities with one more axis.
+
+    `logits_of(image, start, stop)` returns the logits of some rows.
+    """
+    dtype = tf.as_dtype("float32" if probabilities else dtype_of(classes))
     rows = tf.maximum(1, STRIP_VALUES // (width * classes))
     strips = -(-height // rows)  # per image
 
     def strip(i):
         start = i % strips * rows
         x = logits_of(i // strips, start, tf.minimum(start + rows, height))
-        maps = tf.cast(tf.argmax(x, -1, tf.int32), dtype)
+        maps = tf.nn.softmax(x) if probabilities else tf.cast(tf.argmax(x, -1, tf.int32), dtype)
         missing = rows - tf.shape(maps)[0]  # in the last strip of an image
-        return tf.pad(maps, ((0, missing), (0, 0)))
+        return tf.pad(maps, [(0, missing)] + [(0, 0)] * (2 if probabilities else 1))
 
     maps = tf.map_fn(
         strip, tf.range(images * strips), fn_output_signature=dtype, parallel_iterations=2
     )
-    return tf.reshape(maps, (images, strips * rows, width))[:, :height]
+    shape = (images, strips * rows, width, *([classes] if probabilities else []))
+    return tf.reshape(maps, shape)[:, :height]
 
 
 def _mix(first, second, weight):

@@ -1,5 +1,7 @@
 """Compiled outputs are those of the model: whole, in windows, and after changes of its layers."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from keras_encnet.graph import compiled
 from keras_encnet.graph.compiled import CompiledOutputs
 from keras_encnet.graph.folding import run_folded
 from keras_encnet.layers import BatchNormalization, BilinearUpsampling
-from tests.fixtures import NETWORKS
+from tests.fixtures import NETWORKS, assert_same_classes
 
 
 @pytest.fixture
@@ -47,24 +49,82 @@ def test_logits_without_upsampling_are_unchanged(images):
     np.testing.assert_array_equal(classes, np.argmax(model(images)["segmentation"], -1))
 
 
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize(("window", "overlap"), [(12, 4), (8, 0), (16, 13), (28, None)])
-def test_windows_average_logits_where_they_overlap(images, window, overlap, align_corners):
+def blended(model, image, window, stride):
+    """The mean of the logits of windows, weighted by distances from their borders, in float64."""
+    total, weights = np.zeros((29, 23, 5)), np.zeros((29, 23, 1))
+    sides = [min(side, window) for side in (29, 23)]
+    distances = [np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) for n in sides]
+    weight = np.multiply.outer(*distances)[..., None]
+    for top in sorted({min(i, 29 - sides[0]) for i in range(0, 29, stride)}):
+        for left in sorted({min(i, 23 - sides[1]) for i in range(0, 23, stride)}):
+            area = np.s_[top : top + sides[0], left : left + sides[1]]
+            total[area] += weight * upsampled(model, image[area])
+            weights[area] += weight
+    return total / weights
+
+
+@pytest.mark.parametrize(
+    ("window", "overlap", "align_corners"),
+    [(12, 4, False), (12, 4, True), (8, 0, False), (16, 13, True), (28, None, False)],
+)
+def test_windows_are_blended_where_they_overlap(
+    images, window, overlap, align_corners, monkeypatch
+):
+    monkeypatch.setattr(compiled, "BAND_VALUES", 3 * 23 * 5)  # three rows at a time
     model = network(align_corners)
-    outputs = CompiledOutputs(model, model.output)(images[:2], window, overlap)
+    outputs = CompiledOutputs(model, model.output)
+    classes = outputs(images[:2], window, overlap)["classes"]
+    found = outputs(images[:2], window, overlap, probabilities=True)["probabilities"]
+    assert found.dtype == "float32"
     stride = window - (window // 4 if overlap is None else overlap)
-    for image, classes, presence in zip(
-        images[:2], outputs["classes"], outputs["presence"], strict=True
-    ):
-        total, present = np.zeros((29, 23, 5)), []
-        sides = [min(side, window) for side in (29, 23)]
-        for top in sorted({min(i, 29 - sides[0]) for i in range(0, 29, stride)}):
-            for left in sorted({min(i, 23 - sides[1]) for i in range(0, 23, stride)}):
-                area = np.s_[top : top + sides[0], left : left + sides[1]]
-                total[area] += upsampled(model, image[area])
-                present.append(model(image[area][None])["presence"][0])
-        assert (classes == total.argmax(-1)).mean() > 0.999
-        np.testing.assert_allclose(presence, np.max(present, 0), 1e-5, 1e-6)
+    for image, ids, probabilities in zip(images[:2], classes, found, strict=True):
+        logits = blended(model, image, window, stride)
+        assert_same_classes(ids, logits, margin=1e-4)
+        np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-5)
+
+
+def test_other_outputs_are_the_maximum_over_windows(images):
+    model = network()
+    presence = CompiledOutputs(model, model.output)(images[:1], 12, 4)["presence"]
+    corners = itertools.product((0, 8, 16, 17), (0, 8, 11))
+    windows = np.stack([images[0, i : i + 12, j : j + 12] for i, j in corners])
+    np.testing.assert_allclose(presence[0], np.max(model(windows)["presence"], 0), 1e-5, 1e-6)
+
+
+def test_rows_are_yielded_from_the_top(images):
+    model = network()
+    outputs = CompiledOutputs(model, model.output)
+    rows, others = outputs.rows(images[0], 12, 4)
+    rows, whole = [*rows], outputs(images[:1], 12, 4)
+    assert [len(part) for part in rows] == [8, 4, 4, 1, 3, 8, 1]
+    np.testing.assert_array_equal(np.concatenate(rows), whole["classes"][0])
+    np.testing.assert_array_equal(others["presence"], whole["presence"])
+
+
+def test_probabilities_of_entire_images_are_the_softmax_of_logits(images):
+    model = network()
+    probabilities = CompiledOutputs(model, model.output)(images, probabilities=True)
+    assert set(probabilities) == {"probabilities", "presence"}
+    expected = tf.nn.softmax(model(images)["segmentation"])
+    np.testing.assert_allclose(probabilities["probabilities"], expected, atol=1e-5)
+
+
+def test_borders_of_windows_leave_no_seams():
+    """Where windows disagree completely, classes change halfway between them."""
+    inputs = keras.Input((None, None, 3))
+    side = layers.GlobalAveragePooling2D(keepdims=True)(inputs)[..., :2]
+    model = keras.Model(inputs, {"segmentation": side + 0 * inputs[..., :2]})
+    image = np.zeros((20, 32, 3), "float32")
+    image[:, :12, 0], image[:, 20:, 1] = 8.0, 8.0
+    outputs = CompiledOutputs(model, model.output)
+    probabilities = outputs(image[None], 20, 8, probabilities=True)["probabilities"][0, ..., 1]
+    np.testing.assert_allclose(probabilities, probabilities[:1].repeat(20, 0), atol=1e-6)
+    steps = np.diff(probabilities[0])
+    assert (steps >= 0).all()
+    # From one window to the other in eight equal steps of the logits, 4.8 apart each way.
+    logits = np.log(probabilities[0] / (1 - probabilities[0]))
+    expected = np.interp(np.arange(32), (11.5, 19.5), (-4.8, 4.8))
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -6,7 +6,7 @@ import pytest
 
 from keras_encnet import FCN, objectives, preprocess_input
 from keras_encnet.backbones import ResNet
-from tests.fixtures import CLASSES, assert_unchanged, weights_of
+from tests.fixtures import CLASSES, assert_same_classes, assert_unchanged, weights_of
 
 
 def balance(model, images):
@@ -119,6 +119,22 @@ def test_segment_in_windows_differs_from_entire_images_by_context_only(fcn, rand
     np.testing.assert_array_equal(listed[0], model.segment(images, window=16, overlap=8)[0])
     with pytest.raises(ValueError, match="`overlap` must be an integer from 0 to 15"):
         model.segment(images, window=16, overlap=16)
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 16, "overlap": 8}, {"size": 20}])
+def test_segment_returns_probabilities(fcn, randomize, options):
+    model = randomize(fcn())
+    images = raw_images(2, 33, 41)
+    balance(model, images)
+    probabilities = model.segment(images, probabilities=True, **options)
+    assert (probabilities.dtype, probabilities.shape) == ("float32", (2, 33, 41, CLASSES))
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    assert_same_classes(model.segment(images, **options), probabilities)
+    if not options:
+        expected = keras.ops.softmax(model(images)["segmentation"])
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    [one] = model.segment([images[1]], probabilities=True, **options)
+    np.testing.assert_allclose(one, probabilities[1], atol=1e-6)
 
 
 def test_segment_computes_only_the_segmentation(encnet, monkeypatch):

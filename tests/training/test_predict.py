@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_encnet
+from keras_encnet.graph import compiled
 from training import cli, predict
 
 
@@ -103,6 +104,36 @@ def test_windows_match_those_of_segment(model, paths, tmp_path):
     predict.main(tmp_path, paths[:1], tmp_path / "out", window=32, overlap=8)
     mask = model.segment(np.asarray(Image.open(paths[0])), window=32, overlap=8)
     np.testing.assert_array_equal(Image.open(tmp_path / "out/photo0.png"), mask)
+
+
+@pytest.mark.parametrize("windows", [{}, {"window": 32, "overlap": 8}])
+def test_probabilities_are_written_with_the_mask(windows, model, paths, tmp_path, capsys):
+    predict.main(tmp_path, paths[:1], tmp_path / "out", probabilities=True, **windows)
+    expected = model.segment(np.asarray(Image.open(paths[0])), probabilities=True, **windows)
+    found = np.load(tmp_path / "out/photo0_probabilities.npy", mmap_mode="r")
+    assert (found.dtype, found.shape) == ("float16", (40, 64, 4))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    mask = np.asarray(Image.open(tmp_path / "out/photo0.png"))
+    np.testing.assert_array_equal(mask, expected.argmax(-1))
+    assert "row" in capsys.readouterr().err  # the progress bar
+
+
+def test_interrupted_image_leaves_no_probabilities(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "BAND_VALUES", 64 * 4 * 10)  # ten rows at a time
+    parts = []
+
+    def interrupt(rows, height):
+        for part in rows:
+            parts.append(part)
+            if len(parts) == 3:
+                raise MemoryError("too large")
+            yield part
+
+    monkeypatch.setattr(predict, "with_progress", interrupt)
+    with pytest.raises(ValueError, match="1 of 1 images failed"):
+        predict.main(tmp_path, paths[:1], tmp_path / "out", probabilities=True)
+    assert [part.shape for part in parts] == [(10, 64, 4)] * 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
 def test_invalid_windows_raise_before_any_output(paths, tmp_path):
