@@ -102,7 +102,7 @@ class CompiledOutputs:
     ) -> tuple[Iterator[np.ndarray], dict[str, np.ndarray]]:
         """Runs one image a few rows at a time.
 
-        The image and the logits, before upsampling, of two rows of windows are in memory.
+        In memory are the image and, before upsampling, the logits of the windows that share rows.
 
         Args:
             image: `(height, width, 3)`, as the network expects it.

@@ -112,6 +112,24 @@ def test_gradient_is_the_slope_of_the_loss(rng, name):
     assert slope == pytest.approx((above - below) / 2e-6, rel=1e-3)
 
 
+@pytest.mark.slow
+@ALL_LOSSES
+def test_loss_and_gradient_are_the_same_in_steps_compiled_by_xla(rng, name):
+    mask, logits = masks(rng, (255,)), logits_of(rng, 3, *size_of(name))
+    loss = build(name)
+
+    @tf.function(jit_compile=True)
+    def compiled(mask, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = loss(mask, logits)
+        return value, tape.gradient(value, logits)
+
+    value, slope = compiled(tf.constant(mask), tf.constant(logits))
+    assert float(value) == pytest.approx(float(loss(mask, logits)), rel=1e-6)
+    np.testing.assert_allclose(slope, gradient(loss, mask, logits), atol=1e-6)
+
+
 @ALL_LOSSES
 def test_fully_ignored_batch_has_no_loss_and_no_gradient(rng, name):
     mask, logits = np.full((2, 5, 6), 255), logits_of(rng, 2, *size_of(name))
