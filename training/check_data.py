@@ -3,8 +3,8 @@
     python -m training.check_data FOLDER
     python -m training.check_data FOLDER --splits train val --ignore-class 0 255
 
-Prints the image sizes, the share of each class, and every problem with the name of its image. The
-exit status is 1 if there are problems, 0 otherwise.
+Prints the image sizes, the share of each class, the steps of a training, and every problem with
+the name of its image. The exit status is 1 if there are problems, 0 otherwise.
 """
 
 import sys

@@ -124,3 +124,11 @@ def test_folders_without_data_are_reported(tmp_path, run):
     status, printed = run(tmp_path)
     assert status == 1
     assert "no split 'train'" in printed
+
+
+def test_steps_of_a_training_are_stated(tmp_path, run):
+    masks = {name: (None, np.array([[0, 1, 2]], "uint8")) for name in "ab"}
+    write_split(tmp_path, masks)
+    _, printed = run(tmp_path)
+    assert "folder_encnet50 would train on 2 images in batches of 8: 40 steps per epoch" in printed
+    assert "\n  warning: with 2 images, expect scores that depend on" in printed

@@ -13,6 +13,10 @@ from training import cli
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Decay = Literal["poly", "cosine"]
+# Automatic warm-up: one in this many of all steps, but no more than this number of steps.
+WARMUP_PART, WARMUP_LIMIT = 6, 40
+# Fewer steps or images than these are worth a warning.
+FEW_STEPS, FEW_IMAGES = 100, 50
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 AtLeast0, AtLeast1, Positive = Range(0), Range(1), Range(0, open=True)
 
@@ -25,6 +29,8 @@ class Schedule:
     """Number of epochs; the schedule always spans all of them."""
     batch_size: Annotated[int, AtLeast1] = 16
     """Images per step, on all devices together."""
+    min_epoch_steps: Annotated[int, AtLeast1] = 1
+    """Least number of steps per epoch; an epoch has smaller splits several times."""
     learning_rate: Annotated[float, AtLeast0] = 0.001
     """Initial learning rate, for the batch size of the recipe."""
     learning_rate_batch: Annotated[int | None, AtLeast1] = None
@@ -33,8 +39,8 @@ class Schedule:
     """Decay of the learning rate to 0 over all steps."""
     power: float = 0.9
     """Exponent of the poly schedule."""
-    warmup_steps: Annotated[int, AtLeast0] = 0
-    """Number of initial steps in which the learning rate increases linearly."""
+    warmup_steps: Annotated[int | None, AtLeast0] = 0
+    """Initial steps in which the learning rate rises; None: a sixth of all steps, at most 40."""
     momentum: float = 0.9
     """Momentum of SGD."""
     l2: float = 1e-4
@@ -43,6 +49,54 @@ class Schedule:
     """Maximum global norm of the gradient. Not clipped by default."""
     average_weights: Annotated[float | None, Range(0, 1, open=True)] = None
     """Evaluate and save moving averages of the weights with this momentum, such as 0.999."""
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Returns the number of steps per epoch for a number of training images.
+
+        These are its full batches, and at least `min_epoch_steps`: how long to train a new head
+        hardly depends on the number of images, so an epoch has a few images several times.
+        """
+        return max(images // self.batch_size, self.min_epoch_steps)
+
+    def warmup(self, steps: int) -> int:
+        """Returns the number of warm-up steps in a training of `steps` steps.
+
+        Raises:
+            ValueError: if `warmup_steps` is not below `steps`.
+        """
+        if self.warmup_steps is None:
+            return min(WARMUP_LIMIT, steps // WARMUP_PART)
+        if self.warmup_steps >= steps:
+            raise ValueError(
+                f"The warm-up must be shorter than the training, which has {steps} steps: lower "
+                "`--warmup-steps`, pass `--warmup-steps None` for a share of the steps, or raise "
+                f"`--epochs`. Received: warmup_steps={self.warmup_steps}"
+            )
+        return self.warmup_steps
+
+    def plan(self, images: int) -> str:
+        """Describes a training on this many images: its steps, and warnings if these are few.
+
+        Raises:
+            ValueError: as `warmup`.
+        """
+        per_epoch = self.steps_per_epoch(images)
+        steps = per_epoch * self.epochs
+        lines = [
+            f"{images} images in batches of {self.batch_size}: {per_epoch} steps per epoch, "
+            f"{steps} steps in all, {self.warmup(steps)} of them warm-up"
+        ]
+        if steps < FEW_STEPS:
+            lines.append(
+                f"warning: {steps} steps hardly train a new head, so expect low scores. Raise "
+                "`--epochs`, or lower `--batch-size`"
+            )
+        if images < FEW_IMAGES:
+            lines.append(
+                f"warning: with {images} images, expect scores that depend on the choice of the "
+                "images and on the seed. Compare several seeds before you draw conclusions"
+            )
+        return "\n".join(lines)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

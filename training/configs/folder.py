@@ -60,8 +60,9 @@ class FolderEncNet50(SegmentationConfig):
     An ImageNet ResNet-50 of output stride 8 with frozen batch normalization, images reduced to the
     working size and crops that show most of them, so that the context in training is that of
     whole images, ten times the learning rate for the head (as in the official code) and a short
-    warmup. At five times this rate, the first steps destroy the ImageNet features. Gates start
-    nearly open, which scored one point above FCN50 on both CamVid and MSRC-21.
+    warm-up. At five times this rate, the first steps destroy the ImageNet features. Gates start
+    nearly open, which scored one point above FCN50 on both CamVid and MSRC-21. Few images are
+    repeated within an epoch, so that a training has at least 240 steps.
 
         python -m training.train folder_encnet50 --data FOLDER
     """
@@ -71,11 +72,12 @@ class FolderEncNet50(SegmentationConfig):
     freeze_backbone_batch_normalization: bool = True
     epochs: int = 6
     batch_size: int = 8
+    min_epoch_steps: int = 40
     learning_rate: float = 0.001
     head_multiplier: float = 10.0
     presence_multiplier: float | None = 1.0
     gate_bias: float | None = 2.0
-    warmup_steps: int = 40
+    warmup_steps: int | None = None
     working_size: WorkingSize = "automatic"
     crop_size: tuple[int, int] | None = None
     crop_share: float = 0.9

@@ -24,7 +24,7 @@ class ScenesEncNet(SegmentationConfig):
     epochs: int = 12
     batch_size: int = 16
     learning_rate: float = 0.05
-    warmup_steps: int = 32
+    warmup_steps: int | None = 32
     crop_size: tuple[int, int] | None = (64, 224)
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0

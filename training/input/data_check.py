@@ -42,8 +42,10 @@ def check_folder(
             for stem, message in report.problems:
                 print(f"  {stem}: {message}")
             if name.startswith("train") and len(report.sizes):
-                sizes = automatic_sizes(FolderEncNet50(data=str(folder)), report.sizes)
-                print(f"  folder recipes: {describe_sizes(**sizes)}")
+                config = FolderEncNet50(data=str(folder))
+                sizes = describe_sizes(**automatic_sizes(config, report.sizes))
+                print(f"  folder recipes: {sizes}")
+                print("  " + config.describe_steps(len(report.sizes)).replace("\n", "\n  "))
             split_problems = report.split_problems(every_class)
             for message in split_problems:
                 print(f"  {message}")

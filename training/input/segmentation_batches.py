@@ -19,24 +19,22 @@ from training.input.image_files import decode_image, decode_mask
 ONE_REPLICA = tf.distribute.InputContext()
 
 
-def steps_per_epoch(split: Sized, batch_size: int) -> int:
-    """Returns the number of full batches in a split.
+def samples_per_pass(split: Sized, batch_size: int) -> int:
+    """Returns the number of samples between two shuffles of a split: those of its full batches.
 
-    The images left out differ between epochs, as each epoch is shuffled first.
+    The images left out differ between passes, as each pass is shuffled first. A split that is
+    smaller than a batch occurs in it several times, each time cropped differently.
 
     Args:
         split: A split.
         batch_size: Integer, the number of images per batch.
 
     Raises:
-        ValueError: If the split is smaller than a batch.
+        ValueError: If `batch_size` is not positive.
     """
-    if not 1 <= batch_size <= len(split):
-        raise ValueError(
-            f"`batch_size` must be at least 1 and at most {len(split)}, the number of images of "
-            f"the split: an epoch has each image once. Received: batch_size={batch_size}"
-        )
-    return len(split) // batch_size
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    return len(split) // batch_size * batch_size or len(split)
 
 
 def train_batches(
@@ -70,7 +68,7 @@ def train_batches(
         `int32` of shape `(batch, height, width)`.
 
     Raises:
-        ValueError: If the split is smaller than a batch, or if a number is out of range.
+        ValueError: If a number is out of range.
     """
     crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
     if len(crop_size) != 2 or min(crop_size) < 1:
@@ -80,7 +78,7 @@ def train_batches(
         )
     if first_step < 0:
         raise ValueError(f"`first_step` must not be negative. Received: first_step={first_step}")
-    samples_per_epoch = steps_per_epoch(split, batch_size) * batch_size
+    pass_length = samples_per_pass(split, batch_size)
     image_paths, mask_paths = _paths(split)
     last = tf.constant(len(split) - 1, tf.int64)
     share = input_context.get_per_replica_batch_size(batch_size)
@@ -88,9 +86,9 @@ def train_batches(
     def crop(number):
         step, replica = step_and_replica(number // share, input_context)
         sample = step * batch_size + replica * share + number % share
-        epoch, position = sample // samples_per_epoch, sample % samples_per_epoch
+        passes, position = sample // pass_length, sample % pass_length
         index = tf.random.experimental.index_shuffle(
-            position, seed=tf.stack([seed, epoch]), max_index=last
+            position, seed=tf.stack([seed, passes]), max_index=last
         )
         image, mask = _read(image_paths[index], mask_paths[index], split.label_map)
         if augmentation.working_size is not None:

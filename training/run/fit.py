@@ -190,13 +190,11 @@ def schedule(config: Config, steps: int) -> keras.optimizers.schedules.LearningR
     if reference_batch is None:
         reference_batch = type(config).batch_size
     rate = config.learning_rate * config.batch_size / reference_batch
+    warmup = config.warmup(steps)
     if config.schedule == "poly":
-        return keras_encnet.optimizers.PolySchedule(rate, steps, config.power, config.warmup_steps)
-    if not config.warmup_steps:
+        return keras_encnet.optimizers.PolySchedule(rate, steps, config.power, warmup)
+    if not warmup:
         return keras.optimizers.schedules.CosineDecay(rate, steps)
     return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        steps - config.warmup_steps,
-        warmup_target=rate,
-        warmup_steps=config.warmup_steps,
+        0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup
     )

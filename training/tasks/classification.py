@@ -12,7 +12,7 @@ import keras_encnet
 from training.configs import ClassificationConfig
 from training.configs.classification import NETWORKS
 from training.datasets import cifar
-from training.input import cifar_batches, fingerprint, segmentation_batches
+from training.input import cifar_batches, fingerprint
 from training.input.fingerprint import Fingerprint
 from training.input.segmentation_batches import ONE_REPLICA
 
@@ -32,9 +32,7 @@ class Classification:
         self.config = config
         self.train_split = cifar.read_split(config.data, config.train_split, config.data_dir)
         self.val_split = cifar.read_split(config.data, config.val_split, config.data_dir)
-        self.steps_per_epoch = segmentation_batches.steps_per_epoch(
-            self.train_split, config.batch_size
-        )
+        self.steps_per_epoch = config.steps_per_epoch(len(self.train_split))
 
     def fingerprint(self) -> dict[str, Fingerprint]:
         return {

@@ -57,9 +57,7 @@ class Segmentation:
         self.val_pixels = val_contents.pixel_counts
         self.sizes = automatic_sizes(config, contents.sizes)
         self.config = dataclasses.replace(config, **self.sizes)
-        self.steps_per_epoch = segmentation_batches.steps_per_epoch(
-            self.train_split, config.batch_size
-        )
+        self.steps_per_epoch = config.steps_per_epoch(len(self.train_split))
 
     def fingerprint(self) -> dict[str, Fingerprint]:
         splits = (self.train_split, self.val_split)

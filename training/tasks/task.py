@@ -1,6 +1,6 @@
 """The interfaces of tasks and scorers for the fit loop and the evaluation command."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ class Task(Protocol):
 
     Attributes:
         config: the recipe, with values in place of its automatic options.
-        steps_per_epoch: full batches per epoch.
+        steps_per_epoch: number of batches per epoch.
         monitor: name of the score that selects the best model.
     """
 

@@ -65,6 +65,7 @@ def test_options_with_effect_are_accepted(config):
         ("learning_rate", -1.0, "at least 0"),
         ("learning_rate_batch", 0, "at least 1"),
         ("warmup_steps", -1, "at least 0"),
+        ("min_epoch_steps", 0, "at least 1"),
         ("clip_norm", 0.0, "above 0"),
         ("average_weights", 1.0, "between 0 and 1, exclusive"),
         ("head_multiplier", float("nan"), "at least 0"),

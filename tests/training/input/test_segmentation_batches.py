@@ -9,7 +9,7 @@ from tests.training.folders import write_split
 from training.input.augmentation import Augmentation
 from training.input.image_files import decode_mask
 from training.input.segmentation_batches import (
-    steps_per_epoch,
+    samples_per_pass,
     train_batches,
     whole_images,
 )
@@ -175,12 +175,22 @@ def test_16_bit_ids_are_kept(tmp_path, rng):
     np.testing.assert_array_equal(masks[0], mask)
 
 
-def test_steps_per_epoch_counts_full_batches(tmp_path):
-    split = numbered_split(tmp_path, 7)
-    assert [steps_per_epoch(split, n) for n in (1, 2, 3, 7)] == [7, 3, 2, 1]
-    for batch_size in (0, 8):
-        with pytest.raises(ValueError, match=rf"at most 7, .*Received: batch_size={batch_size}"):
-            steps_per_epoch(split, batch_size)
+def test_images_are_shuffled_again_after_their_full_batches():
+    assert [samples_per_pass(range(7), n) for n in (1, 2, 3, 7, 8)] == [7, 6, 6, 7, 7]
+
+
+def test_split_smaller_than_a_batch_has_every_image_equally_often(tmp_path):
+    split = numbered_split(tmp_path, 3)
+    batches = train_batches(split, crop_size=8, batch_size=8, seed=0, augmentation=NONE)
+    seen = [int(mask[0, 0]) for _, masks in take(batches, 3) for mask in masks]
+    passes = {tuple(seen[i : i + 3]) for i in range(0, len(seen), 3)}
+    assert all(sorted(images) == [0, 1, 2] for images in passes)
+    assert len(passes) > 1
+    from_second = train_batches(
+        split, crop_size=8, batch_size=8, seed=0, augmentation=NONE, first_step=1
+    )
+    ((_, masks),) = take(from_second, 1)
+    assert masks[:, 0, 0].tolist() == seen[8:16]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +199,7 @@ def test_steps_per_epoch_counts_full_batches(tmp_path):
         ("crop_size", 0),
         ("crop_size", (4, -1)),
         ("crop_size", (4, 4, 3)),
-        ("batch_size", 3),
+        ("batch_size", 0),
         ("first_step", -1),
     ],
 )
