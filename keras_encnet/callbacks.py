@@ -31,8 +31,8 @@ class ContextDiagnostics(keras.callbacks.Callback):
     - per FeatureMapAttention layer: `gate_mean`; `gate_spread_images`, the standard deviation of
       a gate over the images, averaged over the gates, which is near 0 if the gates do not depend
       on the image; `gate_spread_channels`, the standard deviation over the channels;
-    - per presence branch: `se_loss`, `base_rate_loss` and `average_precision`, see
-      `keras_encnet.metrics.presence_scores`.
+    - per presence branch: `se_loss`, `base_rate_loss`, `average_precision` and
+      `calibration_error`, see `keras_encnet.metrics.presence_scores`.
 
     At the end of an epoch it warns if most codewords are dead and, after the first epoch, if a
     presence branch does not beat the base rates.

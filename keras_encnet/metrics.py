@@ -204,8 +204,12 @@ def presence_scores(presence: ArrayLike, logits: ArrayLike) -> dict[str, float]:
 
     >>> presence = [[True, False], [True, True], [False, True], [False, True]]
     >>> logits = [[2.0, -1.0], [2.0, 1.0], [-2.0, 1.0], [-2.0, -1.0]]
-    >>> {name: round(score, 3) for name, score in presence_scores(presence, logits).items()}
-    {'se_loss': 0.345, 'base_rate_loss': 0.628, 'average_precision': 0.958}
+    >>> for name, score in presence_scores(presence, logits).items():
+    ...     print(f"{name} {score:.3f}")
+    se_loss 0.345
+    base_rate_loss 0.628
+    average_precision 0.958
+    calibration_error 0.185
 
     Args:
         presence: Booleans `(images, classes)`, see `keras_encnet.losses.class_presence`.
@@ -215,9 +219,11 @@ def presence_scores(presence: ArrayLike, logits: ArrayLike) -> dict[str, float]:
         Dict of floats: `se_loss`, the binary cross-entropy; `base_rate_loss`, the binary
         cross-entropy of predicting for each class the fraction of these images that show it;
         `average_precision`, the mean from 0 to 1 over the classes that at least one image shows,
-        NaN if there are none.
+        NaN if there are none; `calibration_error`, the expected calibration error from 0 to 1,
+        see `reliability`.
     """
     presence, logits = np.asarray(presence, bool), np.asarray(logits, "float64")
+    bins = reliability(presence, logits)
     rates = presence.mean(0).clip(1e-12, 1 - 1e-12)
     precisions = [
         _average_precision(truth, scores)
@@ -228,7 +234,46 @@ def presence_scores(presence: ArrayLike, logits: ArrayLike) -> dict[str, float]:
         "se_loss": float(np.mean(np.logaddexp(0, logits) - presence * logits)),
         "base_rate_loss": float(np.mean(-rates * np.log(rates) - (1 - rates) * np.log1p(-rates))),
         "average_precision": float(np.mean(precisions)) if precisions else np.nan,
+        "calibration_error": float(
+            np.average(np.abs(bins["probability"] - bins["frequency"]), weights=bins["count"])
+        ),
     }
+
+
+def reliability(presence: ArrayLike, logits: ArrayLike, bins: int = 10) -> dict[str, np.ndarray]:
+    """Compares predicted probabilities of presence with how often the classes are present.
+
+    The predictions for all images and classes are divided into bins of equal width. The expected
+    calibration error is the mean difference between `probability` and `frequency`, weighted by
+    `count`.
+
+    Example:
+
+    >>> found = reliability([[True, False], [True, True]], [[2.0, -2.0], [2.0, 2.0]])
+    >>> {name: values.round(2).tolist() for name, values in found.items()}
+    {'probability': [0.12, 0.88], 'frequency': [0.0, 1.0], 'count': [1, 3]}
+
+    Args:
+        presence: Booleans `(images, classes)`.
+        logits: Floats `(images, classes)`.
+        bins: Integer, number of bins from 0 to 1.
+
+    Returns:
+        Dict of arrays with one value for each bin that is not empty: `probability`, the mean of
+        the predictions; `frequency`, the fraction of these for which the class is present; and
+        `count`, the number of predictions.
+
+    References:
+        - [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599), section 2
+    """
+    present = np.ravel(np.asarray(presence, bool))
+    probabilities = np.exp(-np.logaddexp(0, -np.ravel(np.asarray(logits, "float64"))))
+    index = np.digitize(probabilities, np.arange(1, bins) / bins)  # NaN belongs to the last
+    counts = np.bincount(index, minlength=bins)
+    filled = counts > 0
+    sums = (np.bincount(index, weights, bins)[filled] for weights in (probabilities, present))
+    probability, frequency = (total / counts[filled] for total in sums)
+    return {"probability": probability, "frequency": frequency, "count": counts[filled]}
 
 
 def _average_precision(truth, scores):

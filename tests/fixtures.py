@@ -17,7 +17,7 @@ SMALL_FCN = {
     "warmup_steps": 1,
     "allow_absent_classes": True,  # few images show few of the classes
 }
-SMALL_ENCNET = {**SMALL_FCN, "channels": 8}
+SMALL_ENCNET = {**SMALL_FCN, "channels": 8, "calibrate_presence": False}
 SMALL_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet import SegmentationMetrics
-from keras_encnet.metrics import presence_scores
+from keras_encnet.metrics import presence_scores, reliability
 
 CLASSES = 5
 
@@ -240,3 +240,29 @@ def test_presence_scores_are_finite_for_large_logits():
     scores = presence_scores([[True, False]], [[-1e4, 1e4]])
     assert scores["se_loss"] == pytest.approx(1e4)
     assert np.isnan(presence_scores([[False, False]], [[0.0, 0.0]])["average_precision"])
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+def test_reliability_matches_bins_counted_one_by_one(bins, rng):
+    presence, logits = rng.random((50, CLASSES)) < 0.3, rng.normal(scale=3, size=(50, CLASSES))
+    logits[0] = (0, 1e4, -1e4, 0, 0)
+    found = reliability(presence, logits, bins)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.sigmoid(logits.astype("float64")))
+    expected = []
+    for low in range(bins):
+        upper = probabilities < (low + 1) / bins if low + 1 < bins else probabilities <= 1
+        inside = (probabilities >= low / bins) & upper
+        if inside.any():
+            row = probabilities[inside].mean(), presence[inside].mean(), inside.sum()
+            expected.append(row)
+    np.testing.assert_allclose(np.transpose(list(found.values())), expected, rtol=1e-6)
+    error = sum(n * abs(p - f) for p, f, n in expected) / presence.size
+    if bins == 10:
+        assert presence_scores(presence, logits)["calibration_error"] == pytest.approx(error)
+
+
+def test_calibrated_probabilities_have_a_small_calibration_error(rng):
+    logits = rng.normal(scale=2, size=(20_000, 2))
+    presence = rng.random(logits.shape) < 1 / (1 + np.exp(-logits))
+    assert presence_scores(presence, logits)["calibration_error"] < 0.01
+    assert presence_scores(presence, 3 * logits)["calibration_error"] > 0.1

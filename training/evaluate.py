@@ -41,7 +41,7 @@ def main(
     measured = {"model": str(path), "data": data, "split": split, **scorer.settings}
     record = {**measured, "images": len(scorer.split), **scores}
     run_folder.write_json(output / "scores.json", record)
-    scorer.save_figures(output, matrix)
+    scorer.save_figures(output, scores, matrix)
     print(f"Results written to {output}")
 
 

@@ -1,4 +1,4 @@
-"""Segment images: masks, overlays, and the classes that are predicted to be present.
+"""Segment images: masks, overlays, and the classes in them with their share and presence.
 
 python -m training.predict MODEL IMAGE... --output FOLDER
 python -m training.predict MODEL IMAGE... --output FOLDER --explain --truth FOLDER/labels
@@ -25,6 +25,8 @@ from training.run import run_folder, trained_models
 
 # What a single image may raise, such as a damaged file, or too little memory.
 ERRORS = (ValueError, OSError, MemoryError, tf.errors.OpError)
+# Least share of the mask with which a class contradicts the prediction that it is absent.
+VISIBLE = 0.01
 
 
 def main(
@@ -38,7 +40,7 @@ def main(
     size: int | Literal["native"] | None = None,
     probabilities: bool = False,
 ) -> None:
-    """Segment images: masks, overlays, and the classes that are predicted to be present.
+    """Segment images: masks, overlays, and the classes in them with their share and presence.
 
     For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids, an image
     with a legend, `photo_overlay.png`, and an entry in `predictions.json`, which is updated after
@@ -130,7 +132,7 @@ class Predictor:
         # Everything about an image comes from one call.
         self.outputs = CompiledOutputs(network, tensors)
 
-    def __call__(self, path: Path, truth: Path | None = None) -> dict[str, dict[str, float]]:
+    def __call__(self, path: Path, truth: Path | None = None) -> dict[str, Any]:
         """Writes the results for an image, and returns its entry in `predictions.json`.
 
         Args:
@@ -237,9 +239,7 @@ def check_outputs(images: Sequence[Path], output: Path, suffixes: Sequence[str])
         )
 
 
-def describe(
-    prediction: Mapping[str, np.ndarray], class_names: Sequence[str]
-) -> dict[str, dict[str, float]]:
+def describe(prediction: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
     """Describes the prediction for an image.
 
     Args:
@@ -248,32 +248,49 @@ def describe(
         class_names: one name per class.
 
     Returns:
-        `shares`, the fraction of each class in the mask; and, with `presence`, `present`, the
-        probability of presence of each class where it exceeds one half.
+        `shares`, the fraction of each class in the mask, in descending order; and, with
+        `presence`, `presence`, the probability of presence of the classes in the mask and of those
+        that are probably present without a pixel, which are listed in `without_pixels`; and
+        `contradictions`, the classes with at least one percent of the mask that are probably
+        absent.
     """
     mask = prediction["classes"]
     counts = np.bincount(mask.ravel(), minlength=len(class_names))
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
-    description = {"shares": {class_names[i]: counts[i] / mask.size for i in order}}
+    description: dict[str, Any] = {"shares": {class_names[i]: counts[i] / mask.size for i in order}}
     if "presence" in prediction:
-        probabilities = codewords.sigmoid(prediction["presence"])
-        description["present"] = {
-            class_names[i]: float(probabilities[i])
-            for i in np.argsort(-probabilities)
-            if probabilities[i] > 0.5
-        }
+        presence = codewords.sigmoid(prediction["presence"])
+        without = [i for i in np.argsort(-presence) if presence[i] > 0.5 and not counts[i]]
+        contradictions = [
+            i for i in order if presence[i] <= 0.5 and counts[i] >= VISIBLE * mask.size
+        ]
+        description["presence"] = {class_names[i]: float(presence[i]) for i in order + without}
+        description["without_pixels"] = [class_names[i] for i in without]
+        description["contradictions"] = [class_names[i] for i in contradictions]
     return description
 
 
+def sentence(description: Mapping[str, Any]) -> str:
+    """Returns what `describe` returns as one line."""
+    presence = description.get("presence", {})
+
+    def of_class(name, share):
+        text = f"{name} {share:.1%}"
+        if name not in presence:
+            return text
+        contradiction = ", which contradicts the mask" * (name in description["contradictions"])
+        return f"{text} (presence {presence[name]:.0%}{contradiction})"
+
+    line = ", ".join(of_class(name, share) for name, share in description["shares"].items())
+    without = [f"{k} (presence {presence[k]:.0%})" for k in description.get("without_pixels", ())]
+    return f"{line}; probably present without a pixel: {', '.join(without)}" if without else line
+
+
 def print_predictions(predictions: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints the classes in each image."""
+    """Prints one line per image: the classes in it, with their share and presence."""
     for path, prediction in predictions.items():
-        if "error" in prediction:
-            continue
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in prediction["shares"].items())
-        print(f"{path}: {shares}")
-        if "present" in prediction:
-            print(f"  predicted presence: {', '.join(prediction['present']) or 'none'}")
+        if "error" not in prediction:
+            print(f"{path}: {sentence(prediction)}")
 
 
 if __name__ == "__main__":

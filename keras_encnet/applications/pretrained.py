@@ -21,6 +21,7 @@ from keras_encnet.backbones import preprocessing_of
 from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
+from keras_encnet.utils.downloads import keras_home, naming_download
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size
@@ -73,8 +74,7 @@ def fetch(entry: Published, folder: str | os.PathLike | None = None) -> Path:
         OSError: if it cannot be downloaded or written.
         ImportError: if it has to be converted and torch is not installed.
     """
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"  # like Keras's own downloads
-    folder = Path(folder or Path(home, "models", "keras_encnet"))
+    folder = Path(folder or keras_home() / "models" / "keras_encnet")
     converted = folder / f"{Path(entry.file_name).stem}.weights.h5"
     if not converted.exists():
         checkpoint = _download(entry, folder / entry.file_name)
@@ -93,12 +93,8 @@ def _download(entry, path):
     if path.exists() and _digest(path, entry.algorithm).startswith(entry.digest):
         return path
     with atomic_file(path) as temporary:
-        try:
+        with naming_download(entry.url, f"If you have the file, save it as {path}."):
             keras.utils.get_file(temporary.name, entry.url, cache_dir=path.parent, cache_subdir="")
-        except Exception as error:  # Keras raises bare `Exception`
-            raise OSError(
-                f"Could not download {entry.url}: {error}. If you have the file, save it as {path}."
-            ) from error
         digest = _digest(temporary, entry.algorithm)
         if not digest.startswith(entry.digest):
             raise ValueError(

@@ -19,6 +19,7 @@ from keras_encnet.layers import ImageNormalization
 from keras_encnet.preprocessing import MODES, preprocess_input
 from keras_encnet.utils.checks import check_input_shape
 from keras_encnet.utils.compat import run_graph
+from keras_encnet.utils.downloads import DownloadError, naming_imagenet
 from keras_encnet.utils.keras_files import first_sentence
 
 # Size at which the networks are built before they take images of any size: NASNet is built
@@ -73,6 +74,7 @@ def from_keras_applications(
 
     Raises:
         ValueError: for an invalid value, or if the weights cannot be read.
+        DownloadError: if `"imagenet"` cannot be downloaded.
     """
     found = NETWORKS.get(name.lower())
     if found is None:
@@ -91,17 +93,20 @@ def from_keras_applications(
     if "include_preprocessing" in inspect.signature(build).parameters:
         arguments["include_preprocessing"] = include_preprocessing
     try:
-        model = build(
-            include_top=False,
-            weights=weights,
-            input_shape=(SIZE, SIZE, input_shape[-1]),
-            **arguments,
-        )
+        with naming_imagenet(name, weights):
+            model = build(
+                include_top=False,
+                weights=weights,
+                input_shape=(SIZE, SIZE, input_shape[-1]),
+                **arguments,
+            )
+    except DownloadError:
+        raise
     except Exception as error:
         raise ValueError(
             f"Could not build {name}(include_top=False): {first_sentence(error)}. A file of "
-            "weights must be complete and of this network; 'imagenet' requires access to the "
-            f"internet once. Received: weights={weights!r}, input_shape={input_shape}, {arguments}"
+            "weights must be complete and of this network. "
+            f"Received: weights={weights!r}, input_shape={input_shape}, {arguments}"
         ) from error
     omitted = _variable_normalization(model)
     images = keras.Input(input_shape, name="images")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_encnet.utils.downloads import DownloadError, naming_imagenet
 from keras_encnet.utils.keras_files import first_sentence
 
 # The networks of Keras Applications by their blocks per stage.
@@ -54,14 +55,21 @@ def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[i
     Keras Applications has biases in its convolutions and an epsilon of
     1.001e-5 in its batch normalization. Both are equivalent to other moving
     statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
+
+    Raises:
+        DownloadError: if `"imagenet"` cannot be downloaded.
+        ValueError: if a file is damaged or of another network.
     """
+    network = NETWORKS[blocks]
     try:
-        source = NETWORKS[blocks](include_top=False, weights=weights)
-    except Exception as error:
+        with naming_imagenet(network.__name__, weights):
+            source = network(include_top=False, weights=weights)
+    except DownloadError:
+        raise
+    except Exception as error:  # damaged files make reading fail in many ways
         raise ValueError(
-            f"Could not read {NETWORKS[blocks].__name__}(include_top=False) weights: "
-            f"{first_sentence(error)}. A file must be complete and of this network; 'imagenet' "
-            "requires access to the internet once. "
+            f"Could not read {network.__name__}(include_top=False) weights: "
+            f"{first_sentence(error)}. The file must be complete and of this network. "
             f"Received: weights={weights!r}"
         ) from error
     source = {layer.name: layer for layer in source.layers}

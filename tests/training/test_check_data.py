@@ -130,5 +130,5 @@ def test_steps_of_a_training_are_stated(tmp_path, run):
     masks = {name: (None, np.array([[0, 1, 2]], "uint8")) for name in "ab"}
     write_split(tmp_path, masks)
     _, printed = run(tmp_path)
-    assert "folder_encnet50 would train on 2 images in batches of 8: 40 steps per epoch" in printed
+    assert "\n  2 images in batches of 8; steps: 40 per epoch" in printed
     assert "\n  warning: with 2 images, expect scores that depend on" in printed

@@ -74,7 +74,7 @@ class Schedule:
             )
         return self.warmup_steps
 
-    def plan(self, images: int) -> str:
+    def describe_steps(self, images: int) -> str:
         """Describes a training on this many images: its steps, and warnings if these are few.
 
         Raises:
@@ -83,18 +83,18 @@ class Schedule:
         per_epoch = self.steps_per_epoch(images)
         steps = per_epoch * self.epochs
         lines = [
-            f"{images} images in batches of {self.batch_size}: {per_epoch} steps per epoch, "
-            f"{steps} steps in all, {self.warmup(steps)} of them warm-up"
+            f"{images} images in batches of {self.batch_size}; steps: {per_epoch} per epoch, "
+            f"{steps} in all, {self.warmup(steps)} of them warm-up."
         ]
         if steps < FEW_STEPS:
             lines.append(
                 f"warning: {steps} steps hardly train a new head, so expect low scores. Raise "
-                "`--epochs`, or lower `--batch-size`"
+                "`--epochs`, or lower `--batch-size`."
             )
         if images < FEW_IMAGES:
             lines.append(
                 f"warning: with {images} images, expect scores that depend on the choice of the "
-                "images and on the seed. Compare several seeds before you draw conclusions"
+                "images and on the seed. Compare several seeds before you draw conclusions."
             )
         return "\n".join(lines)
 
@@ -140,6 +140,10 @@ class Config(Schedule, Devices, Run):
     def idle_options(self) -> set[str]:
         """Returns the names of the options that have no effect, given the values of the others."""
         return {"power"} if self.schedule == "cosine" else set()
+
+    def final_results(self) -> tuple[str, ...]:
+        """Returns the keys that `metrics.json` has once a run is complete."""
+        return ()
 
     def changed(self, names: Iterable[str]) -> dict[str, Any]:
         """Returns those of these options that differ from the recipe, with their values."""

@@ -20,8 +20,11 @@ from keras_encnet.models.structure import (
 from keras_encnet.utils.checks import Range
 from training.configs.config import AtLeast0, Config, Positive
 
+# Key in `metrics.json` of what is recorded about the calibration of the presence branches.
+PRESENCE_CALIBRATION = "presence_calibration"
 ClassWeights = Literal["balanced", "median_frequency"]
 WorkingSize = int | Literal["native", "automatic"]
+
 _VARIANT = tyro.conf.arg(
     help="Preset for the structural options below: "
     + "; ".join(f"{variant}, {description}" for variant, description in VARIANTS.items())
@@ -119,6 +122,8 @@ class Loss:
     """Factor of the learning rate of the head; 10 in the official code."""
     presence_multiplier: Annotated[float | None, AtLeast0] = None
     """Factor of the learning rate of the presence classifiers, by default that of the head."""
+    calibrate_presence: bool = True
+    """At the end of the run, calibrate the presence classifiers on the validation images."""
     diagnostics: Annotated[int, AtLeast0] = 16
     """Number of validation images for diagnostics of codewords and gates; 0 disables these."""
 
@@ -181,7 +186,7 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
         if self.backbone not in BASIC_BLOCKS:
             idle.add("second_dilation")
         if self.head != "encnet":  # the others predict no presence
-            idle |= {"se_weight", "presence_multiplier", "diagnostics"}
+            idle |= {"se_weight", "presence_multiplier", "calibrate_presence", "diagnostics"}
         if self.start_from is not None:
             idle.add("backbone_weights")
         if self.crop_size is not None:
@@ -189,3 +194,7 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
         if self.val_share is not None:
             idle.add("val_split")
         return idle
+
+    def final_results(self) -> tuple[str, ...]:
+        calibrates = self.calibrate_presence and "calibrate_presence" not in self.idle_options()
+        return (PRESENCE_CALIBRATION,) if calibrates else ()

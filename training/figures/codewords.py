@@ -12,7 +12,7 @@ from training.figures.overlays import colorize, thinned
 from training.figures.saving import save_figure
 
 COLUMNS = 8
-# Number of classes in the chart of presence: those in the truth, then the most probable.
+# Number of classes in the chart of presence: those in truth and mask, then the most probable.
 SHOWN = 20
 
 
@@ -65,7 +65,8 @@ def save_page(
 
     The page shows the image, the prediction and, if given, the truth; for each codeword, the
     weight of its assignment at each position, titled with the mean; the gates in ascending order;
-    and, if the model has this output, the probability of presence of the most probable classes.
+    and, if the model has this output, the probability of presence of the classes in the mask, with
+    their share of it, and of the most probable others.
 
     Args:
         path: the PNG file.
@@ -86,7 +87,7 @@ def save_page(
     _assignments(middle, assignment, rows)
     if "presence" in prediction:
         left, right = bottom.subplots(1, 2)
-        _presence(right, sigmoid(prediction["presence"]), class_names, truth)
+        _presence(right, prediction, class_names, truth)
     else:
         left = bottom.subplots()
     _gates(left, prediction["gates"])
@@ -118,12 +119,16 @@ def _gates(axis, gates):
     axis.grid(alpha=0.3)
 
 
-def _presence(axis, probabilities, class_names, truth):
+def _presence(axis, prediction, class_names, truth):
+    probabilities, classes = sigmoid(prediction["presence"]), range(len(class_names))
     present = set() if truth is None else set(np.unique(truth))
-    order = sorted(range(len(class_names)), key=lambda i: (i not in present, -probabilities[i]))
+    shares = [np.mean(prediction["classes"] == i) for i in classes]
+    order = sorted(classes, key=lambda i: (i not in present and not shares[i], -probabilities[i]))
     order = sorted(order[:SHOWN], key=lambda i: -probabilities[i])
     colors = ["C1" if i in present else "C0" for i in order]
-    axis.bar([class_names[i] for i in order], probabilities[order], color=colors)
-    title = "probability of presence" + ("" if truth is None else "; orange: in the truth")
-    axis.set(title=title, ylim=(0, 1))
+    labels = [class_names[i] + (f" {shares[i]:.1%}" if shares[i] else "") for i in order]
+    axis.bar(labels, probabilities[order], color=colors)
+    axis.axhline(0.5, color="gray", linewidth=0.5)
+    title = "probability of presence, share of the mask"
+    axis.set(title=title + ("" if truth is None else "; orange: in the truth"), ylim=(0, 1))
     axis.tick_params("x", rotation=90, labelsize=7)

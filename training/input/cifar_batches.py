@@ -14,7 +14,6 @@ import tensorflow as tf
 from training.input.segmentation_batches import (
     ONE_REPLICA,
     replicas_here,
-    samples_per_pass,
     step_and_replica,
 )
 
@@ -71,12 +70,17 @@ def train_batches(
         `int32` of shape `(batch,)`.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If the split is smaller than a batch, or if a number is out of range.
     """
     for argument, value in (("padding", padding), ("first_step", first_step)):
         if value < 0:
             raise ValueError(f"`{argument}` must not be negative. Received: {argument}={value}")
-    pass_length = samples_per_pass(split, batch_size)
+    if not 1 <= batch_size <= len(split):
+        raise ValueError(
+            f"`batch_size` must be at least 1 and at most {len(split)}, the number of images of "
+            f"the split. Received: batch_size={batch_size}"
+        )
+    steps = len(split) // batch_size
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     last = tf.constant(len(split) - 1, tf.int64)
     seed = tf.constant(seed, tf.int64)
@@ -84,11 +88,12 @@ def train_batches(
 
     def batch(number):
         step, replica = step_and_replica(number, input_context)
+        epoch, position = step // steps, step % steps
         row = replica * share
-        sample = step * batch_size + row + tf.range(share, dtype=tf.int64)
-        passes, position = sample // pass_length, sample % pass_length
         index = tf.random.experimental.index_shuffle(
-            position, seed=tf.stack([tf.fill([share], seed), passes], -1), max_index=last
+            position * batch_size + row + tf.range(share, dtype=tf.int64),
+            seed=tf.stack([seed, epoch]),
+            max_index=last,
         )
         # For the whole batch, so that it does not depend on the number of replicas.
         uniform = tf.random.stateless_uniform((3, batch_size), tf.stack([seed, step]))

@@ -90,11 +90,14 @@ def _train(config, run_dir, strategy):
             ),
             verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
         )
+        if strategies.is_chief(strategy):
+            task.finish(model, run_dir)
+    strategies.check_agreement(strategy, state.step, "the last step")  # others wait for the chief
     return model, history
 
 
 def is_finished(config: SegmentationConfig | ClassificationConfig, run_dir: Path) -> bool:
-    """Returns whether `run_dir` has a run of `config` that has completed its epochs.
+    """Returns whether `run_dir` has a run of `config` with all of its epochs and results.
 
     Raises:
         FileExistsError: if it has a run with other options or other data.
@@ -102,11 +105,16 @@ def is_finished(config: SegmentationConfig | ClassificationConfig, run_dir: Path
     config = run_folder.resumed(run_dir, config)
     run_folder.check_free(run_dir, config)
     history = read_json(run_dir / "history.json", {})
-    if len(history.get("loss", ())) < config.epochs:
+    if len(history.get("loss", ())) < config.epochs or not is_complete(config, run_dir):
         return False
     if read_json(run_dir / "config.json").get("data") != config.data:
         run_folder.check_data(run_dir, config, task_of(config).fingerprint())
     return True
+
+
+def is_complete(config: Config, run_dir: Path) -> bool:
+    """Returns whether the results of a run have what follows its last epoch."""
+    return set(config.final_results()) <= read_json(run_dir / "metrics.json", {}).keys()
 
 
 @contextlib.contextmanager
@@ -150,11 +158,16 @@ def restored_state(
     model: keras.Model,
     run_dir: Path,
 ) -> checkpoints.State:
-    """Loads the newest checkpoint into the model, if there is one; all workers must agree on it."""
+    """Loads the newest checkpoint into the model, if there is one; all workers must agree on it.
+
+    Raises:
+        FileExistsError: if the run is finished and complete.
+    """
     strategies.check_agreement(strategy, task.steps_per_epoch, "the number of steps per epoch")
     state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
     strategies.check_agreement(strategy, state.step, "the step of the newest checkpoint")
-    run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
+    if is_complete(config, run_dir):
+        run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
     return state
 
 

@@ -44,7 +44,7 @@ class Classification:
         }
 
     def plan(self) -> str:
-        return ""
+        return self.config.describe_steps(len(self.train_split))
 
     def build_model(self) -> keras_encnet.ClassificationModel:
         config, class_names = self.config, self.train_split.class_names
@@ -89,6 +89,9 @@ class Classification:
         self, input_context: tf.distribute.InputContext = ONE_REPLICA
     ) -> tf.data.Dataset:
         return cifar_batches.all_images(self.val_split, input_context=input_context)
+
+    def finish(self, model: keras_encnet.ClassificationModel, run_dir: Path) -> None:
+        pass  # the results are complete after the last epoch
 
     def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # the images are in memory

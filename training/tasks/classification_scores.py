@@ -58,7 +58,7 @@ class ClassificationScorer:
         )
         return f"{classes}\n\naccuracy {scores['accuracy']:.2%}   error {scores['error']:.2%}"
 
-    def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
+    def save_figures(self, folder: Path, scores: Mapping[str, Any], matrix: np.ndarray) -> None:
         save_confusion_matrix(folder / "confusion_matrix.png", matrix, self.split.class_names)
 
 

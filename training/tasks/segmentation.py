@@ -35,6 +35,7 @@ from training.input.folder import Split, overlap_problem
 from training.input.folder_check import Report, check_split, naming_damaged_files
 from training.input.segmentation_batches import ONE_REPLICA
 from training.input.split_lists import held_out
+from training.tasks.presence_calibration import calibrate_run
 from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
 
 
@@ -64,7 +65,8 @@ class Segmentation:
         return {split.name: fingerprint.of_files(split) for split in splits}
 
     def plan(self) -> str:
-        return describe_sizes(**self.sizes)
+        steps = self.config.describe_steps(len(self.train_split))
+        return f"{describe_sizes(**self.sizes)}\n{steps}"
 
     def build_model(self) -> keras_encnet.SegmentationModel:
         model = build_model(self.config, self.train_split.class_names)
@@ -130,6 +132,12 @@ class Segmentation:
         return segmentation_batches.whole_images(
             self.val_split, ignore_class=self.config.ignore_class, input_context=input_context
         )
+
+    def finish(self, model: keras_encnet.SegmentationModel, run_dir: Path) -> None:
+        if self.config.final_results():
+            calibrate_run(
+                run_dir, model, self.train_split, self.val_split, self.config.ignore_class
+            )
 
     def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
         return naming_damaged_files([self.train_split, self.val_split], self.config.ignore_class)

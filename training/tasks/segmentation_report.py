@@ -23,7 +23,7 @@ COLUMNS = {
 def report(
     metric: keras_encnet.SegmentationMetrics,
     class_names: Sequence[str],
-    presence: Mapping[str, float] | None = None,
+    presence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns all scores as plain numbers: overall, per class and of the presence branch."""
     scores: dict[str, Any] = {k: float(v) for k, v in metric.result().items()}
@@ -86,6 +86,7 @@ def table(scores: Mapping[str, Any]) -> str:
         presence = scores["presence"]
         summary += (
             f"\npresence: average precision {100 * presence['average_precision']:.1f} %   "
-            f"SE-loss {presence['se_loss']:.3f} (base rates {presence['base_rate_loss']:.3f})"
+            f"SE-loss {presence['se_loss']:.3f} (base rates {presence['base_rate_loss']:.3f})   "
+            f"expected calibration error {100 * presence['calibration_error']:.1f} %"
         )
     return f"{classes}\n\n{summary}"

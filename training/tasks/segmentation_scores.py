@@ -14,13 +14,14 @@ from tqdm import tqdm
 import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs
 from keras_encnet.losses import class_presence
-from keras_encnet.metrics import presence_scores
+from keras_encnet.metrics import presence_scores, reliability
 from keras_encnet.utils.sizes import NATIVE, Size, resize_images, scaled_size
 from training import cli
 from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.figures.confusion_matrix import save_confusion_matrix
 from training.figures.overlays import save_comparison
+from training.figures.reliability import save_reliability
 from training.input import segmentation_batches
 from training.input.folder import Split
 from training.input.folder_check import check_split
@@ -118,8 +119,11 @@ class SegmentationScorer:
     def table(self, scores: Mapping[str, Any]) -> str:
         return table(scores)
 
-    def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
+    def save_figures(self, folder: Path, scores: Mapping[str, Any], matrix: np.ndarray) -> None:
         save_confusion_matrix(folder / "confusion_matrix.png", matrix, self.split.class_names)
+        if presence := scores.get("presence"):
+            path = folder / "presence_reliability.png"
+            save_reliability(path, presence["reliability"], presence["calibration_error"])
         models = {self.model.name: self.model}
         save_predictions(folder / "predictions.png", models, self.split, self.options.size)
 
@@ -157,7 +161,7 @@ def evaluate(
     size: Size = None,
     factor: float = 1.0,
     boundary: BoundaryIoU | None = None,
-) -> tuple[keras_encnet.SegmentationMetrics, dict[str, float] | None]:
+) -> tuple[keras_encnet.SegmentationMetrics, dict[str, Any] | None]:
     """Scores `model` on every image of `split`, whose predictions have the size of the mask.
 
     Args:
@@ -171,7 +175,8 @@ def evaluate(
 
     Returns:
         The metric after all images, and the scores of the presence branch, see
-        `keras_encnet.metrics.presence_scores`; None for a model without one.
+        `keras_encnet.metrics.presence_scores` and, under `reliability`, the function of that name;
+        None for a model without one.
     """
     names = [name for name in ("segmentation", "presence") if name in model.output]
     outputs_of = CompiledOutputs(model, {name: model.output[name] for name in names})
@@ -190,7 +195,11 @@ def evaluate(
         if "presence" in outputs and labeled[0]:
             truth.append(presence[0])
             presence_logits.append(outputs["presence"][0])
-    return metric, presence_scores(truth, presence_logits) if presence_logits else None
+    if not presence_logits:
+        return metric, None
+    bins = reliability(truth, presence_logits)
+    scores = presence_scores(truth, presence_logits)
+    return metric, {**scores, "reliability": {k: v.tolist() for k, v in bins.items()}}
 
 
 def evaluate_multi_scale(

@@ -1,6 +1,6 @@
 """The interfaces of tasks and scorers for the fit loop and the evaluation command."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +51,12 @@ class Task(Protocol):
     def val_batches(self, input_context: tf.distribute.InputContext = ...) -> tf.data.Dataset:
         """Returns every validation sample exactly once."""
 
+    def finish(self, model: keras.Model, run_dir: Path) -> None:
+        """Completes the results of a trained model; a repeated call changes nothing.
+
+        `metrics.json` then has the keys that `Config.final_results` returns. Runs on one machine.
+        """
+
     def naming_damaged_files(self) -> AbstractContextManager[None]:
         """Returns a context in which errors of the batches name the files that cannot be read."""
 
@@ -85,5 +91,5 @@ class Scorer(Protocol):
     def table(self, scores: Mapping[str, Any]) -> str:
         """Returns scores as text, with one row per class."""
 
-    def save_figures(self, folder: Path, matrix: np.ndarray) -> None:
+    def save_figures(self, folder: Path, scores: Mapping[str, Any], matrix: np.ndarray) -> None:
         """Writes the figures of the evaluation, the confusion matrix among them."""

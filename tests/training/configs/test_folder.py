@@ -13,7 +13,7 @@ from training.configs.folder import FolderFCN50, automatic_sizes, automatic_work
 from training.run import fit
 
 SMALL = {**SMALL_FCN, "blocks": (1, 1, 1, 1), "width_multiplier": 0.0625, "backbone_weights": None}
-SMALL |= {"batch_size": 2, "epochs": 2}
+SMALL |= {"batch_size": 2, "epochs": 2, "min_epoch_steps": 1}
 
 
 @pytest.mark.parametrize(

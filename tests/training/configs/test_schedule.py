@@ -40,10 +40,10 @@ def test_warmup_as_long_as_the_training_raises(schedule):
 
 def test_plan_states_the_steps_and_warns_if_there_is_little_to_learn_from():
     config = FolderEncNet50(data="folder")
-    assert config.plan(335) == (
-        "335 images in batches of 8: 41 steps per epoch, 246 steps in all, 40 of them warm-up"
+    assert config.describe_steps(335) == (
+        "335 images in batches of 8; steps: 41 per epoch, 246 in all, 40 of them warm-up."
     )
-    few = FolderEncNet50(data="folder", epochs=1).plan(10)
-    assert "40 steps per epoch, 40 steps in all, 6 of them warm-up" in few
+    few = FolderEncNet50(data="folder", epochs=1).describe_steps(10)
+    assert "steps: 40 per epoch, 40 in all, 6 of them warm-up" in few
     assert "warning: 40 steps hardly train a new head" in few
     assert "warning: with 10 images" in few

@@ -76,7 +76,9 @@ def test_all_images_are_evaluated_once_in_order(split, monkeypatch):
     np.testing.assert_array_equal(images, split.images)
 
 
-@pytest.mark.parametrize("option", [{"padding": -1}, {"first_step": -1}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "option", [{"padding": -1}, {"first_step": -1}, {"batch_size": 21}, {"batch_size": 0}]
+)
 def test_numbers_out_of_range_raise(split, option):
     ((name, value),) = option.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):

@@ -184,7 +184,7 @@ def test_predicted_masks_are_class_ids_with_a_palette(run, data, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture), expected)
     prediction = json.loads((tmp_path / "predictions.json").read_text())[str(image)]
     assert sum(prediction["shares"].values()) == pytest.approx(1)
-    assert set(prediction["present"]) <= set(scenes.CLASSES)
+    assert prediction["shares"].keys() <= prediction["presence"].keys() <= set(scenes.CLASSES)
     assert Image.open(tmp_path / f"{image.stem}_overlay.png").size[0] > 224
 
 

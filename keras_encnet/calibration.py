@@ -1,0 +1,236 @@
+"""Calibration of the presence branch, stored in the weights of its classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_encnet.losses import class_presence
+from keras_encnet.metrics import presence_scores
+from keras_encnet.models import SegmentationModel
+
+# Number of parts of the cross-validation, unless there are fewer images.
+FOLDS = 10
+# Smallest spread of the calibrated logits: a slope of 0 would lose the ranking of the images.
+LEAST_SPREAD = 0.01
+# Logits that differ by no more than this fraction of their size are constant.
+ROUNDING = 1e-6
+ITERATIONS, TOLERANCE = 100, 1e-9
+
+
+def calibrate_presence(
+    model: SegmentationModel, batches: Iterable, ignore_class: int | Sequence[int] = 255
+) -> dict[str, dict[str, Any]]:
+    """Calibrates the presence branches of a model on images that it was not trained on.
+
+    A network that was trained on crops, which show few classes, underestimates how many a whole
+    image shows. For each presence branch, this fits `slope * logits + bias`, with one slope for
+    all classes and one bias per class (see `fit_calibration`), and multiplies the kernel and
+    shifts the bias of the classifier accordingly. Probabilities change; the ranking of the images
+    does not, nor do gates and masks. A branch stays as it is if cross-validation does not show a
+    lower SE-loss.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_encnet import EncNet
+    >>> from keras_encnet.backbones import ResNet18
+    >>> model = EncNet(ResNet18(width_multiplier=0.125), classes=2, channels=8)
+    >>> images, masks = np.zeros((4, 32, 32, 3)), np.zeros((4, 32, 32), int)
+    >>> report = calibrate_presence(model, [(images, masks)])
+    >>> report["presence"]["calibrated"]
+    True
+    >>> logits = model(images)["presence"][0].numpy()  # every image shows class 0, none class 1
+    >>> bool(logits[0] > 0 > logits[1])
+    True
+
+    Args:
+        model: `SegmentationModel` with outputs that begin with `presence`. Its weights change.
+        batches: Finite iterable, such as a `tf.data.Dataset`, of pairs of images
+            `(batch, height, width, 3)` as for `predict_on_batch`, and masks: integers
+            `(batch, height, width)`. Images without labeled pixels are left out.
+        ignore_class: Integer or sequence of integers, the ignored labels.
+
+    Returns:
+        For each branch a dict: `images`, their number; `calibrated`, whether the weights were
+        changed; `se_loss` before; `calibrated_se_loss`, the cross-validated loss, NaN for fewer
+        than two images; and `slope`.
+
+    Raises:
+        ValueError: If the model has no presence branch, if a branch is not a plain `Dense` layer
+            (merge LoRA weights first), or if no image has a labeled pixel.
+    """
+    classifiers = presence_classifiers(model)
+    if not classifiers:
+        raise ValueError(
+            "Expected a model with a presence branch, such as an EncNet. "
+            f"Received: model={model.name!r} with the outputs {sorted(model.output)}"
+        )
+    presence, logits = predict_presence(model, batches, ignore_class)
+    report = {}
+    for name, classifier in classifiers.items():
+        slope, bias = fit_calibration(presence, logits[name])
+        before = presence_scores(presence, logits[name])["se_loss"]
+        after = cross_validated_loss(presence, logits[name])
+        if after < before:  # False for NaN
+            classifier.kernel.assign(slope * classifier.kernel)
+            classifier.bias.assign(slope * classifier.bias + bias)
+        report[name] = {
+            "images": len(presence),
+            "calibrated": bool(after < before),
+            "se_loss": before,
+            "calibrated_se_loss": after,
+            "slope": slope,
+        }
+    return report
+
+
+def presence_classifiers(model: SegmentationModel) -> dict[str, keras.layers.Dense]:
+    """Returns the last layers of the presence branches by the name of their output.
+
+    Raises:
+        ValueError: If one is not a plain `Dense` layer.
+    """
+    names = [name for name in model.output if name.startswith("presence")]
+    classifiers = {name: model.get_layer(name) for name in names}
+    for name, layer in classifiers.items():
+        changed = getattr(layer, "lora_enabled", False) or layer.quantization_mode
+        if type(layer) is not keras.layers.Dense or layer.bias is None or changed:
+            raise ValueError(
+                "A presence branch must end in a `Dense` layer with a bias, without LoRA and "
+                f"quantization. Received: {type(layer).__name__} {name!r}"
+            )
+    return classifiers
+
+
+def predict_presence(
+    model: SegmentationModel, batches: Iterable, ignore_class: int | Sequence[int] = 255
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns which classes are present in images, and the logits that a model predicts.
+
+    Args:
+        model: as for `calibrate_presence`.
+        batches: as for `calibrate_presence`.
+        ignore_class: Integer or sequence of integers, the ignored labels.
+
+    Returns:
+        Booleans `(images, classes)`, and by the name of the branch, floats `(images, classes)`.
+
+    Raises:
+        ValueError: If no image has a labeled pixel.
+    """
+    names = [name for name in model.output if name.startswith("presence")]
+    outputs = model.with_outputs(names)
+    outputs.jit_compile = False  # XLA would compile for every size
+    truth, predictions = [], []
+    for images, masks in batches:
+        presence, labeled = map(np.asarray, class_presence(masks, model.classes, ignore_class))
+        if labeled.any():
+            logits = outputs.predict_on_batch(images)
+            truth.append(presence[labeled])
+            predictions.append({name: logits[name][labeled] for name in names})
+    if not truth:
+        raise ValueError(
+            "At least one image must have labeled pixels. "
+            f"Received: batches={batches}, ignore_class={ignore_class}"
+        )
+    joined = {name: np.concatenate([p[name] for p in predictions]) for name in names}
+    return np.concatenate(truth), joined
+
+
+def fit_calibration(presence: ArrayLike, logits: ArrayLike) -> tuple[float, np.ndarray]:
+    """Fits `slope * logits + bias`, with one slope for all classes and one bias per class.
+
+    Maximum likelihood by Newton's method. Two weak assumptions keep it finite and close to the
+    base rates for few images: of all labels, as many as one may be wrong, and each class has half
+    an image more that shows it and half an image more that does not, at its mean logit. The slope
+    is positive, so that the order of the images is kept. Calibrating again changes nothing.
+
+    Example:
+
+    >>> presence = [[True], [True], [True], [False]]
+    >>> slope, bias = fit_calibration(presence, [[0.0], [0.0], [0.0], [0.0]])
+    >>> slope, bias.round(3)  # the logit of (3 + 1/2) / (4 + 1), as the logits are no help
+    (1.0, array([0.847]))
+
+    Args:
+        presence: Booleans `(images, classes)`.
+        logits: Floats `(images, classes)`.
+
+    Returns:
+        The slope, above 0, and the biases, floats `(classes,)`.
+    """
+    y, z = np.asarray(presence, "float64"), np.asarray(logits, "float64")
+    rates = (y.sum(0) + 0.5) / (len(y) + 1)
+    bias = np.log(rates / (1 - rates))
+    mean, spread = z.mean(0), (z - z.mean(0)).std()
+    if spread <= ROUNDING * np.abs(z).max():
+        return 1.0, bias - mean
+    x = (z - mean) / spread
+    slope, fitted = _maximum_likelihood(x, y + (1 - 2 * y) / (y.size + 2), bias)
+    if slope > LEAST_SPREAD:
+        bias = fitted
+    slope = max(slope, LEAST_SPREAD) / spread
+    return float(slope), bias - slope * mean
+
+
+def _maximum_likelihood(x, y, bias):
+    """Returns the slope and the biases of the likeliest `sigmoid(slope * x + bias)`.
+
+    Args:
+        x: floats `(images, classes)`.
+        y: probabilities of presence `(images, classes)`.
+        bias: floats `(classes,)`, where the search starts.
+    """
+
+    def loss(slope, bias):
+        logits = slope * x + bias
+        half_images = np.logaddexp(0, bias) - bias / 2
+        return np.sum(np.logaddexp(0, logits) - y * logits) + np.sum(half_images)
+
+    slope = 0.0
+    for _ in range(ITERATIONS):
+        p, q = _sigmoid(slope * x + bias), _sigmoid(bias)
+        # The Hessian is an arrow: diagonal, but for the row and column of the slope.
+        gradient, gradients = np.sum((p - y) * x), np.sum(p - y, 0) + q - 0.5
+        weights = p * (1 - p)
+        cross, diagonal = np.sum(weights * x, 0), np.sum(weights, 0) + q * (1 - q)
+        step = gradient - np.sum(cross * gradients / diagonal)
+        step /= np.sum(weights * x**2) - np.sum(cross**2 / diagonal)
+        steps = (gradients - cross * step) / diagonal
+        size, before = 1.0, loss(slope, bias)
+        while loss(slope - size * step, bias - size * steps) > before and size > TOLERANCE:
+            size /= 2
+        slope, bias = slope - size * step, bias - size * steps
+        if size * max(abs(step), np.max(np.abs(steps))) < TOLERANCE:
+            break
+    return slope, bias
+
+
+def _sigmoid(logits):
+    return np.exp(-np.logaddexp(0, -logits))
+
+
+def cross_validated_loss(presence: ArrayLike, logits: ArrayLike) -> float:
+    """Returns the SE-loss of calibrated predictions for images left out of the calibration.
+
+    Args:
+        presence: Booleans `(images, classes)`.
+        logits: Floats `(images, classes)`.
+
+    Returns:
+        The mean over all images, each left out once; NaN for fewer than two images.
+    """
+    presence, logits = np.asarray(presence, bool), np.asarray(logits, "float64")
+    if len(logits) < 2:
+        return np.nan
+    calibrated = np.zeros(logits.shape)
+    folds = np.arange(len(logits)) % FOLDS
+    for fold in np.unique(folds):
+        slope, bias = fit_calibration(presence[folds != fold], logits[folds != fold])
+        calibrated[folds == fold] = slope * logits[folds == fold] + bias
+    return presence_scores(presence, calibrated)["se_loss"]
