@@ -1,7 +1,7 @@
 """Models from images to the dict of their four stages: dilated ResNets, Keras Applications."""
 
-from keras_encnet.backbones.conversion import as_backbone
 from keras_encnet.backbones.keras_applications import from_keras_applications
+from keras_encnet.backbones.other_models import as_backbone
 from keras_encnet.backbones.resnet import (
     ResNet,
     ResNet18,

@@ -1,4 +1,4 @@
-"""Backbones from other models: networks for classification, keras-hub, models with four layers."""
+"""Conversion of other models: their stages, and layers of this package in place of theirs."""
 
 import collections
 import functools
@@ -11,62 +11,12 @@ import numpy as np
 from keras_encnet.backbones.stages import STRIDES, find_stages
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
 from keras_encnet.layers import BatchNormalization
-from keras_encnet.utils.checks import KINDS_OF_BACKBONES, check_backbone
-from keras_encnet.utils.compat import is_functional, producer_of, run_graph
+from keras_encnet.utils.compat import run_graph
 
 # What Keras Applications put in front of a network to normalize raw images.
 NORMALIZATIONS = (keras.layers.Rescaling, keras.layers.Normalization)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-
-
-def as_backbone(model: keras.Model, layers: Sequence[str] | None = None) -> keras.Model:
-    """Returns a model from images to the features of its four stages.
-
-    `keras_encnet.EncNet` and the other builders call it. A model that has nothing to convert is
-    returned as it is. Of others, layers and weights are copied:
-
-    - `keras.layers.BatchNormalization` becomes `keras_encnet.layers.BatchNormalization`, which is
-      fused and synchronized over replicas, and a convolution with one group per channel a
-      `DepthwiseConv2D`. Weights and names stay.
-    - In networks for classification, "valid" convolutions and pooling become "same". For
-      images whose size is a multiple of 32, this changes features near the border in Inception,
-      Xception and NASNet only; for any size, stage sizes become that of the image divided by the
-      stride, rounded up.
-
-    Example:
-
-    >>> x = images = keras.Input((None, None, 3))
-    >>> for i, width in enumerate((8, 16, 32, 64)):
-    ...     x = keras.layers.Conv2D(width, 3, 2, padding="same", name=f"conv{i}")(x)
-    >>> backbone = as_backbone(
-    ...     keras.Model(images, x), layers=("conv0", "conv1", "conv2", "conv3")
-    ... )
-    >>> {stage: features.shape[-1] for stage, features in backbone.output.items()}
-    {'stage1': 8, 'stage2': 16, 'stage3': 32, 'stage4': 64}
-
-    Args:
-        model: one of these, in this order: a model from images to a dict with the keys `stage1` to
-            `stage4`; a backbone of keras-hub with `pyramid_outputs`; a functional model with
-            layers of these names; a functional model for classification, such as those of
-            Keras Applications, whose stages are found by `find_stages`.
-        layers: names of the four layers of a functional model whose outputs are the stages.
-
-    Returns:
-        A `keras.Model` to a dict of features, `stage1` to `stage4`, each `(batch, height, width,
-        channels)`.
-
-    Raises:
-        ValueError: if `model` is none of these.
-    """
-    check_backbone(model)
-    if not is_functional(model):
-        raise ValueError(
-            f"`backbone` must be a functional model: {KINDS_OF_BACKBONES}. Received: "
-            f"backbone={model.name!r} of class {type(model).__name__}"
-        )
-    resize = layers is None and is_classifier(model)
-    return convert(_with_stages(model, layers), resize)
 
 
 def convert(
@@ -120,8 +70,8 @@ def is_classifier(model: keras.Model) -> bool:
     return not named and not set(STRIDES) <= set(_outputs(model))
 
 
-def _with_stages(model, names):
-    """Returns a model to its stages."""
+def with_stages(model: keras.Model, names: Sequence[str] | None) -> keras.Model:
+    """Returns a functional model as one to its stages, those with these names if given."""
     if names is None and isinstance(model.output, Mapping):
         return model
     if names is None and len(_pyramid(model)) >= len(STRIDES):
@@ -243,13 +193,4 @@ def _depthwise(layer, changes):
     config = {key: config[key] for key in (*shared, "activation", "use_bias")}
     return keras.layers.DepthwiseConv2D.from_config(
         {**config, "depthwise_initializer": layer.kernel_initializer}
-    )
-
-
-def normalizes_images(model: keras.Model) -> bool:
-    """Returns whether a model normalizes raw images itself, with layers of Keras in front."""
-    return is_functional(model) and any(
-        isinstance(node.operation, NORMALIZATIONS)
-        and isinstance(producer_of(node.input_tensors[0]), keras.layers.InputLayer)
-        for node in calls(model)
     )

@@ -2,23 +2,16 @@
 
 import inspect
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_encnet.backbones.conversion import (
-    NORMALIZATIONS,
-    classifier_stages,
-    convert,
-    normalizes_images,
-)
-from keras_encnet.layers import ImageNormalization
+from keras_encnet.backbones.conversion import classifier_stages, convert
+from keras_encnet.backbones.normalization import NORMALIZATIONS, with_normalization
 from keras_encnet.preprocessing import MODES, preprocess_input
 from keras_encnet.utils.checks import check_input_shape
-from keras_encnet.utils.compat import run_graph
 from keras_encnet.utils.downloads import DownloadError, naming_imagenet
 from keras_encnet.utils.keras_files import first_sentence
 
@@ -113,33 +106,10 @@ def from_keras_applications(
     backbone = convert(classifier_stages(model), resize=True, images=images, omitted=omitted)
     if not include_preprocessing:
         return backbone
-    return with_normalization(backbone, "torch" if omitted else _mode_of(name))
+    return with_normalization(backbone, "torch" if omitted else preprocessing_of_network(name))
 
 
-def with_normalization(backbone: keras.Model, mode: str) -> keras.Model:
-    """Returns a backbone on raw images, which shares the layers of one on normalized images."""
-    images = keras.Input(batch_shape=backbone.inputs[0].shape, name=backbone.inputs[0].name)
-    # Layers of the network normalize images more exactly than bfloat16 could represent them.
-    dtype = "float32" if mode == "none" else None
-    normalized = ImageNormalization(mode, name="image_normalization", dtype=dtype)(images)
-    return keras.Model(images, run_graph(backbone, normalized), name=backbone.name)
-
-
-def preprocessing_for(model: keras.Model) -> str | None:
-    """Returns the mode of `preprocess_input` that a model expects as its layers and name say.
-
-    Returns:
-        `"none"` if layers of Keras in the model normalize images; the mode of the weights of Keras
-        Applications if the model has the name of one of these; None if it is unknown.
-    """
-    if normalizes_images(model):
-        return "none"
-    plain = re.sub(r"[^a-z0-9]", "", model.name.lower())
-    # MobileNet's name ends in its width and image size.
-    return next((_mode_of(key) for key in NETWORKS if re.fullmatch(rf"{key}\d*", plain)), None)
-
-
-def _mode_of(name):
+def preprocessing_of_network(name: str) -> str:
     """Returns the mode that equals the `preprocess_input` of a network."""
     *_, preprocess = NETWORKS[name.lower()]
     pixels = np.array([[[0, 100, 200], [255, 30, 60]]], "float32")

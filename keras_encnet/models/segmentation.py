@@ -13,9 +13,6 @@ from typing import Any
 import keras
 
 from keras_encnet.backbones import as_backbone, preprocessing_of
-from keras_encnet.backbones.conversion import is_classifier
-from keras_encnet.backbones.keras_applications import preprocessing_for, with_normalization
-from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.models.heads.deeplabv3 import deeplabv3_head
 from keras_encnet.models.heads.encnet import context_auxiliary, encnet_head
 from keras_encnet.models.heads.fcn import fcn_auxiliary, fcn_head
@@ -65,7 +62,9 @@ def on_backbone(
     """
     check_classes(classes)
     values = resolve((head,), variant, options)
-    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    backbone = as_backbone(
+        backbone, preprocessing=preprocessing, include_preprocessing=include_preprocessing
+    )
     return assemble(head, backbone, classes, values, name, working_size)
 
 
@@ -111,44 +110,10 @@ def on_resnet(
         preprocessing=preprocessing if include_preprocessing else None,
         **{option: values[option] for option in options_of("resnet")},
     )
-    backbone = normalizing(backbone, preprocessing, include_preprocessing)
+    backbone = as_backbone(
+        backbone, preprocessing=preprocessing, include_preprocessing=include_preprocessing
+    )
     return assemble(head, backbone, classes, values, name, working_size)
-
-
-def normalizing(
-    backbone: keras.Model, preprocessing: str | None, include_preprocessing: bool
-) -> keras.Model:
-    """Returns a backbone on raw images, or on normalized ones, which shares its layers.
-
-    Args:
-        backbone: a model with or without an `ImageNormalization` layer.
-        preprocessing: see `EncNet`.
-        include_preprocessing: whether the images are raw.
-
-    Raises:
-        ValueError: if the backbone is none, normalizes images in contradiction to the arguments,
-            or expects an unknown preprocessing.
-    """
-    converted, expected = as_backbone(backbone), preprocessing_for(backbone)
-    own = normalization_in(converted)
-    if own is None and expected == "none":
-        own = "none"  # layers of another class
-    if own is not None and (not include_preprocessing or preprocessing not in (None, own)):
-        raise ValueError(
-            "The backbone normalizes raw images itself, which `preprocessing` and "
-            f"`include_preprocessing` must not contradict. Received: backbone={backbone.name!r} "
-            f"with the mode {own!r}, preprocessing={preprocessing!r}, "
-            f"include_preprocessing={include_preprocessing}"
-        )
-    if normalization_in(converted) is not None or not include_preprocessing:
-        return converted
-    if preprocessing is None and expected is None and is_classifier(backbone):
-        raise ValueError(
-            "`preprocessing` must be given for a network for classification of an unknown name: "
-            "the mode of `keras_encnet.preprocess_input` that its weights expect. Received: "
-            f"backbone={backbone.name!r}, preprocessing=None"
-        )
-    return with_normalization(converted, preprocessing or expected or "torch")
 
 
 def assemble(

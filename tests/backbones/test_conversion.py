@@ -9,6 +9,7 @@ from keras_encnet import FCN, EncNet
 from keras_encnet.backbones import as_backbone
 from keras_encnet.graph import fold_batch_normalization
 from keras_encnet.layers import BatchNormalization
+from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.utils import compat
 from tests.fixtures import raw_images
 
@@ -95,7 +96,7 @@ def source(kind):
 
 @pytest.fixture(scope="module")
 def backbone(source):
-    return as_backbone(source)
+    return as_backbone(source, include_preprocessing=False)
 
 
 def test_stages_end_before_the_size_is_reduced(kind, backbone):
@@ -105,7 +106,7 @@ def test_stages_end_before_the_size_is_reduced(kind, backbone):
 
 
 def test_stages_of_a_classifier_of_one_size_end_before_its_pooling():
-    backbone = as_backbone(classifier("expanded", size=96, top=True))
+    backbone = as_backbone(classifier("expanded", size=96, top=True), preprocessing="tf")
     ends = [compat.producer_of(x).name for x in backbone.output.values()]
     assert ends[:3] == ENDS["expanded"]
     assert ends[3].startswith("activation")
@@ -142,7 +143,7 @@ def test_layers_are_fused_and_synchronized_with_the_same_names(source, backbone)
 
 
 def test_names_of_layers_do_not_depend_on_earlier_models():
-    first, second = (as_backbone(classifier("patches")) for _ in range(2))
+    first, second = (as_backbone(classifier("patches"), preprocessing="tf") for _ in range(2))
     named = [[layer.name for layer in x.layers if layer.weights] for x in (first, second)]
     assert named[0] == named[1]
 
@@ -228,3 +229,27 @@ def test_images_are_not_normalized_twice(options):
     assert FCN(model, 3).preprocessing == "none"
     with pytest.raises(ValueError, match="normalizes raw images itself"):
         FCN(model, 3, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("resnet50", "caffe"),
+        ("mobilenetv2_1.00_224", "tf"),
+        ("mobilenet_0.25_224", "tf"),
+        ("nasnet_mobile", "tf"),
+        ("densenet121", "torch"),
+        ("convnext_tiny", "none"),
+    ],
+)
+def test_preprocessing_follows_from_the_names_of_keras_applications(name, mode):
+    x = images = keras.Input((64, 64, 3))
+    for stride in (4, 2, 2, 2):
+        x = layers.Conv2D(2, stride, stride)(x)
+    assert normalization_in(as_backbone(keras.Model(images, x, name=name))) == mode
+
+
+def test_backbones_with_the_name_of_another_keep_the_default(tiny_backbone):
+    backbone = tiny_backbone()
+    named = keras.Model(backbone.input, backbone.output, name="resnet50")
+    assert FCN(named, 3).preprocessing == "torch"

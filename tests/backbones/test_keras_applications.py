@@ -10,7 +10,7 @@ import pytest
 import keras_encnet
 from keras_encnet import FCN, EncNet, preprocess_input
 from keras_encnet.backbones import from_keras_applications
-from keras_encnet.backbones.keras_applications import NETWORKS, preprocessing_for
+from keras_encnet.backbones.keras_applications import NETWORKS
 from keras_encnet.export import (
     export_litert,
     export_onnx,
@@ -199,22 +199,3 @@ def test_images_of_other_channels_are_normalized_by_the_user():
     backbone = from_keras_applications("mobilenet", **options)
     assert backbone(np.zeros((1, 64, 64, 4), "float32"))["stage4"].shape == (1, 2, 2, 256)
     assert FCN(backbone, 3, include_preprocessing=False).preprocessing is None
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        ("resnet50", "caffe"),
-        ("mobilenetv2_1.00_224", "tf"),
-        ("mobilenet_0.25_224", "tf"),
-        ("nasnet_mobile", "tf"),
-        ("efficientnetv2-b0", "none"),
-        ("convnext_tiny", "none"),
-        ("resnet50v2", "tf"),
-        ("resnet50_of_mine", None),
-    ],
-)
-def test_preprocessing_follows_from_the_names_of_keras(name, mode):
-    images = keras.Input((32, 32, 3))
-    model = keras.Model(images, keras.layers.ReLU()(images), name=name)
-    assert preprocessing_for(model) == mode
