@@ -49,8 +49,9 @@ class SegmentationModel(ResizingModel):
         name: String, name of the model.
         backbone_layers: Sequence of strings, names of the layers of the backbone.
         class_names: Sequence of one string per class, or None. Can be set later.
-        working_size: Size at which the network sees images, see `ResizingModel`: an integer, a
-            pair, or None. Can be set later.
+        working_size: Integer, the long side to which images are resized; a pair of integers,
+            bounds of the long and of the short side; or None (`"native"`), to keep their size. The
+            aspect ratio is kept, and smaller images are enlarged. Can be set later.
     """
 
     def __init__(

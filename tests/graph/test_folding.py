@@ -45,8 +45,10 @@ def test_every_network_is_folded_completely(name, randomize, rng):
 def test_attributes_of_the_model_are_kept(randomize):
     model = randomize(NETWORKS["paper"]())
     model.class_names = "abcde"
+    model.working_size = (64, 32)
     folded = fold_batch_normalization(model)
     assert folded.class_names == tuple("abcde")
+    assert folded.working_size == (64, 32)
     assert folded.preprocessing == model.preprocessing
     assert set(folded.backbone_layers) <= {layer.name for layer in folded.layers}
     assert folded.head_layers

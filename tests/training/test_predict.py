@@ -44,6 +44,15 @@ def test_results_match_the_model(model, paths, tmp_path):
         assert record["presence"] == {str(i): pytest.approx(presence[i], rel=1e-4) for i in shown}
 
 
+@pytest.mark.parametrize("options", [{}, {"size": 24}, {"size": "native"}])
+def test_images_are_seen_at_the_working_size_or_another(options, model, paths, tmp_path):
+    model.working_size = 48
+    model.save(tmp_path / "best.keras")
+    predict.main(tmp_path, paths[:1], tmp_path / "out", **options)
+    expected = model.segment(np.asarray(Image.open(paths[0])), **options)
+    np.testing.assert_array_equal(Image.open(tmp_path / "out" / paths[0].name), expected)
+
+
 @pytest.mark.parametrize("failure", ["damaged", "missing"])
 def test_failed_image_does_not_affect_the_others(failure, paths, tmp_path, capsys):
     if failure == "damaged":

@@ -11,7 +11,7 @@ from training.datasets import scenes
 from training.input import folder
 from training.input.image_files import decode_image, read_mask
 from training.tasks.boundary_scores import BoundaryIoU
-from training.tasks.segmentation_scores import evaluate_multi_scale
+from training.tasks.segmentation_scores import SegmentationScoring, evaluate_multi_scale
 
 
 def test_multi_scale_scores_follow_the_segmenter(
@@ -36,6 +36,32 @@ def test_multi_scale_scores_follow_the_segmenter(
         correct += np.sum((segmenter(raw).argmax(-1) == truth) & (truth != 255))
         total += np.sum(truth != 255)
     assert scores["pixel_accuracy"] == pytest.approx(correct / total, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [None, 64, "native"])
+def test_scores_are_those_of_segment_at_the_working_size(
+    size, tiny_backbone, randomize, tmp_path, monkeypatch
+):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
+    backbone = tiny_backbone()
+    model = randomize(keras_encnet.FCN(backbone, len(scenes.CLASSES), working_size=100))
+    model.save(tmp_path / "best.keras")
+    options = [] if size is None else ["--size", str(size)]
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path), "--data", str(data), *options])
+    cli.run(evaluate.main)
+    scores = json.loads((tmp_path / "evaluation-test" / "scores.json").read_text())
+    assert scores["working_size"] == (size or 100)
+    split = folder.read_split(data, "test")
+    expected = keras_encnet.SegmentationMetrics(model.classes)
+    for image_path, mask_path in zip(split.image_paths, split.mask_paths, strict=True):
+        classes = model.segment(decode_image(str(image_path)).numpy(), size=size)
+        expected.update_state(read_mask(mask_path), classes)
+    assert scores["mean_iou"] == pytest.approx(float(expected.result()["mean_iou"]), abs=1e-6)
+
+
+def test_size_has_no_effect_with_multi_scale():
+    with pytest.raises(ValueError, match="`--size` has no effect with `--multi-scale`"):
+        SegmentationScoring(multi_scale=True, size=64)
 
 
 def test_base_size_accepts_two_bounds_on_the_command_line(tiny_backbone, tmp_path, monkeypatch):
