@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from training.input.words import IMAGE_WORDS, MASK_WORDS, OTHER_WORDS, SPLITS, words
 
+_KINDS = IMAGE_WORDS | MASK_WORDS
 _PICTURE_WORDS = {"color", "colors", "colored", "overlay"}
 
 
@@ -38,25 +39,30 @@ def divide(paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """Divides image files into images and masks of classes, by their names.
 
     The deepest folder that names a kind decides. If no folder is one of masks, the first or last
-    word of the file name decides. Masks of instances and pictures of masks are in neither list.
+    word of the file name decides. Masks of instances and pictures of masks are in neither list,
+    unless there are no other masks.
 
     >>> divide(["masks/a.png", "images/a.jpg", "images/label.jpg"])
     (['images/a.jpg', 'images/label.jpg'], ['masks/a.png'])
     >>> divide(["a.jpg", "a_mask.png"])
     (['a.jpg'], ['a_mask.png'])
     """
-    paths = [path for path in paths if not _is_other(path)]
-    masks = [path for path in paths if _kind_of_folder(path) == "mask"]
-    if not masks:
-        masks = [path for path in paths if _is_named_mask(path)]
+    paths = list(paths)
+    plain = [path for path in paths if not _is_other(path)]
+    masks = _masks(plain) or _masks(paths)
     found = set(masks)
-    return [path for path in paths if path not in found], masks
+    return [path for path in plain if path not in found], masks
+
+
+def _masks(paths):
+    in_folders = [path for path in paths if _kind_of_folder(path) == "mask"]
+    return in_folders or [path for path in paths if _is_named_mask(path)]
 
 
 def _kind_of_folder(path):
     for folder in reversed(PurePosixPath(path).parts[:-1]):
         found = set(words(folder))
-        if found & (IMAGE_WORDS | MASK_WORDS):
+        if found & _KINDS:
             return "mask" if found & MASK_WORDS else "image"
     return None
 
@@ -76,7 +82,8 @@ def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     """Pairs images with the files that annotate them, by their names.
 
     Folders and words such as "images" and "mask" do not count. Strict agreement is tried first:
-    of whole paths, then of the words in them, then of the words in the file names.
+    of whole paths, then of the words in them, of the words in the file names, and of these
+    without the words that all names begin or end with, such as "L" for labels.
 
     Args:
         images: Paths.
@@ -86,48 +93,63 @@ def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
         Dict from images to others. Files without a counterpart, or with several, are missing.
     """
     pairs: dict[str, str] = {}
-    for key in (_path_key, _words_key, _stem_key):
-        groups = [
-            _grouped((path for path in paths if path not in used), key)
+    image_folders, other_folders = _telling_folders(images), _telling_folders(others)
+    for keys in (_path_keys, _words_keys, _stem_keys, _distinct_keys):
+        first, second = (
+            _grouped([path for path in paths if path not in used], keys)
             for paths, used in ((images, set(pairs)), (others, set(pairs.values())))
-        ]
-        for name in groups[0].keys() & groups[1].keys():
-            if name and len(groups[0][name]) == len(groups[1][name]) == 1:
-                (image,), (other,) = groups[0][name], groups[1][name]
-                if _nested(image, other):
+        )
+        for name in first.keys() & second.keys():
+            if name and len(first[name]) == len(second[name]) == 1:
+                (image,), (other,) = first[name], second[name]
+                one, two = image_folders[image], other_folders[other]
+                if one <= two or two <= one:  # the folders of one may only be nested more deeply
                     pairs[image] = other
     return {image: pairs[image] for image in images if image in pairs}
 
 
-def _nested(image, other):
-    """Returns whether all folders of one path are folders of the other, kinds of files aside."""
-    first, second = (
-        set(words(PurePosixPath(path).parent.as_posix())) - IMAGE_WORDS - MASK_WORDS
-        for path in (image, other)
-    )
-    return first <= second or second <= first
+def _telling_folders(paths):
+    """Returns the words in the folders of each path, without those in which all are."""
+    found = {path: set(_own_words(f"{PurePosixPath(path).parent.as_posix()}/_")) for path in paths}
+    shared = set.intersection(*found.values()) - SPLITS.keys() if found else set()
+    return {path: folders - shared for path, folders in found.items()}
 
 
-def _grouped(paths, key):
+def _grouped(paths, keys):
     groups = collections.defaultdict(list)
-    for path in paths:
-        groups[key(path)].append(path)
+    for path, key in zip(paths, keys(paths), strict=True):
+        groups[key].append(path)
     return groups
 
 
-def _path_key(path):
-    parts = PurePosixPath(normalized(path).casefold()).with_suffix("").parts
-    return "/".join(part for part in parts if part not in IMAGE_WORDS | MASK_WORDS)
+def _path_keys(paths):
+    for path in paths:
+        parts = PurePosixPath(normalized(path).casefold()).with_suffix("").parts
+        yield "/".join(part for part in parts if part not in _KINDS)
 
 
-def _words_key(path):
-    kinds = IMAGE_WORDS | MASK_WORDS
+def _words_keys(paths):
+    return [" ".join(_own_words(path)) for path in paths]
+
+
+def _stem_keys(paths):
+    return _words_keys(PurePosixPath(path).name for path in paths)
+
+
+def _distinct_keys(paths):
+    """Returns the words in the file names without those that all of them begin or end with."""
+    found = [_own_words(PurePosixPath(path).name) for path in paths]
+    for _ in ("begin", "end"):
+        while len(found) > 1 and all(found) and len({words[0] for words in found}) == 1:
+            found = [words[1:] for words in found]
+        found = [words[::-1] for words in found]
+    return [" ".join(words) for words in found]
+
+
+def _own_words(path):
+    """Returns the words of a path that do not name a kind of file."""
     without_suffix = PurePosixPath(path).with_suffix("").as_posix()
-    return " ".join(word for word in words(without_suffix) if word not in kinds)
-
-
-def _stem_key(path):
-    return _words_key(PurePosixPath(path).name)
+    return [word for word in words(without_suffix) if word not in _KINDS]
 
 
 def stems(paths: Iterable[str]) -> list[str]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from PIL import Image
+
 from training.importing.names import divide, split_in
 from training.input.folder import summarize
 from training.input.text_files import read_text
@@ -94,8 +96,12 @@ class Source:
         """Context manager that records an error of its body instead of raising it."""
         try:
             yield
-        except (ValueError, TypeError, KeyError, IndexError, OSError, RecursionError) as error:
-            self.skip(name, _sentence(error))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            self.skip(name, str(error))
+        except KeyError as error:
+            self.skip(name, f"the key {error} is missing")
+        except (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError) as error:
+            self.skip(name, f"it does not have the structure of the format ({error})")
 
     def path(self, file: str) -> Path:
         """Returns the path of one of the files."""
@@ -189,9 +195,3 @@ def _common(first, second):
     """Returns the number of equal elements at the start."""
     pairs = zip(first, second, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
-def _sentence(error):
-    if isinstance(error, KeyError):
-        return f"the key {error} is missing"
-    return str(error) or type(error).__name__

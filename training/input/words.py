@@ -19,13 +19,14 @@ IMAGE_WORDS = frozenset(
     "original originals leftimg leftimg8bit frames".split()
 )
 MASK_WORDS = frozenset(
-    "mask masks label labels annotation annotations annot annots annotated gt gts groundtruth "
+    "mask masks label labels labeled annotation annotations annot annots annotated ann anns gt gts "
+    "groundtruth manual "
     "truth ground seg segm segmentation segmentations segmentationclass segmap target targets "
     "gtfine gtcoarse labelids labeltrainids semantic polygons".split()
 )
 # Masks of instances, and pictures of masks.
 OTHER_WORDS = frozenset(
-    "segmentationobject instance instances instanceids visualization "
+    "segmentationobject instance instances instanceids panoptic colormap colormaps visualization "
     "segmentationclassvisualization".split()
 )
 
@@ -37,13 +38,16 @@ def words(text: str) -> list[str]:
     ['train', 'masks', 'img', '0012', 'copy']
     >>> words("trainannot/leftImg8bit")
     ['train', 'annot', 'leftimg8bit']
+    >>> words("LabeledApproved")
+    ['labeled', 'approved']
     """
     found = []
-    for word in re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text).casefold()):
-        if word in IMAGE_WORDS | MASK_WORDS | OTHER_WORDS:
-            found.append(word)
+    for word in re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text)):
+        if word.casefold() in IMAGE_WORDS | MASK_WORDS | OTHER_WORDS:
+            found.append(word.casefold())
             continue
-        for part in re.findall(r"[^\W\d_]+|\d+", word):
+        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).casefold()
+        for part in re.findall(r"[^\W\d_]+|\d+", spaced):
             rest = next((part.removeprefix(s) for s in SPLITS if part.startswith(s)), part)
             compound = rest != part and rest in IMAGE_WORDS | MASK_WORDS
             found += [part.removesuffix(rest), rest] if compound else [part]

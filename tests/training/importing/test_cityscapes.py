@@ -40,6 +40,15 @@ def test_later_polygons_cover_earlier_ones_and_the_rest_is_ignored(tmp_path):
     assert (mask == "road").sum() == 32 - 4 - 4
 
 
+def test_damaged_objects_do_not_affect_others(tmp_path):
+    write_city(tmp_path / "in", [ROAD, ("car", square(1, 1, 2, 2)), ("car", [[0, 0]])])
+    report, _ = imported(tmp_path / "in", tmp_path / "out")
+    assert report.classes == ("road", "car")
+    ((name, reason),) = report.skipped
+    assert name.endswith("_polygons.json: object 2")
+    assert "1 points" in reason
+
+
 def test_other_labels_become_classes(tmp_path):
     write_city(tmp_path / "in", [("lava", square(0, 0, 7, 3)), ("out of roi", square(0, 0, 0, 5))])
     write_city(

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
@@ -131,6 +133,17 @@ def test_polygons_of_one_object_are_united(tmp_path):
     write_coco(tmp_path / "in", [polygon_of(7, square(0, 0, 2, 2), square(1, 1, 3, 3))])
     _, mask = imported(tmp_path / "in", tmp_path / "out", "a")
     assert (mask == "car").sum() == 7
+
+
+@pytest.mark.parametrize("damaged", [None, "x", [], {}, {"image_id": []}, {"image_id": 0}])
+def test_damaged_annotations_do_not_affect_others(tmp_path, damaged):
+    path = write_coco(tmp_path / "in", [polygon_of(7, square(0, 0, 2, 2))])
+    content = json.loads(path.read_text())
+    content["annotations"].insert(0, damaged)
+    path.write_text(json.dumps(content))
+    report, mask = imported(tmp_path / "in", tmp_path / "out", "a")
+    assert set(reasons(report)) == {"annotations.json: annotation 0"}
+    assert (mask == "car").sum() == 4
 
 
 def test_windows_around_polygons_do_not_change_them(rng):

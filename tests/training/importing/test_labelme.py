@@ -89,6 +89,8 @@ def test_every_shape_with_an_area_is_drawn(tmp_path):
         (shape("x", [[0, 0], [1, 1]]), "2 points"),
         (shape("x", [[0, 0], [1, 1]], "mask", mask="bm8gaW1hZ2U="), "cannot identify"),
         ({"points": [], "label": "x"}, "0 points"),
+        ({"points": None, "label": "x"}, "no pairs of numbers"),
+        ({"label": "x"}, "the key 'points' is missing"),
     ],
 )
 def test_damaged_shapes_are_skipped_with_the_reason(tmp_path, bad, reason):

@@ -50,14 +50,22 @@ def read(source: Source, hints: Hints) -> Export:
                 raise ValueError("the file is not a Cityscapes file")
             if file not in images:
                 raise ValueError("there is no image for the annotation")
-            found.append((file, content))
-    labels = {normalized(o["label"]) for _, content in found for o in content["objects"]}
-    names = _names(labels)
-    items = [
-        Item(images[file], _shapes(source, file, content, names), split=split_in(file))
-        for file, content in found
-    ]
+            size = (int(content["imgWidth"]), int(content["imgHeight"]))
+            found.append((file, size, list(_objects(source, file, content))))
+    names = _names({label for _, _, objects in found for label, _ in objects})
+    items = []
+    for file, size, objects in found:
+        shapes = [Drawn(names[label], "polygon", points) for label, points in objects]
+        items.append(Item(images[file], Shapes(shapes, size), split=split_in(file)))
     return Export([name for name in dict.fromkeys(names.values()) if name is not None], items)
+
+
+def _objects(source, file, content):
+    """Yields label and polygon of each object."""
+    for number, found in enumerate(content["objects"]):
+        with source.skipping(f"{file}: object {number}"):
+            if not found.get("deleted"):
+                yield normalized(found["label"]), polygon(found["polygon"])
 
 
 def _names(labels):
@@ -77,13 +85,3 @@ def _names(labels):
         else label
         for label in sorted(labels)
     }
-
-
-def _shapes(source, file, content, names):
-    shapes = []
-    for number, found in enumerate(content["objects"]):
-        label = normalized(found["label"])
-        if not found.get("deleted"):
-            with source.skipping(f"{file}: object {number} ({label})"):
-                shapes.append(Drawn(names[label], "polygon", polygon(found["polygon"])))
-    return Shapes(shapes, (int(content["imgWidth"]), int(content["imgHeight"])))

@@ -64,26 +64,23 @@ def _read_file(source, file, content, names) -> Iterator[Item]:
     names += [name for name in dict.fromkeys(categories.values()) if name not in names]
     images = {image["id"]: image for image in content["images"]}
     annotations = collections.defaultdict(list)
-    for annotation in content["annotations"]:
-        number = annotation.get("image_id")
-        if number not in images:
-            source.skip(_name(file, annotation), f"there is no image with the id {number!r}")
-        annotations[number].append(annotation)
+    for place, annotation in enumerate(content["annotations"]):
+        with source.skipping(f"{file}: annotation {place}"):
+            number = annotation.get("image_id")
+            if number not in images:
+                raise ValueError(f"there is no image with the id {number!r}")
+            annotations[number].append((place, annotation))
     for number, image in images.items():
         name = str(image.get("file_name", number))
         with source.skipping(f"{file}: image {name}"):
             size = (int(image["width"]), int(image["height"]))
             found = source.find_image(name, near=file)
             shapes = []
-            for annotation in annotations[number]:
-                with source.skipping(_name(file, annotation)):
+            for place, annotation in annotations[number]:
+                with source.skipping(f"{file}: annotation {place}"):
                     shapes.append(_shape(annotation, size, categories))
             split = split_in(file, file_name=True) or split_in(found)
             yield Item(found, Shapes(shapes, size, smallest_on_top=True), split=split)
-
-
-def _name(file, annotation):
-    return f"{file}: annotation {annotation.get('id', '')}"
 
 
 def _shape(annotation: dict[str, Any], size: tuple[int, int], categories: dict[Any, str]) -> Any:
@@ -122,7 +119,7 @@ def _decompressed(text: str) -> list[int]:
     """Returns the runs of a compressed code: five bits a character, differences from the third."""
     runs: list[int] = []
     value = shift = 0
-    for character in text.encode("ascii"):
+    for character in str(text).encode("ascii"):
         digit = character - 48
         if not 0 <= digit < 64 or shift > 60:
             raise ValueError("the run-length code is damaged")
