@@ -23,7 +23,11 @@ SMALL_CIFAR = {"width": 4, "num_codewords": 3, "batch_size": 8}
 
 def small_encnet(classes=5, width=0.125, **options):
     backbone = ResNet(
-        (1, 1, 1, 1), bottleneck=False, width_multiplier=width, stem=options.pop("stem", "plain")
+        (1, 1, 1, 1),
+        bottleneck=False,
+        width_multiplier=width,
+        stem=options.pop("stem", "plain"),
+        output_stride=32 if "neck" in options else 8,
     )
     return keras_encnet.EncNet(backbone, classes=classes, channels=8, **options)
 
@@ -43,6 +47,7 @@ NETWORKS = {
     "paper": lambda: small_encnet(variant="paper"),
     "official": lambda: small_encnet(variant="official", stem="deep_64", lateral=True),
     "mmsegmentation": lambda: small_encnet(variant="mmsegmentation", stem="deep_32"),
+    "jpu": lambda: small_encnet(variant="official", neck="jpu", neck_width=4),
     "no codewords": lambda: small_encnet(num_codewords=0),
     "fcn": small_fcn,
     "psp": lambda: small_rival(keras_encnet.PSPNet, variant="mmsegmentation"),

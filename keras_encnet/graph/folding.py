@@ -121,8 +121,8 @@ def run_folded(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
         name: norm
         for name, norm in norms_by_producer(model).items()
         if _is_plain(norm, BATCH_NORMALIZATIONS)
-        and _is_plain(model.get_layer(name), (layers.Conv2D,))
-        and model.get_layer(name).groups == 1
+        and _is_plain(model.get_layer(name), (layers.Conv2D, layers.DepthwiseConv2D))
+        and getattr(model.get_layer(name), "groups", 1) == 1
     }
     folded = {norm.name for norm in norms.values()}
 
@@ -147,10 +147,15 @@ def _convolve_and_normalize(convolution, norm, x):
         shift += norm.beta
     if convolution.use_bias:
         shift += convolution.bias * scale
-    x = tf.nn.conv2d(
+    function, strides, kernel = tf.nn.conv2d, convolution.strides, convolution.kernel
+    if isinstance(convolution, layers.DepthwiseConv2D):
+        # Its output channels are the last two axes of the kernel.
+        function, strides = tf.nn.depthwise_conv2d, (1, *strides, 1)
+        scale = tf.reshape(scale, kernel.shape[-2:])
+    x = function(
         tf.cast(x, convolution.compute_dtype),  # as the layer does with inputs of low precision
-        convolution.kernel * scale,
-        convolution.strides,
+        kernel * scale,
+        strides,
         convolution.padding.upper(),
         dilations=convolution.dilation_rate,
     )

@@ -37,7 +37,7 @@ FORMATS = pytest.mark.parametrize(
 
 @FORMATS
 @pytest.mark.parametrize(
-    "name", ["paper", "official", "psp", pytest.param("deeplabv3", marks=pytest.mark.slow)]
+    "name", ["paper", "official", "jpu", "psp", pytest.param("deeplabv3", marks=pytest.mark.slow)]
 )
 def test_outputs_agree_at_any_size(export, run, name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())

@@ -255,9 +255,13 @@ def test_folding_within_the_graph_keeps_the_outputs(name, randomize, rng):
 
 @pytest.mark.parametrize("norm", [layers.BatchNormalization, BatchNormalization])
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
-def test_folding_within_the_graph_reads_current_weights(norm, options, randomize, rng):
+@pytest.mark.parametrize("kind", ["convolution", "depthwise"])
+def test_folding_within_the_graph_reads_current_weights(norm, options, kind, randomize, rng):
     x = inputs = keras.Input((None, None, 3))
-    x = layers.Conv2D(4, 3, padding="same", dilation_rate=2, name="conv")(x)
+    if kind == "convolution":
+        x = layers.Conv2D(4, 3, padding="same", dilation_rate=2, name="conv")(x)
+    else:
+        x = layers.DepthwiseConv2D(3, depth_multiplier=2, strides=2, name="conv")(x)
     model = keras.Model(inputs, norm(**options)(x))
     run = tf.function(lambda x: run_folded(model, x))
     images = rng.normal(size=(2, 9, 9, 3)).astype("float32")
