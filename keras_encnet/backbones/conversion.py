@@ -49,10 +49,12 @@ def convert(
             return BatchNormalization.from_config({**layer.get_config(), **changes})
         if _is_depthwise(layer):
             return _depthwise(layer, changes)
+        if _is_normalization(layer):
+            return _rescaling(layer, changes)
         return copy_of(layer, **changes)
 
     def weights(layer):
-        values = weights_of(layer)
+        values = [] if _is_normalization(layer) else weights_of(layer)
         return [np.swapaxes(values[0], 2, 3), *values[1:]] if _is_depthwise(layer) else values
 
     foreign = any(
@@ -194,3 +196,15 @@ def _depthwise(layer, changes):
     return keras.layers.DepthwiseConv2D.from_config(
         {**config, "depthwise_initializer": layer.kernel_initializer}
     )
+
+
+def _is_normalization(layer):
+    """Returns whether a layer normalizes channels by constants, or by statistics of its own."""
+    return type(layer) is keras.layers.Normalization and len(layer.axis) == 1 and not layer.invert
+
+
+def _rescaling(layer, changes):
+    """Returns the same arithmetic with constants in the graph, which tf2onnx can convert."""
+    mean, variance = (np.ravel(x).astype("float64") for x in (layer.mean, layer.variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    return keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist(), **changes)

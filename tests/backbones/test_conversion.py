@@ -160,6 +160,19 @@ def test_models_on_a_converted_backbone_freeze_and_reload(tmp_path):
     np.testing.assert_array_equal(loaded(images)["segmentation"], model(images)["segmentation"])
 
 
+def test_statistics_of_images_become_constants():
+    normalization = layers.Normalization()
+    normalization.adapt(raw_images(2, 16, 16))
+    images = keras.Input((None, None, 3))
+    source = keras.Model(images, pyramid_of(normalization(images)))
+    stage4 = keras.Model(images, source.get_layer("stage4").output)
+    backbone = as_backbone(source)
+    assert normalization_in(backbone) == "none"
+    assert not any(isinstance(layer, layers.Normalization) for layer in backbone.layers)
+    x = raw_images(1, 64, 64)
+    np.testing.assert_allclose(backbone(x)["stage4"], stage4(x), rtol=1e-4, atol=1e-5)
+
+
 def test_stages_are_the_named_ones():
     source = classifier("residual")
     for backbone in (
