@@ -23,7 +23,7 @@ import tabulate
 import tensorflow as tf
 import tyro
 
-from benchmarks.measuring import median_seconds, number_after, output_of, seconds_of
+from benchmarks.measuring import flops_of, median_seconds, number_after, output_of, seconds_of
 from benchmarks.random_models import encnet50, smooth_noise
 from keras_encnet.export import export_saved_model, image_bytes
 from keras_encnet.export.network import InferenceNetwork
@@ -154,16 +154,7 @@ def prepare(folder, size, classes):
     model.save(folder / "model.keras")
     for precision in ("float32", "bfloat16"):
         export_saved_model(model, folder / precision / "1", precision=precision)
-    graph = InferenceNetwork(model, size=(size, size)).outputs.graph
-    one = tf.Graph()
-    with one.as_default():
-        tf.import_graph_def(
-            graph.as_graph_def(),
-            {"images": tf.compat.v1.placeholder(tf.float32, (1, size, size, 3))},
-        )
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return tf.compat.v1.profiler.profile(one, options=options).total_float_ops
+    return flops_of(model, (size, size))
 
 
 def peak_flops(precision, side=4096):

@@ -1,4 +1,4 @@
-"""Timing, peak memory, and the output of contestants that run in separate processes."""
+"""Timing, peak memory, operations, and the output of contestants that run in separate processes."""
 
 import re
 import resource
@@ -7,6 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_encnet.export.network import InferenceNetwork
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
@@ -39,3 +44,19 @@ def number_after(word: str, text: str) -> float:
     if found is None:
         raise ValueError(f"The output must contain a number after {word!r}. Received: {text!r}")
     return float(found[1])
+
+
+def flops_of(model: keras.Model, size: tuple[int, int]) -> int:
+    """Returns the floating-point operations of an exported model for one image.
+
+    A multiplication and the addition of its result are two. Convolutions, matrix products and most
+    element-wise operations count, not the upsampling of the logits.
+    """
+    graph = InferenceNetwork(model, size=size).outputs.graph
+    one = tf.Graph()
+    with one.as_default():
+        images = tf.compat.v1.placeholder(tf.float32, (1, *size, 3))
+        tf.import_graph_def(graph.as_graph_def(), {"images": images})
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return tf.compat.v1.profiler.profile(one, options=options).total_float_ops
