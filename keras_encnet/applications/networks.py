@@ -9,7 +9,7 @@ from keras_encnet import backbones
 from keras_encnet.applications import pretrained
 from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.models.structure import takes_options
+from keras_encnet.models.signatures import takes_options
 from keras_encnet.utils.checks import check_classes, check_weights
 from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size

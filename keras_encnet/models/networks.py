@@ -8,7 +8,7 @@ import keras
 
 from keras_encnet.models.segmentation import on_backbone
 from keras_encnet.models.segmentation_model import SegmentationModel
-from keras_encnet.models.structure import takes_options
+from keras_encnet.models.signatures import takes_options
 from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size
 

@@ -6,17 +6,15 @@ option, declare it here and use it in the code that implements it, which receive
 backbone's builder as an argument, a head of `models/heads/` as an attribute of `options`.
 """
 
-import dataclasses
-import functools
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from keras_encnet.backbones.resnet import SECOND_DILATIONS, STAGES, STEMS, STRIDES_ON
 from keras_encnet.layers.encoding import AGGREGATIONS
 from keras_encnet.layers.feature_map_attention import GATINGS
 from keras_encnet.models.necks import NECKS, ORDERS
-from keras_encnet.utils.checks import Range, is_count
+from keras_encnet.models.option import Option
+from keras_encnet.utils.checks import Range
 
 # The presets of the options, and what they are.
 VARIANTS = {
@@ -26,8 +24,6 @@ VARIANTS = {
     "mmsegmentation": "the structure of mmsegmentation",
 }
 # The options of a head include those of the neck below it.
-ALL_HEADS = ("encnet", "fcn")
-
 ALL_HEADS = ("encnet", "fcn", "psp", "deeplabv3")
 # How the head of DeepLabv3 combines its branches.
 ASPP = ("projected", "wide")
@@ -39,56 +35,6 @@ def _all(value):
 
 def _each(*values):
     return dict(zip(VARIANTS, values, strict=True))
-
-
-ANY = Range()
-
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """A structural option.
-
-    Attributes:
-        name: the name as an argument; `--name` on the command line.
-        kind: `bool`, `int`, `float`, or the tuple of choices.
-        help: one sentence.
-        values: the value in each variant.
-        parts: what the option applies to: the backbone, `"resnet"`, or heads, by their names in
-            `models.segmentation.HEADS`.
-        least: the smallest `int`.
-        range: the range of a `float`.
-        unless: name and value of another option which leave this one without effect.
-        requires: for a value of this option, the values of others that it requires.
-    """
-
-    name: str
-    kind: type | tuple[Any, ...]
-    help: str
-    values: Mapping[str, Any]
-    parts: tuple[str, ...]
-    least: int = 0
-    range: Range = ANY
-    unless: tuple[str, Any] | None = None
-    requires: Mapping[Any, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def annotation(self) -> Any:
-        """The type of a value, or None for the value of the variant."""
-        kind = Literal[self.kind] if isinstance(self.kind, tuple) else self.kind
-        return kind | None
-
-    def check(self, value: Any) -> None:
-        """Raises ValueError unless `value` is one of this option."""
-        if isinstance(self.kind, tuple):
-            valid, expected = value in self.kind, f"one of {self.kind}"
-        elif self.kind is bool:
-            valid, expected = isinstance(value, bool), "True or False"
-        elif self.kind is int:
-            valid, expected = is_count(value, self.least), f"an integer of at least {self.least}"
-        else:
-            valid, expected = value in self.range, f"a number {self.range}".strip()
-        if not valid:
-            raise ValueError(f"`{self.name}` must be {expected}. Received: {self.name}={value!r}")
 
 
 OPTIONS = (
@@ -305,7 +251,7 @@ def resolve(parts: tuple[str, ...], variant: str, given: Mapping[str, Any]) -> d
             f"`variant` must be one of {tuple(VARIANTS)}. Received: variant={variant!r}"
         )
     options = options_of(*parts)
-    _check_names(given, options)
+    check_names(given, options)
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         options[name].check(value)
@@ -328,7 +274,8 @@ def _required(options, values, given):
     return required
 
 
-def _check_names(given, valid):
+def check_names(given: Iterable[str], valid: Iterable[str]) -> None:
+    """Raises TypeError if any of these names is not valid."""
     unknown = sorted(set(given) - set(valid))
     if unknown:
         raise TypeError(
@@ -346,41 +293,3 @@ def without_effect(parts: tuple[str, ...], variant: str, given: Mapping[str, Any
         for name, option in options.items()
         if option.unless is not None and values[option.unless[0]] == option.unless[1]
     }
-
-
-def takes_options(*parts: str) -> Callable[[Callable], Callable]:
-    """Decorator of a builder with `**options`: its signature and documentation name them all.
-
-    An unknown name raises TypeError with the valid ones.
-    """
-
-    def decorate(build):
-        options = options_of(*parts)
-        signature = inspect.signature(build)
-        explicit = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        named = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option.annotation
-            )
-            for name, option in options.items()
-        ]
-        complete = signature.replace(parameters=explicit + named)
-
-        @functools.wraps(build)
-        def checked(*args, **kwargs):
-            _check_names(kwargs, complete.parameters)
-            return build(*args, **kwargs)
-
-        checked.__signature__ = complete
-        checked.__doc__ = "\n".join(
-            [
-                inspect.cleandoc(build.__doc__),
-                "\nVariants:",
-                *(f"    {variant}: {description}." for variant, description in VARIANTS.items()),
-                "\nOptions, by default as in `variant`:",
-                *(f"    {name}: {option.help}" for name, option in options.items()),
-            ]
-        )
-        return checked
-
-    return decorate

@@ -187,8 +187,7 @@ def _rival(
 
 def _has(shapes, parts, *prefixes):
     """Returns whether a checkpoint has a module of the layers with these prefixes."""
-    modules = (module for layer, module in parts.items() if layer.startswith(prefixes))
-    return any(holds(shapes, module) for module in modules)
+    return any(holds(shapes, name) for layer, name in parts.items() if layer.startswith(prefixes))
 
 
 def _cifar_resnet(shapes, parts, build=ResNet14, **options):
@@ -210,14 +209,7 @@ def _segmentation(title, mark, parts, build, **settings):
         mark,
         functools.partial(build, **settings),
         parts,
-        options=(
-            "input_shape",
-            "output_stride",
-            "classes",
-            "align_corners",
-            "include_preprocessing",
-            "working_size",
-        ),
+        options=(*Family.options, "classes", "align_corners", "working_size"),
         class_layers=tuple(layer for layer in class_layers if layer in parts),
         ignored=("pretrained.fc.",),
     )

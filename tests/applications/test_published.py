@@ -1,5 +1,6 @@
 """The table of published weights."""
 
+import functools
 import re
 
 import keras
@@ -7,9 +8,9 @@ import pytest
 
 import keras_encnet
 from keras_encnet.applications import pretrained
-from keras_encnet.models.structure import options_of, resolve
 from keras_encnet.utils.sizes import checked_working_size
 from tests.fixtures import CLASSES
+from tests.pytorch import published, published_rivals
 
 CLASS_COUNTS = {
     "ade20k": 150,
@@ -47,9 +48,9 @@ def of_source(source):
 
 
 def test_every_published_file_has_one_name():
-    assert len(of_source("mmsegmentation")) == 101
+    assert len(of_source("mmsegmentation")) == 112
     assert len(of_source("official")) == 8
-    assert len({entry.url for entry in ENTRIES}) == len(ENTRIES) == 109
+    assert len({entry.url for entry in ENTRIES}) == len(ENTRIES) == 120
     assert len({(entry.network, entry.weights) for entry in ENTRIES}) == len(ENTRIES)
     for entry in ENTRIES:
         assert pretrained.find(entry.network, entry.weights) is entry
@@ -121,28 +122,43 @@ def test_background_is_the_first_of_60_classes_of_pascal_context():
 STRUCTURES = {f"{head_of(e)} {sorted(e.structure.items())}": e for e in ENTRIES}
 
 
-@pytest.mark.parametrize("entry", STRUCTURES.values(), ids=STRUCTURES)
-def test_structure_builds_the_network_of_the_checkpoint(entry, small_resnets):
-    build = getattr(keras_encnet, entry.network)
-    model = build(CLASSES, backbone_weights=None, **entry.structure)
-    assert "segmentation_stage3" in model.output
-    assert ("presence" in model.output) == entry.network.startswith("EncNet")
-    options = {k: v for k, v in entry.structure.items() if k != "variant"}
-    assert set(options) <= set(options_of("resnet", head_of(entry)))
-    resolve(("resnet", head_of(entry)), entry.structure["variant"], options)
+def checkpoint_of(entry):
+    """Returns tensors like those of a published checkpoint, on a ResNet of one block per stage."""
+    head, structure = head_of(entry), entry.structure
+    official = structure["variant"] == "official"
+    stem = ("conv1", 64, 128) if official else ("stem", 32, 64)
+    options = {"blocks": (1, 1, 1, 1), "bottleneck": False, "classes": CLASSES}
+    options["stem_kind"] = structure.get("stem", stem)
+    width = 512 if "neck" in structure else None
+    if head == "encnet":
+        encnet = published.official if official else published.mmsegmentation
+        lateral = structure.get("lateral", False)
+        return published.empty(encnet(lateral=lateral, jpu=width, **options))
+    rival = published_rivals.official if official else published_rivals.mmsegmentation
+    name = {"psp": "pspnet", "deeplabv3": "deeplabv3_"}.get(head, head)
+    return published.empty(rival(name, neck=width, **options))
 
 
-@pytest.fixture
-def small_resnets(monkeypatch):
-    """Replaces the ResNets by the narrowest ones of one block per stage."""
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(e, id=name, marks=() if set(e.structure) == {"variant"} else pytest.mark.slow)
+        for name, e in STRUCTURES.items()
+    ],
+)
+def test_builder_gives_the_network_of_the_checkpoint(entry, monkeypatch):
     for depth in (18, 50, 101):
-
-        def build(depth=depth, weights=None, **options):
-            return keras_encnet.backbones.ResNet(
-                (1, 1, 1, 1), depth > 18, width_multiplier=1 / 16, **options
-            )
-
+        build = functools.partial(keras_encnet.backbones.ResNet, (1, 1, 1, 1), False)
         monkeypatch.setattr(keras_encnet.backbones, f"ResNet{depth}", build)
+    structure = entry.structure
+    options = {name: structure.get(name) for name in ("align_corners", "output_stride")}
+    converted = keras_encnet.from_pytorch(checkpoint_of(entry), **options)
+    built = getattr(keras_encnet, entry.network)(CLASSES, backbone_weights=None, **structure)
+    layers = [{layer.name: layer.get_config() for layer in m.layers} for m in (converted, built)]
+    assert layers[0] == layers[1]
+    weights = [[weight.shape for weight in model.weights] for model in (converted, built)]
+    assert weights[0] == weights[1]
+    assert set(converted.output) == set(built.output)
 
 
 PROTOCOLS = {str(sorted(e.protocol.items())): e for e in ENTRIES}

@@ -7,30 +7,30 @@ R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
 TINY = {"blocks": (1, 1, 1, 1), "bottleneck": False, "channels": 8, "codewords": 4, "classes": 5}
 
 
-def _conv(name, *shape):
+def conv(name, *shape):
     return {f"{name}.weight": shape}
 
 
-def _norm(name, size):
+def norm(name, size):
     leaves = ("weight", "bias", "running_mean", "running_var")
     return {f"{name}.{leaf}": (size,) for leaf in leaves}
 
 
-def _affine(name, *shape):
+def affine(name, *shape):
     return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
 
 
 def stem(kind):
     """Returns the shapes of a stem: `"plain"`, or (layout, first width, last width)."""
     if kind == "plain":
-        return _conv("conv1", 64, 3, 7, 7) | _norm("bn1", 64)
+        return conv("conv1", 64, 3, 7, 7) | norm("bn1", 64)
     layout, first, last = kind
     norms = {"conv1": ("conv1.1", "conv1.4", "bn1"), "stem": ("stem.1", "stem.4", "stem.7")}[layout]
     shapes = {}
     sizes = (3, first, first, last)
-    for i, norm in enumerate(norms):
-        shapes |= _conv(f"{layout}.{3 * i}", sizes[i + 1], sizes[i], 3, 3)
-        shapes |= _norm(norm, sizes[i + 1])
+    for i, module in enumerate(norms):
+        shapes |= conv(f"{layout}.{3 * i}", sizes[i + 1], sizes[i], 3, 3)
+        shapes |= norm(module, sizes[i + 1])
     return shapes
 
 
@@ -46,10 +46,10 @@ def resnet(blocks=R50, bottleneck=True, stem_kind="plain", prefix=""):
             if bottleneck:
                 kernels = [(width, before, 1, 1), (width, width, 3, 3), (after, width, 1, 1)]
             for i, kernel in enumerate(kernels, start=1):
-                shapes |= _conv(f"{name}.conv{i}", *kernel) | _norm(f"{name}.bn{i}", kernel[0])
+                shapes |= conv(f"{name}.conv{i}", *kernel) | norm(f"{name}.bn{i}", kernel[0])
             if block == 0 and (stage > 1 or before != after):
-                shapes |= _conv(f"{name}.downsample.0", after, before, 1, 1)
-                shapes |= _norm(f"{name}.downsample.1", after)
+                shapes |= conv(f"{name}.downsample.0", after, before, 1, 1)
+                shapes |= norm(f"{name}.downsample.1", after)
             before = after
     return {prefix + name: shape for name, shape in shapes.items()}
 
@@ -71,150 +71,41 @@ def official(
     c2, c3, c4 = (128, 256, 512) if not bottleneck else (512, 1024, 2048)
     shapes = resnet(blocks, bottleneck, stem_kind, prefix="pretrained.")
     if jpu:
-        shapes |= _jpu(jpu, (c2, c3, c4))
+        shapes |= pyramid_upsampling(jpu, (c2, c3, c4))
         c4 = 4 * jpu
-    shapes |= _conv("head.conv5.0", channels, c4, head_kernel, head_kernel)
-    shapes |= _norm("head.conv5.1", channels)
+    shapes |= conv("head.conv5.0", channels, c4, head_kernel, head_kernel)
+    shapes |= norm("head.conv5.1", channels)
     if lateral:
         for i, size in enumerate((c2, c3)):
-            shapes |= _conv(f"head.connect.{i}.0", channels, size, 1, 1)
-            shapes |= _norm(f"head.connect.{i}.1", channels)
-        shapes |= _conv("head.fusion.0", channels, 3 * channels, 3, 3)
-        shapes |= _norm("head.fusion.1", channels)
+            shapes |= conv(f"head.connect.{i}.0", channels, size, 1, 1)
+            shapes |= norm(f"head.connect.{i}.1", channels)
+        shapes |= conv("head.fusion.0", channels, 3 * channels, 3, 3)
+        shapes |= norm("head.fusion.1", channels)
     encoding = "head.encmodule.encoding"
-    shapes |= _conv(f"{encoding}.0", channels, channels, 1, 1) | _norm(f"{encoding}.1", channels)
+    shapes |= conv(f"{encoding}.0", channels, channels, 1, 1) | norm(f"{encoding}.1", channels)
     shapes |= {
         f"{encoding}.3.codewords": (codewords, channels),
         f"{encoding}.3.scale": (codewords,),
     }
-    shapes |= _norm(f"{encoding}.4", codewords)
-    shapes |= _affine("head.encmodule.fc.0", channels, channels)
+    shapes |= norm(f"{encoding}.4", codewords)
+    shapes |= affine("head.encmodule.fc.0", channels, channels)
     if presence:
-        shapes |= _affine("head.encmodule.selayer", classes, channels)
-    shapes |= _affine("head.conv6.1", classes, channels, 1, 1)
+        shapes |= affine("head.encmodule.selayer", classes, channels)
+    shapes |= affine("head.conv6.1", classes, channels, 1, 1)
     if auxiliary:
-        shapes |= _conv("auxlayer.conv5.0", c3 // 4, c3, 3, 3) | _norm("auxlayer.conv5.1", c3 // 4)
-        shapes |= _affine("auxlayer.conv5.4", classes, c3 // 4, 1, 1)
+        shapes |= conv("auxlayer.conv5.0", c3 // 4, c3, 3, 3) | norm("auxlayer.conv5.1", c3 // 4)
+        shapes |= affine("auxlayer.conv5.4", classes, c3 // 4, 1, 1)
     return shapes
 
 
-def _jpu(width, sizes):
+def pyramid_upsampling(width, sizes):
     shapes = {}
     for i, size in enumerate(sizes, start=3):
-        shapes |= _conv(f"jpu.conv{i}.0", width, size, 3, 3) | _norm(f"jpu.conv{i}.1", width)
+        shapes |= conv(f"jpu.conv{i}.0", width, size, 3, 3) | norm(f"jpu.conv{i}.1", width)
     for i in (1, 2, 3, 4):
         name = f"jpu.dilation{i}"
-        shapes |= _conv(f"{name}.0.conv1", 3 * width, 1, 3, 3) | _norm(f"{name}.0.bn", 3 * width)
-        shapes |= _conv(f"{name}.0.pointwise", width, 3 * width, 1, 1) | _norm(f"{name}.1", width)
-    return shapes
-
-
-def _conv_norm(conv, norm, *shape):
-    return _conv(conv, *shape) | _norm(norm, shape[0])
-
-
-def _auxiliary(width, classes):
-    inner = width // 4
-    return {
-        **_conv_norm("auxlayer.conv5.0", "auxlayer.conv5.1", inner, width, 3, 3),
-        **_affine("auxlayer.conv5.4", classes, inner, 1, 1),
-    }
-
-
-def _official_fcn(width, classes):
-    inner = width // 4
-    return {
-        **_conv_norm("head.conv5.0", "head.conv5.1", inner, width, 3, 3),
-        **_affine("head.conv5.4", classes, inner, 1, 1),
-    }
-
-
-def _official_psp(width, classes):
-    inner = width // 4
-    shapes = _conv_norm("head.conv5.1", "head.conv5.2", inner, 2 * width, 3, 3)
-    shapes |= _affine("head.conv5.5", classes, inner, 1, 1)
-    for i in range(1, 5):
-        name = f"head.conv5.0.conv{i}"
-        shapes |= _conv_norm(f"{name}.0", f"{name}.1", inner, width, 1, 1)
-    return shapes
-
-
-def _official_deeplabv3(width, classes):
-    inner, aspp = width // 8, "head.aspp"
-    shapes = _conv_norm("head.block.0", "head.block.1", inner, inner, 3, 3)
-    shapes |= _affine("head.block.4", classes, inner, 1, 1)
-    shapes |= _conv_norm(f"{aspp}.project.0", f"{aspp}.project.1", inner, 5 * inner, 1, 1)
-    shapes |= _conv_norm(f"{aspp}.b4.gap.1", f"{aspp}.b4.gap.2", inner, width, 1, 1)
-    for i, size in enumerate((1, 3, 3, 3)):
-        shapes |= _conv_norm(f"{aspp}.b{i}.0", f"{aspp}.b{i}.1", inner, width, size, size)
-    return shapes
-
-
-OFFICIAL_HEADS = {
-    "fcn": _official_fcn,
-    "pspnet": _official_psp,
-    "deeplabv3_": _official_deeplabv3,
-}
-
-
-def official_rival(
-    head, classes=150, auxiliary=True, bottleneck=True, blocks=R50, stem_kind=("conv1", 64, 128)
-):
-    """Returns the shapes of another network of the official code, by its key above."""
-    width = 2048 if bottleneck else 512
-    shapes = resnet(blocks, bottleneck, stem_kind, prefix="pretrained.")
-    shapes |= OFFICIAL_HEADS[head](width, classes)
-    return shapes | (_auxiliary(width // 2, classes) if auxiliary else {})
-
-
-def _modules(name, *shape):
-    return _conv_norm(f"{name}.conv", f"{name}.bn", *shape)
-
-
-def _mmsegmentation_fcn(width):
-    inner = width // 4
-    return {
-        **_modules("decode_head.convs.0", inner, width, 3, 3),
-        **_modules("decode_head.convs.1", inner, inner, 3, 3),
-        **_modules("decode_head.conv_cat", inner, width + inner, 3, 3),
-    }
-
-
-def _mmsegmentation_psp(width):
-    inner = width // 4
-    shapes = _modules("decode_head.bottleneck", inner, 2 * width, 3, 3)
-    for i in range(4):
-        shapes |= _modules(f"decode_head.psp_modules.{i}.1", inner, width, 1, 1)
-    return shapes
-
-
-def _mmsegmentation_deeplabv3(width):
-    inner = width // 4
-    shapes = _modules("decode_head.bottleneck", inner, 5 * inner, 3, 3)
-    shapes |= _modules("decode_head.image_pool.1", inner, width, 1, 1)
-    for i, size in enumerate((1, 3, 3, 3)):
-        shapes |= _modules(f"decode_head.aspp_modules.{i}", inner, width, size, size)
-    return shapes
-
-
-MMSEGMENTATION_HEADS = {
-    "fcn": _mmsegmentation_fcn,
-    "pspnet": _mmsegmentation_psp,
-    "deeplabv3_": _mmsegmentation_deeplabv3,
-}
-
-
-def mmsegmentation_rival(
-    head, classes=150, auxiliary=True, bottleneck=True, blocks=R50, stem_kind=("stem", 32, 64)
-):
-    """Returns the shapes of another network of mmsegmentation, by its key above."""
-    width = 2048 if bottleneck else 512
-    shapes = resnet(blocks, bottleneck, stem_kind, prefix="backbone.")
-    shapes |= MMSEGMENTATION_HEADS[head](width)
-    shapes |= _affine("decode_head.conv_seg", classes, width // 4, 1, 1)
-    if auxiliary:
-        own = _auxiliary(width // 2, classes)
-        shapes |= {rename(name): shape for name, shape in own.items()}
+        shapes |= conv(f"{name}.0.conv1", 3 * width, 1, 3, 3) | norm(f"{name}.0.bn", 3 * width)
+        shapes |= conv(f"{name}.0.pointwise", width, 3 * width, 1, 1) | norm(f"{name}.1", width)
     return shapes
 
 
@@ -271,7 +162,7 @@ def rename(name):
 
 def cifar(width=64, codewords=16, classes=10):
     """Returns the shapes of the official CIFAR network, or of its baseline without codewords."""
-    shapes = _affine("model.0", width, 3, 3, 3) | _norm("model.1", width)
+    shapes = affine("model.0", width, 3, 3, 3) | norm("model.1", width)
     before = width
     for stage, after in enumerate((width, 2 * width, 4 * width), start=3):
         for block in range(2):
@@ -279,28 +170,28 @@ def cifar(width=64, codewords=16, classes=10):
             if codewords:
                 shapes |= _encoding_block(name, before, after, codewords)
             else:
-                shapes |= _norm(f"{name}.conv_block.0", before)
-                shapes |= _conv(f"{name}.conv_block.2", after, before, 3, 3)
-                shapes |= _norm(f"{name}.conv_block.3", after)
-                shapes |= _conv(f"{name}.conv_block.5", after, after, 3, 3)
+                shapes |= norm(f"{name}.conv_block.0", before)
+                shapes |= conv(f"{name}.conv_block.2", after, before, 3, 3)
+                shapes |= norm(f"{name}.conv_block.3", after)
+                shapes |= conv(f"{name}.conv_block.5", after, after, 3, 3)
             if before != after:
-                shapes |= _affine(f"{name}.residual_layer", after, before, 1, 1)
+                shapes |= affine(f"{name}.residual_layer", after, before, 1, 1)
             before = after
-    return shapes | _norm("model.6", before) | _affine("model.10", classes, before)
+    return shapes | norm("model.6", before) | affine("model.10", classes, before)
 
 
 def _encoding_block(name, before, after, codewords):
     code = after // 4
     return {
-        **_conv(f"{name}.conv1", after, before, 3, 3),
-        **_norm(f"{name}.bn1", after),
-        **_conv(f"{name}.conv2", after, after, 3, 3),
-        **_norm(f"{name}.bn2", after),
-        **_affine(f"{name}.se.fc.0", code, after, 1, 1),
-        **_norm(f"{name}.se.fc.1", code),
+        **conv(f"{name}.conv1", after, before, 3, 3),
+        **norm(f"{name}.bn1", after),
+        **conv(f"{name}.conv2", after, after, 3, 3),
+        **norm(f"{name}.bn2", after),
+        **affine(f"{name}.se.fc.0", code, after, 1, 1),
+        **norm(f"{name}.se.fc.1", code),
         f"{name}.se.fc.3.codewords": (codewords, code),
         f"{name}.se.fc.3.scale": (codewords,),
-        **_affine(f"{name}.se.fc.6", after, codewords * code),
+        **affine(f"{name}.se.fc.6", after, codewords * code),
     }
 
 

@@ -135,8 +135,10 @@ class Reference:
         return [to_numpy(output) for output in outputs]
 
     def rival(self, head, align_corners):
-        """Returns the logits of FCN, PSPNet or DeepLabv3 before upsampling, official names."""
-        x = self.stages()[3]
+        """Returns logits and auxiliary logits before upsampling, official names."""
+        _, c2, c3, x = self.stages()
+        if self.has_neck:
+            x = self.jpu((c2, c3, x))
 
         def resized(bins):
             return F.interpolate(bins, x.shape[2:], mode="bilinear", align_corners=align_corners)
@@ -163,7 +165,9 @@ class Reference:
             branches.append(resized(unit(pooled, "head.aspp.b4.gap.1", "head.aspp.b4.gap.2")))
             x = unit(torch.cat(branches, 1), "head.aspp.project.0", "head.aspp.project.1")
             x, last = unit(x, "head.block.0", "head.block.1"), "head.block.4"
-        return to_numpy(self.conv(x, last))
+        auxiliary = unit(c3, "auxlayer.conv5.0", "auxlayer.conv5.1")
+        outputs = self.conv(x, last), self.conv(auxiliary, "auxlayer.conv5.4")
+        return [to_numpy(output) for output in outputs]
 
     def cifar(self):
         """Returns the logits of a CIFAR network."""

@@ -9,7 +9,7 @@ import pytest
 
 import keras_encnet
 from tests import procedural
-from tests.pytorch import published
+from tests.pytorch import published, published_rivals
 from tests.pytorch.published import R50, R101
 
 ENDS = ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
@@ -179,27 +179,6 @@ def test_resnet_computes_the_same_as_pytorch_at_each_output_stride(output_stride
         assert relative_error(features, to_numpy(reference)) < 1e-5, name
 
 
-def test_official_fcn_computes_the_same_as_pytorch():
-    pytest.importorskip("torch")
-    from tests.pytorch.reference import Reference
-
-    state = procedural.weights(published.official_rival("fcn", classes=6, blocks=(1, 1, 1, 1)))
-    image = procedural.image("fcn", 41, 50)
-    model = converted(state)
-    assert set(model.output) == {"segmentation", "segmentation_stage3"}
-    reference = Reference(state, image, prefix="pretrained.")
-    stages = reference.stages()
-    for name, head, stage in (
-        ("segmentation", "head", stages[3]),
-        ("segmentation_stage3", "auxlayer", stages[2]),
-    ):
-        x = reference.conv_norm(stage, f"{head}.conv5.0", f"{head}.conv5.1").relu()
-        expected = reference.conv(x, f"{head}.conv5.4").permute(0, 2, 3, 1).numpy()
-        inner = keras.Model(model.input, model.get_layer(f"{name}_logits").output)
-        assert relative_error(inner(image[None]), expected) < 1e-5
-        assert model.get_layer(name).align_corners
-
-
 @pytest.mark.parametrize("name", ["cifar_encnet14_16k64d", "cifar_resnet14_64d"])
 def test_cifar_networks_match_the_published_networks(name):
     description, expected = procedural.golden(name)
@@ -322,7 +301,7 @@ def test_input_shape_can_be_fixed():
     [
         (published.official(**published.TINY), "torch"),
         (published.mmsegmentation(**published.TINY), "torch"),
-        (published.official_rival("fcn", classes=6, blocks=(1, 1, 1, 1)), "torch"),
+        (published_rivals.official("fcn", classes=6, blocks=(1, 1, 1, 1)), "torch"),
         (published.resnet((1, 1, 1, 1), bottleneck=False), "torch"),
         (published.cifar(4, 3), "cifar10"),
         (published.cifar(4, 0), "cifar10"),

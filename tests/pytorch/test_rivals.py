@@ -6,8 +6,9 @@ import pytest
 
 import keras_encnet
 from tests import procedural
-from tests.pytorch import published
-from tests.pytorch.published import MMSEGMENTATION_HEADS, OFFICIAL_HEADS
+from tests.pytorch import published_rivals
+from tests.pytorch.published import empty
+from tests.pytorch.published_rivals import MMSEGMENTATION_HEADS, OFFICIAL_HEADS
 
 REFERENCES = {
     "mmseg_fcn_r50-d8_ade20k": ("fcn50", 49_490_476),
@@ -51,13 +52,13 @@ SOURCES += [("mmsegmentation", head) for head in MMSEGMENTATION_HEADS]
     "options",
     [
         {"classes": 7, "bottleneck": False},
-        {"classes": 3, "auxiliary": False, "bottleneck": False, "stem_kind": "plain"},
+        {"classes": 3, "auxiliary": False, "bottleneck": False, "stem_kind": "plain", "neck": 16},
     ],
-    ids=["auxiliary", "plain stem"],
+    ids=["auxiliary", "plain stem and neck"],
 )
 def test_every_tensor_is_one_weight_of_the_model(source, head, options):
-    shapes = getattr(published, f"{source}_rival")(head, blocks=(1, 1, 1, 1), **options)
-    model = keras_encnet.from_pytorch(published.empty(shapes))
+    shapes = getattr(published_rivals, source)(head, blocks=(1, 1, 1, 1), **options)
+    model = keras_encnet.from_pytorch(empty(shapes))
     assert model.name == f"{head}10"
     assert model.classes == options["classes"]
     assert ("segmentation_stage3" in model.output) == options.get("auxiliary", True)
@@ -66,8 +67,8 @@ def test_every_tensor_is_one_weight_of_the_model(source, head, options):
 
 @pytest.mark.parametrize(("source", "head"), SOURCES)
 def test_missing_or_foreign_tensor_is_named(source, head):
-    build = getattr(published, f"{source}_rival")
-    tensors = published.empty(build(head, 5, bottleneck=False, blocks=(1, 1, 1, 1)))
+    build = getattr(published_rivals, source)
+    tensors = empty(build(head, 5, bottleneck=False, blocks=(1, 1, 1, 1)))
     owned = [name for name in tensors if name.startswith(("head.", "decode_head."))]
     del tensors[owned[0]]
     tensors["decode_head.fpn_convs.0.conv.weight"] = np.zeros((8, 8, 3, 3), "float32")
@@ -79,7 +80,7 @@ def test_missing_or_foreign_tensor_is_named(source, head):
 
 @pytest.mark.parametrize(("source", "head"), SOURCES[1::3])
 def test_another_number_of_classes_keeps_all_other_weights(source, head):
-    build = getattr(published, f"{source}_rival")
+    build = getattr(published_rivals, source)
     state = procedural.weights(build(head, 5, bottleneck=False, blocks=(1, 1, 1, 1)))
     expected = "segmentation_logits, segmentation_stage3_logits"
     with pytest.warns(UserWarning, match=f"has 5 classes, not 3.*{expected}$"):
@@ -93,18 +94,22 @@ def test_another_number_of_classes_keeps_all_other_weights(source, head):
 
 
 @pytest.mark.parametrize("head", OFFICIAL_HEADS)
-@pytest.mark.parametrize("align_corners", [None, False])
-def test_official_head_computes_the_same_as_pytorch(head, align_corners):
+@pytest.mark.parametrize(("align_corners", "neck"), [(None, None), (False, None), (None, 24)])
+def test_official_head_computes_the_same_as_pytorch(head, align_corners, neck):
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
-    state = procedural.weights(published.official_rival(head, 6, blocks=(1, 1, 1, 1)))
+    state = procedural.weights(published_rivals.official(head, 6, blocks=(1, 1, 1, 1), neck=neck))
     image = procedural.image(head, 41, 150)
     model = keras_encnet.from_pytorch(
         state, align_corners=align_corners, include_preprocessing=False
     )
     aligned = align_corners is not False
     expected = Reference(state, image, prefix="pretrained.").rival(head, aligned)
-    inner = keras.Model(model.input, model.get_layer("segmentation_logits").output)
-    assert relative_error(inner(image[None]), expected) < 1e-5
-    assert model.get_layer("segmentation").align_corners == aligned
+    names = ("segmentation", "segmentation_stage3")
+    inner = [model.get_layer(f"{name}_logits").output for name in names]
+    for found, reference in zip(
+        keras.Model(model.input, inner)(image[None]), expected, strict=True
+    ):
+        assert relative_error(found, reference) < 1e-5
+    assert {model.get_layer(name).align_corners for name in names} == {aligned}

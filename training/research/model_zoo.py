@@ -66,6 +66,8 @@ def _backbone(entry):
         parts.append("plain stem")
     if "output_stride" in structure:
         parts.append(f"output stride {structure['output_stride']}")
+    if "neck" in structure:
+        parts.append("JPU")
     return ", ".join(parts)
 
 
