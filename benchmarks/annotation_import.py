@@ -1,4 +1,4 @@
-"""Time and peak memory of importing a COCO export.
+"""Time, CPU time and peak memory of importing a COCO export.
 
     python -m benchmarks.annotation_import
 
@@ -33,7 +33,7 @@ import_export(*sys.argv[1:])
 
 
 def main(images: int = 5000) -> None:
-    """Prints seconds and peak memory of both imports.
+    """Prints seconds, CPU seconds and peak memory of both imports.
 
     Args:
         images: Number of images.
@@ -46,7 +46,7 @@ def main(images: int = 5000) -> None:
             ("import", ["-c", IMPORT]),
             ("import and check", ["-m", "training.import_data"]),
         ):
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), cpu_seconds()
             subprocess.run(
                 [sys.executable, *command, arguments[0], f"{arguments[1]}-{name}"],
                 check=True,
@@ -56,8 +56,19 @@ def main(images: int = 5000) -> None:
             seconds = time.perf_counter() - began
             # The largest of all children so far; the second import needs no less than the first.
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-            each = 1000 * seconds / images
-            print(f"{name}: {seconds:.0f} s, {each:.1f} ms per image, {peak:.2f} GiB", flush=True)
+            cpu = cpu_seconds() - cpu
+            each = 1000 * cpu / images
+            print(
+                f"{name}: {seconds:.0f} s, {cpu:.0f} s of CPU time, {each:.1f} ms per image; "
+                f"{peak:.2f} GiB",
+                flush=True,
+            )
+
+
+def cpu_seconds() -> float:
+    """Returns the CPU time of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def write_export(root: Path, images: int) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from PIL import Image
 
 from tests.training.importing.exports import imported, write_image, write_mask
 from training import import_data
-from training.importing import writing
+from training.importing import conversion, writing
 from training.importing.writing import Splitting
 
 
@@ -78,6 +79,17 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, monkeypatch):
     write_export(tmp_path / "in")
     monkeypatch.setattr(writing, "_split", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
+        imported(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_full_disk_ends_the_import(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_export(tmp_path / "in")
+    monkeypatch.setattr(conversion, "write_mask", fail)
+    with pytest.raises(OSError, match="No space left"):
         imported(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

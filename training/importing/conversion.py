@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from training.importing.source import Source
 
 # The pixels that an annotation is for: those that viewers show, or those in the file.
 Frame = Literal["upright", "stored"]
+# Errors of the disk that is written to, and not of one image.
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,7 @@ def read_headers(source: Source, items: Sequence[Item]) -> dict[int, Header]:
 
 
 def _data(source, item):
-    return source.path(item.image) if isinstance(item.image, str) else item.image
+    return source.path(item.image) if isinstance(item.image, str) else item.image()
 
 
 def needed_bits(
@@ -101,7 +104,7 @@ def convert(
             write_mask(paths[1].with_name(paths[1].name + ".png"), mask, palette)
         except BaseException:
             for path in paths:
-                for suffix in (".jpg", ".png", ".bmp"):
+                for suffix in (".jpg", ".png"):
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
             raise
         return Written(stem, item, np.bincount(mask.ravel()))
@@ -114,6 +117,8 @@ def convert(
             try:
                 written.append(job.result())
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in _FATAL:
+                    raise
                 source.skip(items[i].source, f"it cannot be converted: {error}")
     finally:
         pool.shutdown(cancel_futures=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,13 +41,13 @@ class Item:
     """An annotated image.
 
     Attributes:
-        image: String, a file of the source, or bytes, an encoded image.
+        image: String, a file of the source, or a function that returns the bytes of an image.
         annotation: An `Annotation`.
         name: Path that gives the image its name, by default the file of the image.
         split: The split that the export puts it in, or None.
     """
 
-    image: str | bytes
+    image: str | Callable[[], bytes]
     annotation: Any  # an `Annotation`
     name: str = ""
     split: str | None = None

@@ -102,7 +102,7 @@ def write_folder(
 
 def _distinct(source, items):
     """Returns the items with distinct images; the source records the others."""
-    found: dict[str | bytes, Item] = {}
+    found: dict[Any, Item] = {}
     for item in items:
         if found.setdefault(item.image, item) is not item:
             source.skip(item.source, "the image has a second annotation")

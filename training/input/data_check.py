@@ -33,7 +33,10 @@ def check_folder(
     """
     failed: list[str] = []
     opened: dict[str, Split] = {}
-    for name in splits or split_names(folder) or ("train",):
+    found = split_names(folder)
+    if not splits and "train" in found and "val" not in found:
+        print("There is no `val.txt`; pass `--val-share 0.2` to training, or write one.")
+    for name in splits or found or ("train",):
         try:
             opened[name] = read_split(folder, name, map_labels)
             report = check_split(opened[name], ignore_class)

@@ -11,7 +11,7 @@ References:
 import re
 
 from keras_encnet.labels import CITYSCAPES
-from training.importing.export import IGNORE, Export, Hints, Item
+from training.importing.export import EMPTY, IGNORE, Export, Hints, Item
 from training.importing.names import normalized, pair, split_in
 from training.importing.shapes import Drawn, Shapes, polygon
 from training.importing.source import Source
@@ -20,8 +20,9 @@ from training.importing.source import Source
 _NOTHING = {"unlabeled", "out of roi", "ego vehicle", "rectification border"}
 _NOT_EVALUATED = _NOTHING | {
     *("static", "dynamic", "ground", "parking", "rail track", "guard rail", "bridge", "tunnel"),
-    *("polegroup", "caravan", "trailer", "license plate"),
+    *("polegroup", "caravan", "trailer"),
 }
+_NOT_DRAWN = "license plate"  # as in cityscapesScripts: the car remains below it
 
 
 def detect(source: Source) -> bool:
@@ -57,7 +58,7 @@ def read(source: Source, hints: Hints) -> Export:
     for file, size, objects in found:
         shapes = [Drawn(names[label], "polygon", points) for label, points in objects]
         items.append(Item(images[file], Shapes(shapes, size), split=split_in(file)))
-    return Export([name for name in dict.fromkeys(names.values()) if name is not None], items)
+    return Export(list(dict.fromkeys(name for name in names.values() if name)), items)
 
 
 def _objects(source, file, content):
@@ -72,11 +73,13 @@ def _names(labels):
     """Returns the class of each label, None for ignored ones."""
     classes = list(CITYSCAPES)
     ungrouped = {label: re.sub(r" ?group$", "", label) for label in labels}
-    if labels <= {*classes, *_NOT_EVALUATED, *(f"{name}group" for name in classes)}:
+    if labels <= {*classes, *_NOT_EVALUATED, _NOT_DRAWN, *(f"{name}group" for name in classes)}:
         names = {name: name for name in classes}
-        return names | {
-            label: IGNORE if label in _NOT_EVALUATED else ungrouped[label] for label in labels
-        }
+        return (
+            names
+            | {label: IGNORE if label in _NOT_EVALUATED else ungrouped[label] for label in labels}
+            | {_NOT_DRAWN: EMPTY}
+        )
     return {
         label: IGNORE
         if label in _NOTHING

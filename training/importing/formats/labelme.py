@@ -9,6 +9,7 @@ References:
 """
 
 import base64
+import functools
 import io
 from pathlib import PurePosixPath
 from typing import Any
@@ -59,19 +60,24 @@ def _item(source, file, content) -> Item:
     for number, shape in enumerate(content["shapes"]):
         with source.skipping(f"{file}: shape {number} ({shape['label']})"):
             shapes.append(_shape(shape))
-    name = file if isinstance(image, bytes) else ""
-    return Item(image, Shapes(shapes, _size(content)), name, split_in(name or image))
+    name = image if isinstance(image, str) else file
+    return Item(image, Shapes(shapes, _size(content)), name, split_in(name))
 
 
 def _image(source, file, content):
-    """Returns the file of the image or, if there is none, the image in the JSON file."""
+    """Returns the file of the image or, if there is none, a function that reads the JSON file's."""
     path = str(content.get("imagePath") or "")
     try:
         return source.find_image(path or PurePosixPath(file).stem, near=file)
     except ValueError:
         if content.get("imageData"):
-            return base64.b64decode(content["imageData"])
+            return functools.partial(_embedded_image, source, file)
         raise
+
+
+def _embedded_image(source, file):
+    """Returns the image in a JSON file; all of an export at once might not fit in memory."""
+    return base64.b64decode(source.json(file)["imageData"])
 
 
 def _size(content):
