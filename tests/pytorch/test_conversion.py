@@ -215,6 +215,12 @@ def test_stochastic_scale_is_an_option_of_the_cifar_encnet_only():
         keras_encnet.from_pytorch(published.empty(published.cifar(4, 0)), stochastic_scale=True)
 
 
+def test_working_size_is_an_option_of_segmentation_networks_only(tiny):
+    assert keras_encnet.from_pytorch(tiny, working_size=64).working_size == 64
+    with pytest.raises(ValueError, match="ResNet for CIFAR.*Received: working_size=64"):
+        keras_encnet.from_pytorch(published.empty(published.cifar(4, 0)), working_size=64)
+
+
 def test_cifar_network_with_another_number_of_classes():
     state = procedural.weights(published.cifar(4, 3))
     with pytest.warns(UserWarning, match="has 10 classes, not 5.*predictions"):

@@ -47,9 +47,11 @@ def test_converting_twice_gives_identical_files(tmp_path, checkpoint, capsys, cl
 
 
 def test_converted_file_has_the_same_outputs(tmp_path, checkpoint, tensors):
-    main([str(checkpoint), str(tmp_path / "model.keras"), "--no-align-corners"])
+    options = ["--no-align-corners", "--working-size", "64", "48"]
+    main([str(checkpoint), str(tmp_path / "model.keras"), *options])
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, keras_encnet.SegmentationModel)
+    assert loaded.working_size == (64, 48)
     image = procedural.image("converted", 40, 56)[None]
     expected = keras_encnet.from_pytorch(tensors, align_corners=False)(image)
     for name, output in loaded(image).items():
