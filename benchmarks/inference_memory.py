@@ -1,12 +1,15 @@
-"""Peak memory and time of inference on photos of 1, 3 and 12 megapixels.
+"""Peak memory and time of inference on photos of 1, 3 and 12 megapixels, or of 100.
 
     python -m benchmarks.inference_memory [--checkout FOLDER]
+    python -m benchmarks.inference_memory --megapixels 100 --tasks predict_windows --network small
 
-EncNet50 with 150 classes and random weights; every measurement in a separate process. `predict`
-and `explain` are the command `training.predict`, the latter with `--explain`; `segment` and
-`window` are `SegmentationModel.segment`, the latter in windows of 1024x1024; `multi_scale` is
-`MultiScaleSegmenter` with the protocol of mmsegmentation, sliding windows, and the scales 1 and
-1.75 of the photo, without mirror images. `--checkout` measures another version of this repository.
+EncNet50 with 150 classes and random weights, or a small FCN; every measurement in a separate
+process. `predict` and `explain` are the command `training.predict`, the latter with `--explain`;
+`predict_windows` and `probabilities` are this command in windows of 512x512, the latter with
+`--probabilities`; `segment` and `window` are `SegmentationModel.segment`, the latter in windows of
+1024x1024; `multi_scale` is `MultiScaleSegmenter` with the protocol of mmsegmentation, sliding
+windows, and the scales 1 and 1.75 of the photo, without mirror images. `--checkout` measures
+another version of this repository.
 """
 
 import functools
@@ -20,14 +23,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tabulate
 import tyro
 from PIL import Image
 
 from benchmarks.random_models import smooth_noise
 
-SIZES = {1: (1000, 1000), 3: (1500, 2000), 12: (3000, 4000)}
-BUILD = "import keras_encnet; m = keras_encnet.EncNet50(classes=150, backbone_weights=None); "
+SIZES = {1: (1000, 1000), 3: (1500, 2000), 12: (3000, 4000), 100: (10000, 10000)}
+NETWORKS = {
+    "encnet50": "keras_encnet.EncNet50(classes={}, backbone_weights=None)",
+    "small": "keras_encnet.FCN("
+    "keras_encnet.backbones.ResNet18(width_multiplier=0.125), classes={})",
+}
+BUILD = "import keras_encnet; m = {}; "
 READ = "import sys, numpy, PIL.Image; x = numpy.asarray(PIL.Image.open(sys.argv[2])); "
 # Python code by task; its arguments are the path of the model and that of the photo.
 CODE = {
@@ -36,18 +45,23 @@ CODE = {
     "multi_scale": "keras_encnet.MultiScaleSegmenter(m, base_size='native', scales=(1, 1.75), "
     "flip=False, protocol='mmsegmentation', window='slide')(x.astype('float32'))",
 }
-OPTIONS = {"predict": [], "explain": ["--explain"]}
+OPTIONS = {
+    "predict": [],
+    "explain": ["--explain"],
+    "predict_windows": ["--window", "512"],
+    "probabilities": ["--window", "512", "--probabilities"],
+}
 
 
 def main(
-    tasks: tuple[Literal["predict", "explain", "segment", "window", "multi_scale"], ...] = (
+    tasks: tuple[Literal[(*OPTIONS, *CODE)], ...] = (  # type: ignore[valid-type]
         "predict",
         "explain",
-        "segment",
-        "window",
-        "multi_scale",
+        *CODE,
     ),
-    megapixels: tuple[Literal[1, 3, 12], ...] = (1, 3, 12),
+    megapixels: tuple[Literal[1, 3, 12, 100], ...] = (1, 3, 12),
+    network: Literal["encnet50", "small"] = "encnet50",
+    classes: int = 150,
     checkout: Path = Path(),
     limit: int = 18,
 ):
@@ -56,6 +70,8 @@ def main(
     Args:
         tasks: What to measure.
         megapixels: Sizes of the photos.
+        network: EncNet50, or an FCN on a ResNet-18 of an eighth of the width.
+        classes: Number of classes.
         checkout: Root of the version of this repository to measure.
         limit: Limit of the memory of a process in GiB, after which it fails.
     """
@@ -63,20 +79,28 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         paths = model, _ = [f"{folder}/model.keras", f"{folder}/photo.png"]
         run = functools.partial(peak_and_seconds, checkout=checkout, limit=limit)
-        loaded, _ = run(["-c", BUILD + "import sys; m.save(sys.argv[1])", model])
+        build = BUILD.format(NETWORKS[network].format(classes))
+        loaded, _ = run(["-c", build + "import sys; m.save(sys.argv[1])", model])
         for size in megapixels:
-            Image.fromarray(smooth_noise(1, *SIZES[size])[0]).save(paths[1])
+            Image.fromarray(photo(*SIZES[size])).save(paths[1])
             for task in tasks:
                 if task in OPTIONS:
-                    output = ["--output", f"{folder}/{task}", *OPTIONS[task]]
+                    output = ["--output", f"{folder}/results", *OPTIONS[task]]
                     command = ["-m", "training.predict", *paths, *output]
                 else:
-                    command = ["-c", BUILD + READ + CODE[task], *paths]
+                    command = ["-c", build + READ + CODE[task], *paths]
                 peak, seconds = run(command)
                 rows.append([task, size, peak, peak and peak - loaded, seconds])
                 print(*rows[-1], flush=True)
     header = ["task", "megapixels", "peak, GiB", "beyond the loaded model, GiB", "seconds"]
     print(tabulate.tabulate(rows, header, "github", floatfmt=".1f", missingval="fails"))
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """Returns an image, which repeats after 4000 pixels: noise takes 24 bytes per value."""
+    tile = smooth_noise(1, min(height, 4000), min(width, 4000))[0]
+    repeats = (-(-height // len(tile)), -(-width // tile.shape[1]), 1)
+    return np.tile(tile, repeats)[:height, :width]
 
 
 def peak_and_seconds(

@@ -90,6 +90,8 @@ class CompiledOutputs:
             step = max(1, BATCH_PIXELS // max(math.prod(own), math.prod(size)))
             batches = [images[i : i + step] for i in range(0, len(images), step)]
             parts = [self._of_batch(batch, size) for batch in batches]
+        if len(parts) == 1:  # without a copy
+            return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def rows(

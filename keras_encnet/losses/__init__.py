@@ -7,7 +7,7 @@ from keras_encnet.losses.class_weights import (
 from keras_encnet.losses.dice_loss import DiceLoss
 from keras_encnet.losses.focal_loss import FocalLoss
 from keras_encnet.losses.lovasz_softmax_loss import LovaszSoftmaxLoss
-from keras_encnet.losses.mask_loss import MaskLoss, share_of_mean
+from keras_encnet.losses.mask_loss import ImageLoss, MaskLoss, share_of_mean
 from keras_encnet.losses.objectives import PIXEL_LOSSES, build_pixel_loss, objectives
 from keras_encnet.losses.ohem_cross_entropy import OHEMCrossEntropy
 from keras_encnet.losses.pixel_cross_entropy import PixelCrossEntropy
@@ -18,6 +18,7 @@ __all__ = [
     "PIXEL_LOSSES",
     "DiceLoss",
     "FocalLoss",
+    "ImageLoss",
     "LovaszSoftmaxLoss",
     "MaskLoss",
     "OHEMCrossEntropy",
