@@ -11,11 +11,11 @@ from tests.pytorch.published import empty
 from tests.pytorch.published_rivals import MMSEGMENTATION_HEADS, OFFICIAL_HEADS
 
 REFERENCES = {
-    "mmseg_fcn_r50-d8_ade20k": ("fcn50", 49_490_476),
-    "mmseg_pspnet_r50-d8_ade20k": ("pspnet50", 48_975_148),
-    "mmseg_deeplabv3_r50-d8_ade20k": ("deeplabv3_50", 68_112_940),
-    "official_psp50_ade20k": ("pspnet50", 49_079_692),
-    "official_deeplab50_ade20k": ("deeplabv3_50", 42_083_340),
+    "mmseg_fcn_r50-d8_ade20k": "fcn50",
+    "mmseg_pspnet_r50-d8_ade20k": "pspnet50",
+    "mmseg_deeplabv3_r50-d8_ade20k": "deeplabv3_50",
+    "official_psp50_ade20k": "pspnet50",
+    "official_deeplab50_ade20k": "deeplabv3_50",
 }
 
 
@@ -37,8 +37,7 @@ def test_outputs_match_the_published_network(name):
         found = outputs[key][:, ::8, ::8]
         assert relative_error(found, expected[f"{reference}_full_every_8th"]) < 1e-5
     np.testing.assert_array_equal(outputs["segmentation"].argmax(-1), expected["classes_full"])
-    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    assert (model.name, parameters) == REFERENCES[name]
+    assert model.name == REFERENCES[name]
     aligned = model.get_layer("segmentation").align_corners
     assert aligned == name.startswith("official")
 
