@@ -23,7 +23,10 @@ ITERATIONS, TOLERANCE = 100, 1e-9
 
 
 def calibrate_presence(
-    model: SegmentationModel, batches: Iterable, ignore_class: int | Sequence[int] = 255
+    model: SegmentationModel,
+    batches: Iterable,
+    ignore_class: int | Sequence[int] = 255,
+    seen: Iterable | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Calibrates the presence branches of a model on images that it was not trained on.
 
@@ -54,11 +57,13 @@ def calibrate_presence(
             `(batch, height, width, 3)` as for `predict_on_batch`, and masks: integers
             `(batch, height, width)`. Images without labeled pixels are left out.
         ignore_class: Integer or sequence of integers, the ignored labels.
+        seen: Finite iterable of the same kind, of whole training images, from which the biases
+            are estimated as well, or None. `batches` may be few images, or show every class.
 
     Returns:
-        For each branch a dict: `images`, their number; `calibrated`, whether the weights were
-        changed; `se_loss` before; `calibrated_se_loss`, the cross-validated loss, NaN for fewer
-        than two images; and `slope`.
+        For each branch a dict: `images`, the number of those in `batches`; `calibrated`, whether
+        the weights were changed; `se_loss` before; `calibrated_se_loss`, the cross-validated loss,
+        NaN for fewer than two images; and `slope`.
 
     Raises:
         ValueError: If the model has no presence branch, if a branch is not a plain `Dense` layer
@@ -71,11 +76,13 @@ def calibrate_presence(
             f"Received: model={model.name!r} with the outputs {sorted(model.output)}"
         )
     presence, logits = predict_presence(model, batches, ignore_class)
+    of_seen = None if seen is None else predict_presence(model, seen, ignore_class)
     report = {}
     for name, classifier in classifiers.items():
-        slope, bias = fit_calibration(presence, logits[name])
+        more = None if of_seen is None else (of_seen[0], of_seen[1][name])
+        slope, bias = fit_calibration(presence, logits[name], more)
         before = presence_scores(presence, logits[name])["se_loss"]
-        after = cross_validated_loss(presence, logits[name])
+        after = cross_validated_loss(presence, logits[name], more)
         if after < before:  # False for NaN
             classifier.kernel.assign(slope * classifier.kernel)
             classifier.bias.assign(slope * classifier.bias + bias)
@@ -142,7 +149,9 @@ def predict_presence(
     return np.concatenate(truth), joined
 
 
-def fit_calibration(presence: ArrayLike, logits: ArrayLike) -> tuple[float, np.ndarray]:
+def fit_calibration(
+    presence: ArrayLike, logits: ArrayLike, seen: tuple[ArrayLike, ArrayLike] | None = None
+) -> tuple[float, np.ndarray]:
     """Fits `slope * logits + bias`, with one slope for all classes and one bias per class.
 
     Maximum likelihood by Newton's method. Two weak assumptions keep it finite and close to the
@@ -160,31 +169,52 @@ def fit_calibration(presence: ArrayLike, logits: ArrayLike) -> tuple[float, np.n
     Args:
         presence: Booleans `(images, classes)`.
         logits: Floats `(images, classes)`.
+        seen: The same of images that the network was trained on, or None. They improve the biases,
+            which follow the frequency of the classes. The slope does not depend on them, as a
+            network is too certain about images that it has seen.
 
     Returns:
         The slope, above 0, and the biases, floats `(classes,)`.
     """
     y, z = np.asarray(presence, "float64"), np.asarray(logits, "float64")
+    slope, bias = _fit(y, z)
+    if seen is None:
+        return slope, bias
+    y, z = (
+        np.concatenate([own, np.asarray(more, "float64")])
+        for own, more in zip((y, z), seen, strict=True)
+    )
+    return _fit(y, z, slope)
+
+
+def _fit(y, z, slope=None):
+    """Returns slope and biases, or the biases for a given slope."""
     rates = (y.sum(0) + 0.5) / (len(y) + 1)
     bias = np.log(rates / (1 - rates))
     mean, spread = z.mean(0), (z - z.mean(0)).std()
     if spread <= ROUNDING * np.abs(z).max():
-        return 1.0, bias - mean
-    x = (z - mean) / spread
-    slope, fitted = _maximum_likelihood(x, y + (1 - 2 * y) / (y.size + 2), bias)
+        slope = 1.0 if slope is None else slope
+        return slope, bias - slope * mean
+    x, y = (z - mean) / spread, y + (1 - 2 * y) / (y.size + 2)
+    if slope is not None:
+        _, bias = _maximum_likelihood(x, y, slope * spread, bias, fixed=True)
+        return slope, bias - slope * mean
+    slope, fitted = _maximum_likelihood(x, y, 0.0, bias)
     if slope > LEAST_SPREAD:
         bias = fitted
     slope = max(slope, LEAST_SPREAD) / spread
     return float(slope), bias - slope * mean
 
 
-def _maximum_likelihood(x, y, bias):
+def _maximum_likelihood(x, y, slope, bias, fixed=False):
     """Returns the slope and the biases of the likeliest `sigmoid(slope * x + bias)`.
 
     Args:
         x: floats `(images, classes)`.
         y: probabilities of presence `(images, classes)`.
+        slope: where the search starts.
         bias: floats `(classes,)`, where the search starts.
+        fixed: whether the slope stays as it is.
     """
 
     def loss(slope, bias):
@@ -192,15 +222,16 @@ def _maximum_likelihood(x, y, bias):
         half_images = np.logaddexp(0, bias) - bias / 2
         return np.sum(np.logaddexp(0, logits) - y * logits) + np.sum(half_images)
 
-    slope = 0.0
     for _ in range(ITERATIONS):
         p, q = _sigmoid(slope * x + bias), _sigmoid(bias)
         # The Hessian is an arrow: diagonal, but for the row and column of the slope.
         gradient, gradients = np.sum((p - y) * x), np.sum(p - y, 0) + q - 0.5
         weights = p * (1 - p)
         cross, diagonal = np.sum(weights * x, 0), np.sum(weights, 0) + q * (1 - q)
-        step = gradient - np.sum(cross * gradients / diagonal)
-        step /= np.sum(weights * x**2) - np.sum(cross**2 / diagonal)
+        step = 0.0
+        if not fixed:
+            step = gradient - np.sum(cross * gradients / diagonal)
+            step /= np.sum(weights * x**2) - np.sum(cross**2 / diagonal)
         steps = (gradients - cross * step) / diagonal
         size, before = 1.0, loss(slope, bias)
         while loss(slope - size * step, bias - size * steps) > before and size > TOLERANCE:
@@ -215,12 +246,15 @@ def _sigmoid(logits):
     return np.exp(-np.logaddexp(0, -logits))
 
 
-def cross_validated_loss(presence: ArrayLike, logits: ArrayLike) -> float:
+def cross_validated_loss(
+    presence: ArrayLike, logits: ArrayLike, seen: tuple[ArrayLike, ArrayLike] | None = None
+) -> float:
     """Returns the SE-loss of calibrated predictions for images left out of the calibration.
 
     Args:
         presence: Booleans `(images, classes)`.
         logits: Floats `(images, classes)`.
+        seen: As for `fit_calibration`; these images are not left out.
 
     Returns:
         The mean over all images, each left out once; NaN for fewer than two images.
@@ -231,6 +265,6 @@ def cross_validated_loss(presence: ArrayLike, logits: ArrayLike) -> float:
     calibrated = np.zeros(logits.shape)
     folds = np.arange(len(logits)) % FOLDS
     for fold in np.unique(folds):
-        slope, bias = fit_calibration(presence[folds != fold], logits[folds != fold])
+        slope, bias = fit_calibration(presence[folds != fold], logits[folds != fold], seen)
         calibrated[folds == fold] = slope * logits[folds == fold] + bias
     return presence_scores(presence, calibrated)["se_loss"]

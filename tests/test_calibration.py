@@ -100,11 +100,42 @@ def test_ranking_of_each_class_is_kept(rng):
     assert scores[0]["average_precision"] == pytest.approx(scores[1]["average_precision"])
 
 
+def test_validation_images_that_show_every_class_are_corrected_by_training_images(rng):
+    presence, logits = draw(rng, 400)
+    presence[:20] = True
+    seen = presence[20:200], 5 * logits[20:200]  # a network is too certain about these
+    unseen, z = presence[200:], logits[200:]
+    slope, bias = fit_calibration(presence[:20], logits[:20])
+    more = fit_calibration(presence[:20], logits[:20], seen)
+    assert more[0] == slope
+    rates = base_rates(np.concatenate([presence[:20], seen[0]]))
+    limit = loss(unseen, np.broadcast_to(rates, unseen.shape))
+    assert loss(unseen, more[0] * z + more[1]) < 1.02 * limit < loss(unseen, slope * z + bias)
+
+
+def test_training_images_improve_the_biases_of_few_validation_images(rng):
+    of_few, of_both = [], []
+    for _ in range(40):
+        presence, logits = draw(rng, 300)
+        few, seen = slice(0, 5), (presence[5:100], logits[5:100])
+        for losses, more in ((of_few, None), (of_both, seen)):
+            slope, bias = fit_calibration(presence[few], logits[few], more)
+            losses.append(loss(presence[100:], slope * logits[100:] + bias))
+            assert slope == pytest.approx(fit_calibration(presence[few], logits[few])[0])
+    assert np.mean(of_both) < np.mean(of_few)
+
+
 def test_second_calibration_changes_nothing(rng):
     presence, logits = draw(rng, 30)
     for z in (2 * logits - 4, -logits, np.zeros_like(logits)):
         slope, bias = fit_calibration(presence, z)
         slope, bias = fit_calibration(presence, slope * z + bias)
+        assert slope == pytest.approx(1, abs=1e-6)
+        np.testing.assert_allclose(bias, 0, atol=1e-6)
+        seen = presence[10:], z[10:]
+        slope, bias = fit_calibration(presence[:10], z[:10], seen)
+        z = slope * z + bias
+        slope, bias = fit_calibration(presence[:10], z[:10], (seen[0], z[10:]))
         assert slope == pytest.approx(1, abs=1e-6)
         np.testing.assert_allclose(bias, 0, atol=1e-6)
 

@@ -123,7 +123,7 @@ class Loss:
     presence_multiplier: Annotated[float | None, AtLeast0] = None
     """Factor of the learning rate of the presence classifiers, by default that of the head."""
     calibrate_presence: bool = True
-    """At the end of the run, calibrate the presence classifiers on the validation images."""
+    """At the end of the run, calibrate the presence classifiers on whole images."""
     diagnostics: Annotated[int, AtLeast0] = 16
     """Number of validation images for diagnostics of codewords and gates; 0 disables these."""
 

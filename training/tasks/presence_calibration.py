@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import keras_encnet
 from keras_encnet.calibration import calibrate_presence, presence_classifiers
 from keras_encnet.utils import keras_files
@@ -12,6 +14,9 @@ from keras_encnet.utils.files import atomic_file, read_json, write_json
 from training.configs.segmentation import PRESENCE_CALIBRATION
 from training.input import segmentation_batches
 from training.input.folder import Split
+
+# Number of training images, at most, from which the biases are estimated.
+TRAINING_IMAGES = 200
 
 
 def calibrate_run(
@@ -21,10 +26,12 @@ def calibrate_run(
     val_split: Split,
     ignore_class: Sequence[int],
 ) -> None:
-    """Calibrates the saved models of a run, and its model in memory, on the validation split.
+    """Calibrates the saved models of a run, and its model in memory, on validation images.
 
-    `metrics.json` records the result last: an interrupted call is repeated, and a repeated call
-    changes nothing. Without images that the network has not seen, the models stay as they are.
+    The biases depend on whole training images as well: all validation images of CamVid show every
+    class, and calibrated on these only, presence was predicted worse than before. `metrics.json`
+    records the result last: an interrupted call is repeated, and a repeated call changes nothing.
+    Without images that the network has not seen, the models stay as they are.
 
     Args:
         run_dir: the run folder, with `last.keras` and `best.keras`.
@@ -42,7 +49,8 @@ def calibrate_run(
         print(f"Presence is not calibrated: {reason}")
         metrics[PRESENCE_CALIBRATION] = {"skipped": reason}
     else:
-        network, reports = _calibrate_file(run_dir / "last.keras", val_split, ignore_class)
+        splits = (val_split, _part(train_split))
+        network, reports = _calibrate_file(run_dir / "last.keras", splits, ignore_class)
         _copy_classifiers(network, model)
         record = {"last": reports}
         if metrics.get("epoch") == len(read_json(run_dir / "history.json")["loss"]):
@@ -50,16 +58,24 @@ def calibrate_run(
                 shutil.copyfile(run_dir / "last.keras", temporary)
             record["best"] = reports
         elif (run_dir / "best.keras").exists():
-            _, record["best"] = _calibrate_file(run_dir / "best.keras", val_split, ignore_class)
+            _, record["best"] = _calibrate_file(run_dir / "best.keras", splits, ignore_class)
         metrics[PRESENCE_CALIBRATION] = record
     write_json(run_dir / "metrics.json", metrics)
 
 
-def _calibrate_file(path, split, ignore_class) -> tuple[Any, dict[str, Any]]:
+def _part(split):
+    """Returns the split, or `TRAINING_IMAGES` of its images, spread evenly."""
+    kept = np.linspace(0, len(split) - 1, min(len(split), TRAINING_IMAGES)).round().astype(int)
+    return split.without(set(split.stems) - {split.stems[i] for i in kept})
+
+
+def _calibrate_file(path, splits, ignore_class) -> tuple[Any, dict[str, Any]]:
     """Calibrates a saved model; returns it and what `calibrate_presence` returns."""
     network = keras_files.load_model(path)
-    batches = segmentation_batches.whole_images(split, ignore_class=ignore_class)
-    reports = calibrate_presence(network, batches, ignore_class)
+    unseen, seen = (
+        segmentation_batches.whole_images(split, ignore_class=ignore_class) for split in splits
+    )
+    reports = calibrate_presence(network, unseen, ignore_class, seen)
     with atomic_file(path) as temporary:
         network.save(temporary)
     for name, report in reports.items():

@@ -62,7 +62,8 @@ def weights_of(path):
 
 def test_saved_models_and_the_model_in_memory_are_calibrated(run, splits):
     run_dir, model = run
-    names, batches = ("best.keras", "last.keras"), whole_images(splits[1])
+    names = ("best.keras", "last.keras")
+    seen, unseen = map(whole_images, splits)
     trained = {name: keras.models.load_model(run_dir / name) for name in names}
     before = {name: weights_of(run_dir / name) for name in names}
     calibrate_run(run_dir, model, *splits, ignore_class=(255,))
@@ -71,11 +72,13 @@ def test_saved_models_and_the_model_in_memory_are_calibrated(run, splits):
     for name in names:
         record = metrics[KEY][name.removesuffix(".keras")]
         assert {branch: r["images"] for branch, r in record.items()} == dict.fromkeys(BRANCHES, 6)
-        presence, logits = predict_presence(trained[name], batches)
-        _, calibrated = predict_presence(keras.models.load_model(run_dir / name), batches)
+        presence, logits = predict_presence(trained[name], unseen)
+        seen_presence, seen_logits = predict_presence(trained[name], seen)
+        _, calibrated = predict_presence(keras.models.load_model(run_dir / name), unseen)
         for branch in BRANCHES:
             assert record[branch]["calibrated"]
-            slope, bias = fit_calibration(presence, logits[branch])
+            more = seen_presence, seen_logits[branch]
+            slope, bias = fit_calibration(presence, logits[branch], more)
             np.testing.assert_allclose(
                 calibrated[branch], slope * logits[branch] + bias, rtol=1e-3, atol=1e-3
             )
