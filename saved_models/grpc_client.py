@@ -15,9 +15,9 @@ from tensorflow_serving.apis import (
 )
 
 from saved_models.server import (
-    RETRY_SECONDS,
     SIGNATURE,
     TIMEOUT,
+    Client,
     ServerError,
     UnavailableError,
     expected_structure,
@@ -41,44 +41,26 @@ TEMPORARY = (
 )
 
 
-class GrpcClient:
-    """A model on TensorFlow Serving, through its gRPC interface; a `Client`.
+class GrpcClient(Client):
+    """A model on TensorFlow Serving, through its gRPC interface. Arguments: see `Client`."""
 
-    Args:
-        address: such as `localhost:8500`.
-        model: name of the model.
-        version: number of the version. Defaults to the version that the server selects.
-        label: label of the version, such as `canary`, instead of its number.
-        retry_seconds: time for which requests are repeated while the server is unavailable.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        model: str,
-        version: int | None = None,
-        label: str | None = None,
-        retry_seconds: float = RETRY_SECONDS,
-    ):
-        self.retry_seconds = retry_seconds
-        channel = grpc.insecure_channel(address, OPTIONS)
+    def __post_init__(self):
+        channel = grpc.insecure_channel(self.address, OPTIONS)
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
-        self.spec = model_pb2.ModelSpec(name=model)
-        if version is not None:
-            self.spec.version.value = version
-        elif label:
-            self.spec.version_label = label
+        self.spec = model_pb2.ModelSpec(name=self.model)
+        if self.version is not None:
+            self.spec.version.value = self.version
+        elif self.label:
+            self.spec.version_label = self.label
 
     def status(self) -> dict[int, str]:
-        """Returns the states of the model's versions by number."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self.spec)
         statuses = self._call(self.models.GetModelStatus, request).model_version_status
         names = get_model_status_pb2.ModelVersionStatus.State
         return {status.version: names.Name(status.state) for status in statuses}
 
     def signature(self) -> tuple[set[str], set[str]]:
-        """Returns the names of the inputs and outputs of the signature for encoded images."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self.spec, metadata_field=["signature_def"]
         )
@@ -90,13 +72,11 @@ class GrpcClient:
         return set(signature.inputs), set(signature.outputs)
 
     def class_names(self) -> list[str]:
-        """Returns the names of the classes."""
         outputs = self._run("metadata", query=[b""])
         with expected_structure():
             return [name.decode() for name in outputs["class_names"][0]]
 
     def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Sends encoded images in one request and returns a dict of outputs for each."""
         outputs = self._run(SIGNATURE, image_bytes=images)
         with expected_structure():
             return [

@@ -7,9 +7,9 @@ from typing import Any
 import requests
 
 from saved_models.server import (
-    RETRY_SECONDS,
     SIGNATURE,
     TIMEOUT,
+    Client,
     ServerError,
     UnavailableError,
     expected_structure,
@@ -19,55 +19,35 @@ from saved_models.server import (
 BUSY = (408, 429)  # HTTP status codes after which to repeat a request, as after 500 and above
 
 
-class RestClient:
-    """A model on TensorFlow Serving, through its REST interface; a `Client`.
+class RestClient(Client):
+    """A model on TensorFlow Serving, through its REST interface. Arguments: see `Client`."""
 
-    Args:
-        address: such as `http://localhost:8501`.
-        model: name of the model.
-        version: number of the version. Defaults to the version that the server selects.
-        label: label of the version, such as `canary`, instead of its number.
-        retry_seconds: time for which requests are repeated while the server is unavailable.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        model: str,
-        version: int | None = None,
-        label: str | None = None,
-        retry_seconds: float = RETRY_SECONDS,
-    ):
-        part = (
-            f"/versions/{version}" if version is not None else f"/labels/{label}" if label else ""
-        )
-        self.url = f"{address.rstrip('/')}/v1/models/{model}{part}"
-        self.retry_seconds = retry_seconds
+    def __post_init__(self):
+        part = f"/labels/{self.label}" if self.label else ""
+        if self.version is not None:
+            part = f"/versions/{self.version}"
+        self.url = f"{self.address.rstrip('/')}/v1/models/{self.model}{part}"
         self.session = requests.Session()
         self.session.mount(self.url, requests.adapters.HTTPAdapter(pool_maxsize=64))
 
     def status(self) -> dict[int, str]:
-        """Returns the states of the model's versions by number."""
         response = self._call("GET", "")
         with expected_structure():
             return {int(s["version"]): s["state"] for s in response["model_version_status"]}
 
     def signature(self) -> tuple[set[str], set[str]]:
-        """Returns the names of the inputs and outputs of the signature for encoded images."""
         response = self._call("GET", "/metadata")
         with expected_structure():
             signature = response["metadata"]["signature_def"]["signature_def"][SIGNATURE]
             return set(signature["inputs"]), set(signature["outputs"])
 
     def class_names(self) -> list[str]:
-        """Returns the names of the classes."""
         request = {"signature_name": "metadata", "inputs": {"query": [""]}}
         response = self._call("POST", ":predict", request)
         with expected_structure():
             return response["outputs"]["class_names"][0]
 
     def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Sends encoded images in one request and returns a dict of outputs for each."""
         rows = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in images]
         request = {"signature_name": SIGNATURE, "instances": rows}
         response = self._call("POST", ":predict", request)

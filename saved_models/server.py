@@ -1,12 +1,14 @@
 """The interface of clients, their errors, and the repetition of requests."""
 
+import abc
 import contextlib
+import dataclasses
 import itertools
 import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 SIGNATURE = "serving_default"
 TIMEOUT = 60.0  # seconds per request
@@ -25,22 +27,44 @@ class UnavailableError(ServerError):
     """The server is unreachable, busy or failed, which may be temporary."""
 
 
-class Client(Protocol):
+@dataclasses.dataclass(eq=False)
+class Client(abc.ABC):
     """A model on TensorFlow Serving.
 
     Methods repeat requests while the server is unavailable. They raise `ServerError`, after
     the time for repetitions `UnavailableError`.
+
+    Args:
+        address: such as `http://localhost:8501` for REST, `localhost:8500` for gRPC.
+        model: name of the model.
+        version: number of the version. Defaults to the version that the server selects.
+        label: label of the version, such as `canary`, instead of its number.
+        retry_seconds: time for which requests are repeated while the server is unavailable.
     """
 
+    address: str
+    model: str
+    version: int | None = None
+    label: str | None = None
+    retry_seconds: float = RETRY_SECONDS
+
+    @abc.abstractmethod
+    def __post_init__(self) -> None:
+        """Opens the connection."""
+
+    @abc.abstractmethod
     def status(self) -> dict[int, str]:
         """Returns the states of the model's versions by number."""
 
+    @abc.abstractmethod
     def signature(self) -> tuple[set[str], set[str]]:
         """Returns the names of the inputs and outputs of the signature for encoded images."""
 
+    @abc.abstractmethod
     def class_names(self) -> list[str]:
         """Returns the names of the classes."""
 
+    @abc.abstractmethod
     def predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
         """Sends encoded images in one request and returns a dict of outputs for each."""
 

@@ -13,15 +13,21 @@ from keras_encnet.models.images import with_checked_images
 from keras_encnet.models.scalable_model import ScalableModel
 from keras_encnet.utils import compat
 
+NO_H5 = (
+    "Keras restores models of this package from its own format only; `.h5` files would need every "
+    "class in `custom_objects`. Save to a path that ends in `.keras`, or only the weights with "
+    "`save_weights` to one that ends in `.weights.h5`."
+)
+
 
 class ImageModel(ScalableModel):
     """A functional model from images to outputs per class.
 
     With an `ImageNormalization` layer, which the builders add, the images are raw: RGB, uint8 or
-    float, in 0 to 255. `fit`, `evaluate` and `predict` raise an error for other images: they
-    check arrays completely, and the first batch of everything else. Without the layer they expect
-    normalized floats. Calling the model, `train_on_batch`, `test_on_batch` and `predict_on_batch`
-    do not check images.
+    float, in 0 to 255. `fit`, `evaluate`, `predict`, `train_on_batch`, `test_on_batch` and
+    `predict_on_batch` raise an error for other images: they check arrays completely, and the first
+    batch of everything else. Without the layer they expect normalized floats. Calling the model
+    does not check images.
 
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
@@ -91,14 +97,18 @@ class ImageModel(ScalableModel):
         with compat.plain_assertions():
             return super().predict(self._with_checked_images(x), *args, **kwargs)
 
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().train_on_batch(self._with_checked_images(x), *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().test_on_batch(self._with_checked_images(x), *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        return super().predict_on_batch(self._with_checked_images(x))
+
     def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        if os.fspath(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                "Keras restores models of this package from its own format only; `.h5` files "
-                "would need every class in `custom_objects`. Save to a path that ends in `.keras`, "
-                "or only the weights with `save_weights` to one that ends in `.weights.h5`. "
-                f"Received: filepath={str(filepath)!r}"
-            )
+        if os.fspath(filepath).endswith((".h5", ".hdf5")):  # before Keras opens the file
+            raise ValueError(f"{NO_H5} Received: filepath={str(filepath)!r}")
         super().save(filepath, *args, **kwargs)
 
     def _with_checked_images(self, data):
@@ -108,4 +118,6 @@ class ImageModel(ScalableModel):
         return {"class_names": None if self._class_names is None else list(self._class_names)}
 
     def get_config(self) -> dict:
+        if compat.is_saving_h5():  # `keras.saving.save_model` does not call `save`
+            raise ValueError(f"{NO_H5} Received: a path that ends in `.h5` or `.hdf5`")
         return {**super().get_config(), **self.own_config()}

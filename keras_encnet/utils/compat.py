@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 # Functional models
@@ -262,6 +263,15 @@ def is_validation_of_fit(evaluate_options: dict) -> bool:
     a public way. Test: `test_fit_marks_its_validation_privately`.
     """
     return bool(evaluate_options.get("_use_cached_eval_dataset"))
+
+
+def is_saving_h5() -> bool:
+    """Returns whether Keras is writing a model to an `.h5` file.
+
+    The only method of a model that `keras.saving.save_model` calls is `get_config`, without the
+    path. Test: `test_format_of_a_file_is_not_public`.
+    """
+    return bool(global_state.get_global_attribute("use_legacy_config"))
 
 
 # Graphs

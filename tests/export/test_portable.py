@@ -37,7 +37,11 @@ FORMATS = pytest.mark.parametrize(
 
 @FORMATS
 @pytest.mark.parametrize(
-    "name", ["paper", "official", "jpu", "psp", pytest.param("deeplabv3", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("official", "jpu", "psp"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("paper", "deeplabv3")),
+    ],
 )
 def test_outputs_agree_at_any_size(export, run, name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())

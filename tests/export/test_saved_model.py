@@ -64,7 +64,7 @@ def test_every_structure_can_be_exported(name, options, randomize, tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["se_resnet14", "encnet14"])
+@pytest.mark.parametrize("name", [pytest.param("se_resnet14", marks=pytest.mark.slow), "encnet14"])
 def test_classifiers_return_probabilities_and_class_names(name, randomize, tmp_path):
     model = randomize(NETWORKS[name]())
     model.class_names = "abcdefghij"

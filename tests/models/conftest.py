@@ -1,9 +1,14 @@
 """Tiny models, and data for them."""
 
+import keras
 import pytest
 
-from keras_encnet import FCN, EncNet, objectives
+from keras_encnet import FCN, EncNet, SegmentationModel, objectives
+from keras_encnet.layers import BatchNormalization, ImageNormalization
 from tests.fixtures import CLASSES
+
+# XLA, the default of Keras on GPUs, drops the assertions of a step.
+MODES = {"eager": {"run_eagerly": True}, "graph": {}, "XLA": {"jit_compile": True}}
 
 
 @pytest.fixture
@@ -21,6 +26,22 @@ def fcn(tiny_backbone):
     def build(run_eagerly=True, **options):
         model = FCN(tiny_backbone(), classes=CLASSES, **options)
         model.compile("sgd", run_eagerly=run_eagerly, **objectives(model))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def pixelwise():
+    """Builds and compiles the least model for checks of data, which must not change any layer."""
+
+    def build(mode="eager", preprocessing="torch", **options):
+        images = x = keras.Input((None, None, 3), name="images")
+        if preprocessing:
+            x = ImageNormalization(preprocessing)(x)
+        x = keras.layers.Conv2D(CLASSES, 1)(BatchNormalization()(x))
+        model = SegmentationModel(images, {"segmentation": x})
+        model.compile("sgd", **MODES[mode], **options, **objectives(model))
         return model
 
     return build

@@ -1,12 +1,11 @@
 """Models refuse images of another range than theirs, in everything that Keras accepts as data."""
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_encnet import ResNet14, preprocess_input
-from tests.fixtures import CLASSES
+from tests.fixtures import CLASSES, assert_unchanged, weights_of
+from tests.models.data_kinds import KINDS, dataset, generator
 
 # What is wrong with images, and the images.
 WRONG = {
@@ -17,38 +16,6 @@ WRONG = {
     "normalized as caffe": lambda raw: preprocess_input(raw, "caffe"),
     "16 bits": lambda raw: raw.astype("uint16") * 257,
     "negative integers": lambda raw: raw.astype("int32") - 128,
-}
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, *parts):
-        super().__init__()
-        self.parts = parts
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, index):
-        return tuple(part[2 * index : 2 * index + 2] for part in self.parts)
-
-
-def generator(*parts):
-    batches = Batches(*parts)
-    return (batches[i] for i in range(2))
-
-
-def dataset(*parts):
-    return tf.data.Dataset.from_tensor_slices(parts if len(parts) > 1 else parts[0]).batch(2)
-
-
-# Every kind of data as arguments of `fit`, from images and masks.
-KINDS = {
-    "array": lambda *parts: parts,
-    "tensor": lambda *parts: tuple(map(tf.constant, parts)),
-    "dict": lambda x, *rest: ({"images": x}, *rest),
-    "tf.data": lambda *parts: (dataset(*parts),),
-    "PyDataset": lambda *parts: (Batches(*parts),),
-    "generator": lambda *parts: (generator(*parts),),
 }
 
 
@@ -63,25 +30,38 @@ pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True` was passed", "ign
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
-def test_images_scaled_to_0_to_1_are_refused(fcn, parts, kind, method):
+def test_images_scaled_to_0_to_1_are_refused(pixelwise, parts, kind, method):
     images, masks = parts
     data = (images / np.float32(255), *(() if method == "predict" else (masks,)))
     with pytest.raises(ValueError, match="by 255.*include_preprocessing=False.*[Vv]alues from"):
-        getattr(fcn(), method)(*KINDS[kind](*data), verbose=0)
+        getattr(pixelwise(), method)(*KINDS[kind](*data), verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "dict"])
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch", "predict_on_batch"])
+def test_images_of_single_batches_are_checked(pixelwise, parts, kind, method):
+    images, masks = parts
+    data = (images / np.float32(255), *(() if method == "predict_on_batch" else (masks,)))
+    model = pixelwise()
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="raw, with values in 0 to 255.*values from 0"):
+        getattr(model, method)(*KINDS[kind](*data))
+    assert_unchanged(model, before)
+    getattr(model, method)(*KINDS[kind](images, *data[1:]))
 
 
 @pytest.mark.parametrize("kind", ["array", "tf.data"])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_images_that_are_not_raw_are_refused(fcn, parts, wrong, kind):
+def test_images_that_are_not_raw_are_refused(pixelwise, parts, wrong, kind):
     images, masks = parts
     with pytest.raises(ValueError, match="raw, with values in 0 to 255"):
-        fcn().fit(*KINDS[kind](WRONG[wrong](images), masks), verbose=0)
+        pixelwise().fit(*KINDS[kind](WRONG[wrong](images), masks), verbose=0)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_segment_and_classify_refuse_normalized_images(fcn, parts, wrong):
+def test_segment_and_classify_refuse_normalized_images(pixelwise, parts, wrong):
     images = WRONG[wrong](parts[0])
-    for refuses in (fcn().segment, ResNet14(4, input_shape=(8, 8, 3)).classify):
+    for refuses in (pixelwise().segment, ResNet14(4, input_shape=(8, 8, 3)).classify):
         with pytest.raises(ValueError, match="raw, with values in 0 to 255"):
             refuses(images)
 
@@ -98,39 +78,37 @@ def test_segment_and_classify_refuse_normalized_images(fcn, parts, wrong):
     ],
     ids=["uint8", "float32", "int64", "black", "rounding above 255"],
 )
-def test_raw_images_are_accepted(fcn, parts, kind, convert):
+def test_raw_images_are_accepted(pixelwise, parts, kind, convert):
     images, masks = parts
-    history = fcn().fit(*KINDS[kind](convert(images), masks), verbose=0).history
+    history = pixelwise().fit(*KINDS[kind](convert(images), masks), verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
 
 @pytest.mark.parametrize("kind", ["array", "tf.data", "PyDataset", "generator"])
-def test_validation_data_are_checked(fcn, parts, kind):
+def test_validation_data_are_checked(pixelwise, parts, kind):
     validation = KINDS[kind](parts[0] / np.float32(255), parts[1])
     validation = validation if kind == "array" else validation[0]
     with pytest.raises(ValueError, match="raw, with values in 0 to 255"):
-        fcn().fit(*parts, validation_data=validation, validation_steps=1, verbose=0)
+        pixelwise().fit(*parts, validation_data=validation, validation_steps=1, verbose=0)
 
 
-def test_images_in_compiled_steps_are_checked(fcn, parts):
-    # XLA, the default of Keras on GPUs, drops the assertions of a step.
-    model = fcn()
-    model.compile("sgd", model.loss, jit_compile=True)
+def test_images_in_compiled_steps_are_checked(pixelwise, parts):
+    model = pixelwise("XLA")
     with pytest.raises(ValueError, match="raw, with values in 0 to 255.*values from 0 to 1"):
         model.fit(dataset(parts[0] / np.float32(255), parts[1]), verbose=0)
 
 
-def test_check_keeps_every_batch_of_a_generator(fcn, parts):
+def test_check_keeps_every_batch_of_a_generator(pixelwise, parts):
     images, _ = parts
-    model = fcn()
+    model = pixelwise()
     outputs = model.predict(generator(images), verbose=0)["segmentation"]
     np.testing.assert_array_equal(outputs, model.predict(images, verbose=0)["segmentation"])
 
 
 @pytest.mark.parametrize("kind", ["array", "tf.data", "PyDataset", "generator"])
-def test_raw_images_are_refused_without_preprocessing(fcn, parts, kind):
+def test_raw_images_are_refused_without_preprocessing(pixelwise, parts, kind):
     images, masks = parts
-    model = fcn(include_preprocessing=False)
+    model = pixelwise(preprocessing=None)
     with pytest.raises(ValueError, match="normalized floats.*Received: dtype=uint8"):
         model.fit(*KINDS[kind](images, masks), verbose=0)
     with pytest.raises(ValueError, match="normalized floats.*Received: dtype=uint8"):
@@ -138,9 +116,9 @@ def test_raw_images_are_refused_without_preprocessing(fcn, parts, kind):
     model.fit(*KINDS[kind](preprocess_input(images), masks), verbose=0)
 
 
-def test_training_prediction_and_segmentation_see_the_same_images(fcn, parts, randomize):
+def test_training_prediction_and_segmentation_see_the_same_images(pixelwise, parts, randomize):
     images, masks = parts
-    model = randomize(fcn(preprocessing="caffe"))
+    model = randomize(pixelwise(preprocessing="caffe"))
     expected = model.predict(images, verbose=0)["segmentation"].argmax(-1)
     for given in (images, images.astype("float32"), images.astype("int32")):
         np.testing.assert_array_equal(model.segment(given), expected)

@@ -45,6 +45,10 @@ def test_saving_in_another_format_names_the_one_of_keras(tiny, tmp_path, build, 
     with pytest.raises(ValueError, match=r"ends in `\.keras`.*Received: filepath="):
         model.save(tmp_path / f"model.{suffix}")
     assert not list(tmp_path.iterdir())
+    inputs = keras.Input((32, 32, 3))
+    for saved in (model, keras.Model(inputs, model(inputs))):
+        with pytest.raises(ValueError, match=r"ends in `\.keras`.*Received: a path"):
+            keras.saving.save_model(saved, tmp_path / f"model.{suffix}")
 
 
 @pytest.mark.parametrize("build", ["encnet", "fcn", "resnet", "cifar"])

@@ -26,14 +26,18 @@ def run(capsys):
     return call
 
 
-@pytest.mark.parametrize(("largest", "status"), [(2, 0), (3, 1)])
-def test_exit_status_and_report_of_the_command_line(tmp_path, largest, status):
-    write_split(tmp_path, {"a": (None, np.array([[0, 1, largest]], "uint8")), "b": (None, IGNORED)})
+def test_exit_status_and_report_of_the_command_line(tmp_path, run):
+    write_split(tmp_path, {"a": (None, np.array([[0, 1, 3]], "uint8")), "b": (None, IGNORED)})
     command = [sys.executable, "-m", "training.check_data", str(tmp_path), "--splits", "train"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stderr
-    assert f"train: 2 images, {status} of them bad" in done.stdout
-    assert ("a: the mask contains the ids 3" in done.stdout) == bool(status)
+    assert done.returncode == 1, done.stderr
+    assert "train: 2 images, 1 of them bad" in done.stdout
+    assert "a: the mask contains the ids 3" in done.stdout
+    write_split(tmp_path, {"a": (None, np.array([[0, 1, 2]], "uint8")), "b": (None, IGNORED)})
+    status, printed = run(tmp_path, ("train",))
+    assert status == 0
+    assert "train: 2 images, 0 of them bad" in printed
+    assert "a: the mask" not in printed
 
 
 def test_ignored_labels_and_skipped_images(tmp_path, run):

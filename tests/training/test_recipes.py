@@ -167,7 +167,17 @@ def test_documentation_lists_the_recipes_of_the_paper():
     assert not missing
 
 
-@pytest.mark.parametrize("name", SIZES.values(), ids=[f"{c}-{b}" for c, b in SIZES])
+# With and without a base size in the fast tier.
+FAST = {next(k for k in SIZES if k[1] is None), next(k for k in SIZES if k[1] is not None)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=f"{k[0]}-{k[1]}", marks=[pytest.mark.slow] * (k not in FAST))
+        for k, name in SIZES.items()
+    ],
+)
 def test_network_trains_on_crops_of_every_size(name, data):
     sizes = {size: getattr(RECIPES[name], size) for size in ("crop_size", "working_size")}
     config = small(name, data, **sizes)

@@ -181,6 +181,25 @@ def test_fit_marks_its_validation_privately():
     assert public <= {"x", "y", "sample_weight", "batch_size", "steps", "callbacks", "return_dict"}
 
 
+def test_format_of_a_file_is_not_public(tmp_path):
+    calls = []
+
+    class Recording(keras.Model):
+        def save(self, *args, **options):
+            calls.append("save")
+
+        def get_config(self):
+            calls.append(compat.is_saving_h5())
+            return super().get_config()
+
+    inputs = keras.Input((3,))
+    model = Recording(inputs, keras.layers.Dense(1)(inputs))
+    keras.saving.save_model(model, tmp_path / "model.h5")
+    assert calls == [True]
+    keras.saving.save_model(model, tmp_path / "model.keras")
+    assert not any(calls[1:])
+
+
 def test_freezing_is_not_public():
     variable = tf.Variable(2.0)
     double = tf.function(lambda x: variable * x, input_signature=[tf.TensorSpec(())])

@@ -1,5 +1,6 @@
-import subprocess
-import sys
+import multiprocessing
+import os
+import signal
 import threading
 
 import pytest
@@ -88,17 +89,17 @@ def test_existing_folder_is_not_overwritten(tmp_path):
 
 def killed_writer(folder):
     """Lets a process kill itself while it writes a file and a folder; returns what it left."""
-    code = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from keras_encnet.utils.files import atomic_file, atomic_folder\n"
-        "folder = Path(sys.argv[1])\n"
-        "with atomic_file(folder / 'last.keras') as one, atomic_folder(folder / '1') as two:\n"
-        "    one.write_text('half')\n"
-        "    (two / 'weights').write_text('half')\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(folder)])
+
+    def write():
+        with atomic_file(folder / "last.keras") as one, atomic_folder(folder / "1") as two:
+            one.write_text("half")
+            (two / "weights").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=write)  # imports nothing again
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     return names(folder)
 
 

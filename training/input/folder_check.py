@@ -13,11 +13,18 @@ import tensorflow as tf
 
 from keras_encnet.masks import ignored_labels
 from training.input.folder import Split, summarize
-from training.input.image_files import exif_orientation, read_image, read_mask
+from training.input.image_files import (
+    exif_orientation,
+    largest_16_bit_value,
+    read_image,
+    read_mask,
+)
 
 # Label of the object in masks of many tools for two classes, and the usual ignored label.
 WHITE = 255
 IMPORT = "python -m training.import_data FOLDER OUTPUT"
+# Cameras store 12 bits in 16 without scaling them; the upper 8, which are kept, are then dark.
+FULL_12_BITS = 2**12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,8 +222,10 @@ def _check_pair(label_map, image_path, mask_path, classes, ignored):
     problems, shape, mask = [], None, None
     # Damaged files make decoders raise nearly anything, SyntaxError and struct.error included.
     try:
-        shape = read_image(image_path).shape[:2]
+        image = read_image(image_path)
+        shape = image.shape[:2]
         problems += _orientation_problems("image", image_path)
+        problems += _range_problems(image_path, image)
     except Exception as error:
         problems.append(f"the image cannot be read: {error}")
     try:
@@ -241,6 +250,20 @@ def _check_pair(label_map, image_path, mask_path, classes, ignored):
             + (f"; if ids start from 1, `{IMPORT}` shifts them" if unknown[0] == classes else "")
         )
     return problems, counts[:classes], shape, labels
+
+
+def _range_problems(path, image):
+    if image.max() >= FULL_12_BITS >> 8:  # as nearly always: no need to decode it again
+        return []
+    largest = largest_16_bit_value(path)
+    if not largest:
+        return []
+    return [
+        f"the image has 16 bits per channel, but values up to {largest} only, and would be nearly "
+        "black: training and exported models keep the upper 8 bits. Scale the data, of 12 bits by "
+        "16, and store them with 8 bits per channel, for example with `convert -auto-level -depth "
+        "8`; store images that are meant to be dark with 8 bits, too"
+    ]
 
 
 def _orientation_problems(kind, path):

@@ -74,6 +74,14 @@ def exif_orientation(path: str | os.PathLike) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
+def largest_16_bit_value(path: str | os.PathLike) -> int | None:
+    """Returns the largest value in an image with 16 bits per channel, None for other images."""
+    data = Path(path).read_bytes()
+    if not data.startswith(_PNG_SIGNATURE) or data[BIT_DEPTH] != 16:
+        return None
+    return int(tf.reduce_max(tf.io.decode_png(data, dtype="uint16")))
+
+
 def decode_mask(path: str | tf.Tensor, label_map: LabelMap = ()) -> tf.Tensor:
     """Reads the class ids of a mask as an `int32` tensor of shape `(height, width)`.
 

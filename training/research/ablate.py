@@ -28,6 +28,7 @@ from training.research import ablation_report, experiments
 from training.research.ablation_rows import PARTS, Part, Row, rows_of
 from training.run import trained_models
 from training.run.fit import is_finished, train
+from training.tasks import segmentation_scores
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
 
@@ -91,7 +92,8 @@ class Ablation:
     """The rows of an ablation and their results, one file per row and seed.
 
     Raises:
-        FileExistsError: if the folder holds results of another experiment.
+        FileExistsError: if the folder holds results of another experiment or of other data.
+        ValueError: if files or labels of the split to score cannot be used; it names them.
     """
 
     def __init__(self, options: Options):
@@ -116,6 +118,10 @@ class Ablation:
         }
         for path in experiments.result_paths(options.output):
             experiments.check_same(path, self.setup)  # all rows, as they share one table
+        segmentation_scores.check(self.split, self.config.ignore_class)
+        names = {self.config.train_split, self.config.val_split} - {options.split}
+        trained = [open_split(self.config.data, name, self.config.map_labels) for name in names]
+        experiments.check_data(options.output, [self.split, *trained])
 
     def describe(self, row: Row, seed: int) -> dict[str, Any]:
         """Returns what a result records about its experiment: weights by name, without folders."""

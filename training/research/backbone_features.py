@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from keras_encnet.utils.files import atomic_file, write_json
 from training.configs import SegmentationConfig
+from training.research import experiments
 from training.run import run_folder
 from training.tasks.segmentation import Segmentation
 
@@ -29,9 +30,14 @@ def features(config: SegmentationConfig, path: Path) -> tuple[Arrays, list[Array
         The crops, features `(steps, batch, rows, columns, channels)` and masks `(steps, batch,
         rows, columns)`; the images, each a pair without the first axis, with batch 1; and the
         number of classes.
+
+    Raises:
+        FileExistsError: if the data are not those of the results next to the file.
+        ValueError: if files, labels or the stored features cannot be used; it names them.
     """
     task = Segmentation(config)
     model = task.build_model()
+    experiments.check_data(path.parent, [task.train_split, task.val_split])
     if not path.exists():
         # Before the features, so that they are never taken for those of another recipe; after
         # the data and the model, so that an error in these leaves nothing behind.

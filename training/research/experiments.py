@@ -11,6 +11,8 @@ import tabulate
 from keras_encnet.models.structure import resolve
 from keras_encnet.utils.files import atomic_file, read_json, write_json
 from training.configs import RECIPES, Config, SegmentationConfig
+from training.input import fingerprint
+from training.input.folder import Split
 from training.run import run_folder
 
 # The scores in tables and plots, and their titles.
@@ -96,6 +98,27 @@ def check_same(path: Path, expected: Mapping[str, Any]) -> None:
                 f"{path} belongs to another experiment, with {key}={found[key]!r}: choose another "
                 f"`--output`, or remove it. Received: {key}={value!r}"
             )
+
+
+def check_data(output: Path, splits: Iterable[Split]) -> None:
+    """Checks that data are those of the results in a folder; the first call records them.
+
+    Args:
+        output: the folder.
+        splits: the splits that are trained on and scored.
+
+    Raises:
+        FileExistsError: if they have changed; it names the classes and images that differ.
+    """
+    found = {split.name: fingerprint.of_files(split) for split in splits}
+    recorded = read_json(output / "data.json", {})
+    changes = fingerprint.changes({name: recorded.get(name, found[name]) for name in found}, found)
+    if changes:
+        raise FileExistsError(
+            f"The data have changed since the first of these results: {'; '.join(changes)}. "
+            f"Restore them, or choose another `--output`. Received: output={str(output)!r}"
+        )
+    write_json(output / "data.json", {**recorded, **found})
 
 
 def markdown_table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:

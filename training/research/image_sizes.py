@@ -26,6 +26,7 @@ from training.run import run_folder, trained_models
 from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import (
+    check,
     evaluate,
     evaluate_multi_scale,
     ignore_class_of,
@@ -67,10 +68,11 @@ def main(
     network = trained_models.load_model(path)
     trained_models.check_classes(network, images.class_names, path, data)
     images = every_nth(images, every)
+    ignore_class = ignore_class_of(run, ignore_class)
+    check(images, ignore_class)
     networks = {"unchanged": network}
     if sums is not None:
         networks["sums"] = with_sums(network, sums)
-    ignore_class = ignore_class_of(run, ignore_class)
     segmenter = multi_scale.segmenter(network)
     results = list(score(networks, segmenter, images, sizes, ignore_class))
     output = output or path.parent / f"image-sizes-{split}"

@@ -95,9 +95,7 @@ class SegmentationScorer:
         self.ignore_class = ignore_class_of(run, options.ignore_class)
 
     def score(self) -> tuple[dict[str, Any], np.ndarray]:
-        contents = check_split(self.split, self.ignore_class)
-        contents.raise_if_bad()
-        contents.raise_if_unusable()
+        check(self.split, self.ignore_class)
         options, segmenter = self.options, self.segmenter
         boundary = BoundaryIoU(self.model.classes, self.ignore_class) if options.boundary else None
         how: dict[str, Any] = {
@@ -126,6 +124,17 @@ class SegmentationScorer:
             save_reliability(path, presence["reliability"], presence["calibration_error"])
         models = {self.model.name: self.model}
         save_predictions(folder / "predictions.png", models, self.split, self.options.size)
+
+
+def check(split: Split, ignore_class: Sequence[int]) -> None:
+    """Reads every file of a split that is going to be scored.
+
+    Raises:
+        ValueError: if files or labels cannot be used; it names them.
+    """
+    contents = check_split(split, ignore_class)
+    contents.raise_if_bad()
+    contents.raise_if_unusable()
 
 
 def ignore_class_of(

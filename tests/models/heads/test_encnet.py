@@ -23,7 +23,9 @@ def names(model):
         (EncNet50, 150, {"variant": "official"}, 36_164_578),
         (EncNet50, 59, {"variant": "official", "lateral": True}, 43_915_217),
         (EncNet50, 150, {"variant": "mmsegmentation"}, 36_060_034),
-        (EncNet101, 150, {"variant": "mmsegmentation"}, 55_052_162),
+        pytest.param(
+            *(EncNet101, 150, {"variant": "mmsegmentation"}, 55_052_162), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_number_of_parameters_is_as_published(build, classes, options, parameters):

@@ -193,6 +193,29 @@ def test_images_that_viewers_turn_are_reported(tmp_path, orientation):
         assert "import_data" in message
 
 
+@pytest.mark.parametrize(
+    ("values", "largest"),
+    [((1, 100), 100), ((0, 4095), 4095), ((0, 4096), None), ((0, 65535), None), ((0, 0), None)],
+)
+def test_16_bit_images_with_data_of_12_bits_are_reported(tmp_path, values, largest):
+    write_masks(tmp_path, {"a": np.array([[0, 1]], "uint8")})
+    (tmp_path / "images" / "a.jpg").unlink()
+    Image.fromarray(np.array([values], "uint16")).save(tmp_path / "images" / "a.png")
+    found = [message for _, message in problems(tmp_path)]
+    if largest is None:
+        assert found == []
+    else:
+        (message,) = found
+        assert f"16 bits per channel, but values up to {largest} only" in message
+        assert "by 16" in message
+
+
+def test_dark_images_of_8_bits_are_accepted(tmp_path):
+    dark = np.full((1, 2, 3), 9, "uint8")
+    split = write_split(tmp_path, {"a": (dark, np.array([[0, 1]], "uint8"))})
+    assert check_split(split).problems == ()
+
+
 BINARY = np.array([[0, 255, 255]], "uint8")
 
 

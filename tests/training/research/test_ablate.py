@@ -259,6 +259,27 @@ def test_result_records_weights_by_name_without_folder(data, tmp_path):
     assert deeper["changes"] == expected
 
 
+def test_changed_data_are_refused(tmp_path):
+    data = scenes.write(tmp_path / "scenes", train=2, val=1, test=1)
+    options = ablate.Options(data=str(data), output=tmp_path / "results", parts=("fcn",))
+    ablate.Ablation(options)
+    ablate.Ablation(options)
+    ablate.Ablation(dataclasses.replace(options, split="val"))
+    image = data / "images" / "train_00001.png"
+    Image.new("RGB", Image.open(image).size).save(image)
+    with pytest.raises(FileExistsError, match=r"split 'train' 1 of 2 .*train_00001 \(image\)"):
+        ablate.Ablation(options)
+
+
+def test_damaged_data_are_named_before_training(tmp_path):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=1)
+    path = data / "labels" / "test_00000.png"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="test_00000: the mask cannot be read"):
+        ablate.Ablation(ablate.Options(data=str(data), output=tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
 def test_results_without_a_newer_option_are_accepted(tmp_path):
     (tmp_path / "fcn-seed0.json").write_text('{"epochs": 1}')
     experiments.check_same(tmp_path / "fcn-seed0.json", {"epochs": 1, "younger": 2})

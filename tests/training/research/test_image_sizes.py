@@ -78,6 +78,16 @@ def test_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatch, c
     assert lines[2] in capsys.readouterr().out
 
 
+def test_damaged_data_are_named_before_scoring(model, tmp_path):
+    data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
+    path = data / "images" / "test_00001.png"
+    path.write_bytes(path.read_bytes()[:-10])
+    model.save(tmp_path / "best.keras")
+    with pytest.raises(ValueError, match="test_00001: the image cannot be read"):
+        image_sizes.main(tmp_path, str(data))
+    assert not (tmp_path / "image-sizes-test").exists()
+
+
 @pytest.mark.parametrize(("option", "value"), [("sizes", (0.0,)), ("every", 0), ("sums", 0)])
 def test_invalid_options_raise(option, value, model, data, tmp_path):
     model.save(tmp_path / "best.keras")

@@ -1,6 +1,7 @@
 """Tests of `training.research.rank_heads`."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ranked(data, tmp_path_factory):
+def ranked(data, eager, tmp_path_factory):
     output = tmp_path_factory.mktemp("rank_heads")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setitem(experiments.RECIPES, "scenes_encnet", Small)
@@ -74,6 +75,17 @@ def test_unknown_recipe_and_features_of_another_experiment_raise(data, ranked, t
         rank_heads.main(str(data), "scenes_fcn", tmp_path)
     with pytest.raises(FileExistsError, match="another experiment, with .*Received: "):
         rank_heads.main(str(data), "scenes_encnet", ranked)  # the recipe at its full size
+
+
+def test_features_of_changed_data_raise(data, ranked, monkeypatch, tmp_path):
+    changed = shutil.copytree(data, tmp_path / "scenes")
+    shutil.copy(changed / "images/train_00001.png", changed / "images/train_00000.png")
+    config = read_json(ranked / "config.json")
+    monkeypatch.setitem(experiments.RECIPES, "scenes_encnet", Small)
+    monkeypatch.setattr(experiments, "check_same", lambda *unused: None)  # of another path
+    with pytest.raises(FileExistsError, match=r"1 of 4 .* changed: train_00000 \(image\)"):
+        rank_heads.main(str(changed), "scenes_encnet", ranked)
+    assert read_json(ranked / "config.json") == config
 
 
 def test_missing_data_leaves_no_files(tmp_path):

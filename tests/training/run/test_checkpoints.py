@@ -10,7 +10,10 @@ import pytest
 from tests.training.run.small_training import STEPS, Interrupt, batches, build, train
 from training.run import callbacks, checkpoints, resume
 
-pytestmark = pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of the stochastic scale
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Gradients do not exist"),  # of the stochastic scale
+]
 
 
 def steps_in(directory):

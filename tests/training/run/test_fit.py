@@ -15,6 +15,8 @@ from training.datasets import cifar, scenes
 from training.run import callbacks, checkpoints, fit
 from training.tasks import segmentation
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -1,34 +1,32 @@
 """One training at a time writes to a run folder; what a killed one left is removed."""
 
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from training.run.lock import NAME, locked
 
-HOLD = """
-import sys
-from pathlib import Path
-from training.run.lock import locked
-with locked(Path(sys.argv[1])):
-    print("locked", flush=True)
-    sys.stdin.read()
-"""
+
+def hold(run_dir, connection):
+    with locked(run_dir):
+        connection.send("locked")
+        connection.recv()
 
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the lock of a run folder."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        assert process.stdout.readline() == "locked\n"
-        yield process
-        process.kill()
+    """Another process that holds the lock of a run folder, and the connection that releases it."""
+    context = multiprocessing.get_context("fork")  # imports nothing again
+    connection, other_end = context.Pipe()
+    process = context.Process(target=hold, args=(tmp_path / "run", other_end))
+    process.start()
+    assert connection.recv() == "locked"
+    yield process, connection
+    process.kill()
+    process.join()
 
 
 def lock(run_dir):
@@ -43,18 +41,21 @@ def write_record(run_dir, **record):
 
 def test_second_process_is_refused_until_the_first_ends_or_is_killed(holder, tmp_path):
     run_dir = tmp_path / "run"
-    expected = rf"process {holder.pid} on {socket.gethostname()}, since 20.*Received: run_dir="
+    process, _ = holder
+    expected = rf"process {process.pid} on {socket.gethostname()}, since 20.*Received: run_dir="
     for _ in range(2):
         with pytest.raises(FileExistsError, match=expected):
             lock(run_dir)
-    holder.kill()
-    holder.wait()
+    process.kill()
+    process.join()
     assert (run_dir / NAME).exists()
     assert lock(run_dir)["pid"] == os.getpid()
 
 
 def test_lock_is_released_and_an_empty_folder_removed(holder, tmp_path):
-    holder.communicate()
+    process, connection = holder
+    connection.send("release")
+    process.join()
     assert not (tmp_path / "run").exists()
     with locked(tmp_path / "run"):
         (tmp_path / "run" / "config.json").touch()
@@ -63,7 +64,9 @@ def test_lock_is_released_and_an_empty_folder_removed(holder, tmp_path):
 
 def test_lock_of_another_machine_is_respected(tmp_path):
     write_record(tmp_path / "run", pid=1, host="elsewhere")
-    with pytest.raises(FileExistsError, match=r"process 1 on elsewhere.*remove .*lock\.json"):
+    with pytest.raises(
+        FileExistsError, match=r"process 1 on elsewhere, since 2026-01-01T00.*remove .*lock\.json"
+    ):
         lock(tmp_path / "run")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_encnet.optimizers import SGD
 from tests.training.run.small_training import Interrupt, batches, build, state_of, train
@@ -15,11 +16,14 @@ from training.run import callbacks, checkpoints, resume
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of the stochastic scale
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Gradients do not exist"),  # of the stochastic scale
+]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(eager, tmp_path_factory):
     keras.utils.set_random_seed(0)
     model, history = train(tmp_path_factory.mktemp("uninterrupted"))
     return [variable.numpy() for variable in state_of(model)], history
@@ -43,12 +47,27 @@ def test_resume_gives_identical_weights(interruptions, uninterrupted, tmp_path):
     assert_same(train(tmp_path), uninterrupted)
 
 
+@pytest.mark.slow
+def test_resume_gives_identical_weights_with_compiled_steps(tmp_path):
+    tf.config.run_functions_eagerly(False)
+    try:
+        keras.utils.set_random_seed(0)
+        model, history = train(tmp_path / "uninterrupted")
+        expected = [variable.numpy() for variable in state_of(model)], history
+        keras.utils.set_random_seed(0)
+        assert train(tmp_path / "resumed", interrupt=Interrupt(7)) is None
+        assert_same(train(tmp_path / "resumed"), expected)
+    finally:
+        tf.config.run_functions_eagerly(True)
+
+
 def test_a_killed_process_is_resumed_with_identical_weights(uninterrupted, tmp_path):
     # The longer form, with the command line, several devices and workers, is in
     # test_interruptions.py.
     code = """
-import sys, keras
+import sys, keras, tensorflow as tf
 from tests.training.run.small_training import Interrupt, train
+tf.config.run_functions_eagerly(True)
 keras.utils.set_random_seed(0)
 train(sys.argv[1], Interrupt(8, kill=True))
 """
