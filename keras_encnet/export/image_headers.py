@@ -20,6 +20,8 @@ SCAN, END_OF_IMAGE = 0xDA, 0xD9
 MAX_SEGMENTS = 1024
 # Compressed texts in a PNG, each of which may take 30 ms. Programs write a few.
 MAX_COMPRESSED_TEXTS = 16
+PNG_CHANNELS = np.array([1, 0, 3, 1, 2, 0, 4, 0])  # by color type
+PNG_REST = 2**19  # bytes of metadata after the pixels, which only some programs write
 MAX_GIF_STEPS, GIF_BLOCKS_PER_STEP = 2048, 1024
 GIF_TRAILER = b"\x3b"
 
@@ -29,6 +31,7 @@ TRUNCATED = "The image is truncated."
 JPEG_KIND = "JPEG images with lossless or arithmetic coding or 12 bits are not supported."
 SEGMENTS = f"The image has more than {MAX_SEGMENTS} segments."
 TEXTS = f"The image has more than {MAX_COMPRESSED_TEXTS} compressed texts."
+PIXELS = "The image has more compressed data than its pixels need."
 BLOCKS = "The image has too many blocks before the end of its first frame."
 BMP_KIND = "BMP images must be uncompressed, with 24 or 32 bits per pixel."
 
@@ -36,13 +39,43 @@ Inspected = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def png(data: tf.Tensor, octets: tf.Tensor) -> Inspected:
-    """Reads the header of a PNG and counts its compressed texts."""
+    """Reads the header of a PNG, counts its compressed texts and bounds its compressed pixels.
+
+    The decoder decompresses all pixels in the file, those after the last row as well: a megabyte
+    may become a gigabyte, which takes two seconds.
+    """
     is_header = tf.strings.substr(data, 8, 8) == b"\0\0\0\x0dIHDR"
     # zTXt and iTXt, counted in the whole file: they occur in compressed pixels by rare chance.
     name_ends = (octets[:-2] == ord("T")) & (octets[1:-1] == ord("X")) & (octets[2:] == ord("t"))
     count = tf.math.count_nonzero(name_ends)
-    status = tf.where(is_header, tf.where(count > MAX_COMPRESSED_TEXTS, TEXTS, OK), BROKEN)
-    return status, _big(octets, 16, 4), _big(octets, 20, 4), data
+    width, height = _big(octets, 16, 4), _big(octets, 20, 4)
+    before = tf.strings.length(tf.strings.split(data, "IDAT", maxsplit=1)[0])
+    compressed = tf.cast(tf.strings.length(data) - before, tf.int64)
+    problems = [
+        (~is_header, BROKEN),
+        (count > MAX_COMPRESSED_TEXTS, TEXTS),
+        (compressed > _longest_compressed(octets, width, height), PIXELS),
+    ]
+    return _first(problems), width, height, data
+
+
+def _longest_compressed(octets, width, height):
+    """Returns the number of bytes that the pixels of a PNG and what follows them may have.
+
+    An encoder that compresses nothing adds an eighth at most.
+    """
+    channels = tf.gather(PNG_CHANNELS, tf.minimum(tf.cast(octets[25], tf.int32), 7))
+    width, height = (tf.minimum(side, 2**20) for side in (width, height))  # products may overflow
+    row = 1 + (width * channels * tf.cast(octets[24], tf.int64) + 7) // 8
+    return 9 * height * row // 8 + PNG_REST
+
+
+def _first(problems):
+    """Returns the reason of the first problem that a file has, `OK` if it has none."""
+    status = tf.constant(OK)
+    for has_problem, reason in reversed(problems):
+        status = tf.where(has_problem, reason, status)
+    return status
 
 
 def bmp(data: tf.Tensor, octets: tf.Tensor) -> Inspected:
@@ -98,10 +131,7 @@ def jpeg(data: tf.Tensor, octets: tf.Tensor, max_scans: int) -> Inspected:
         (~is_decodable, JPEG_KIND),
         (at >= markers[-1], TRUNCATED),
     ]
-    status = tf.constant(OK)
-    for has_problem, reason in reversed(problems):
-        status = tf.where(has_problem, reason, status)
-    return status, _big(octets, frame + 7, 2), _big(octets, frame + 5, 2), data
+    return _first(problems), _big(octets, frame + 7, 2), _big(octets, frame + 5, 2), data
 
 
 def gif(data: tf.Tensor, octets: tf.Tensor) -> Inspected:

@@ -3,6 +3,8 @@
 import struct
 import zlib
 
+import numpy as np
+
 from tests.export.encoded import encode, gradient, with_size
 
 
@@ -29,8 +31,18 @@ def expensive():
             png[:33] + text * 17 + png[33:],
             "more than 16 compressed",
         ),
+        "png of many bytes after the last row": (with_pixels(2**20), "more compressed data"),
         "gif of many blocks": (comments, "too many blocks"),
     }
+
+
+def with_pixels(count):
+    """Returns a PNG with random bytes in addition to its pixels, in their compressed stream."""
+    pixels = gradient()
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    stream = zlib.compress(rows + np.random.default_rng(0).bytes(count))
+    png = encode(pixels, "PNG")
+    return png[:33] + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
 
 
 def jpeg_of_scans(count):

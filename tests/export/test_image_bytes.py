@@ -83,6 +83,16 @@ def test_bytes_after_the_end_are_ignored(name, read_one):
     np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("level", [0, 9])
+def test_uncompressed_pixels_and_metadata_of_a_png_are_accepted(mode, level, read_one, rng):
+    noise = rng.integers(0, 256, (900, 700, 3), "uint8")
+    png = encoded.encode(noise, "PNG", mode, compress_level=level)
+    metadata = odd_files.chunk(b"eXIf", rng.bytes(400_000))
+    for data in (png, png[:-12] + metadata + png[-12:]):
+        assert read_one(data)[0] == OK.encode()
+
+
 def test_usual_progressive_jpegs_with_thumbnails_are_accepted(read_one):
     thumbnail = odd_files.jpeg_of_scans(70)
     exif = b"Exif\0\0" + thumbnail
