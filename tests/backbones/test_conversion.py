@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_encnet import FCN, EncNet
 from keras_encnet.backbones import as_backbone
 from keras_encnet.graph import fold_batch_normalization
+from keras_encnet.graph.folding import run_folded
 from keras_encnet.layers import BatchNormalization
 from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.utils import compat
@@ -129,8 +131,10 @@ def test_folded_model_computes_the_same(backbone):
     folded = fold_batch_normalization(backbone)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in folded.layers)
     x = raw_images(1, 97, 130).astype("float32") / 255
+    outputs = folded(x), run_folded(backbone, tf.constant(x))
     for stage, expected in backbone(x).items():
-        np.testing.assert_allclose(folded(x)[stage], expected, rtol=1e-3, atol=1e-4)
+        for other in outputs:
+            np.testing.assert_allclose(other[stage], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_layers_are_fused_and_synchronized_with_the_same_names(source, backbone):
