@@ -23,9 +23,9 @@ from PIL import ExifTags, Image, JpegImagePlugin
 
 from training.input.image_files import BIT_DEPTH
 
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 # The formats that are copied; Pillow names a JPEG with several pictures MPO.
 _COPIED = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
-_JPEG = ("JPEG", "MPO")
 _SWAPPING = (5, 6, 7, 8)  # the EXIF orientations that swap width and height
 
 
@@ -63,7 +63,7 @@ def read_header(data: Path | bytes) -> Header:
         OSError: If Pillow cannot read it.
         ValueError: If it is too large for Pillow, `PIL.Image.MAX_IMAGE_PIXELS`.
     """
-    with _open(data) as image:
+    with open_image(data) as image:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return Header(
             format=image.format or "",
@@ -74,15 +74,26 @@ def read_header(data: Path | bytes) -> Header:
         )
 
 
-def _open(data):
+def open_image(data: Path | bytes) -> Image.Image:
+    """Opens an image with Pillow, if it is in one of the formats of photos.
+
+    Raises:
+        OSError: If it is not. Pillow would run another program for PostScript, for example.
+        ValueError: If it is too large for Pillow.
+    """
     try:
-        return Image.open(data if isinstance(data, Path) else io.BytesIO(data))
+        return Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{error} Cut it into tiles.") from error
 
 
+def png_depth(data: Path | bytes) -> int:
+    """Returns the number of bits per channel of a PNG."""
+    return _bytes(data, BIT_DEPTH + 1)[BIT_DEPTH]
+
+
 def _is_deep_png(data, image):
-    return image.format == "PNG" and _bytes(data, BIT_DEPTH + 1)[BIT_DEPTH] == 16
+    return image.format == "PNG" and png_depth(data) == 16
 
 
 def _bytes(data, limit=-1):
@@ -100,7 +111,7 @@ def bits_of(deep: Iterable[Path | bytes]) -> int:
 
 def _deep_pixels(data):
     """Returns the pixels of a deep image as integers, `(height, width)` or with channels."""
-    with _open(data) as image:
+    with open_image(data) as image:
         if _is_deep_png(data, image):
             channels = 1 if image.mode.startswith("I") else 3
             pixels = tf.io.decode_png(_bytes(data), channels, "uint16").numpy()
@@ -136,15 +147,15 @@ def write_image(data: Path | bytes, header: Header, stem: Path, bits: int = 16) 
         image = Image.fromarray(pixels.astype("uint8"))
         return _save(_upright(image, header.orientation), _with_suffix(stem, ".png"))
     if header.format == "PNG":
-        with _open(data) as image:
+        with open_image(data) as image:
             image.verify()  # of its end, too, which decoding does not need
-    with _open(data) as image:
+    with open_image(data) as image:
         image.load()
         if header.format in _COPIED and header.orientation == 1:
             path = _with_suffix(stem, _COPIED[header.format])
             path.write_bytes(_bytes(data))
             return path
-        if header.format in _JPEG and image.mode in ("L", "RGB"):
+        if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("L", "RGB"):
             sampling = JpegImagePlugin.get_sampling(image)
             return _save(
                 _upright(image, header.orientation),

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from training.importing.export import EMPTY, IGNORE, Hints, Item, Labels
+from training.importing.images import open_image, png_depth
 from training.importing.names import divide, pair, split_in
 from training.importing.source import Source
 
@@ -92,20 +93,25 @@ def contents(source: Source, files: tuple[str, ...]) -> dict[str, Contents]:
 
 
 def _contents(path):
-    with Image.open(path) as stored:
+    image, lossy = _load(path)
+    ids, colors = _ids(image), None
+    if not image.mode.startswith("I"):
+        colors = _counted(_colors(image))
+    return Contents(image.size, lossy, None if ids is None else _counted(ids), colors)
+
+
+def _load(path):
+    """Returns a mask, upright, and whether it is a JPEG."""
+    with open_image(path) as stored:
+        image = ImageOps.exif_transpose(stored)
         lossy = stored.format in ("JPEG", "MPO")
-    with _open(path) as image:
-        ids, colors = _ids(image), None
-        if image.mode not in ("I", "I;16", "I;16B", "I;16L"):
-            colors = _counted(_colors(image))
-        return Contents(image.size, lossy, None if ids is None else _counted(ids), colors)
-
-
-def _open(path):
-    image = ImageOps.exif_transpose(Image.open(path))
-    if image.mode == "F" or image.mode not in _MODES:
+        scaled = stored.format == "PNG" and image.mode == "L"
+    if image.mode not in _MODES:
         raise ValueError(f"pixels of the kind {image.mode} are neither ids nor colors")
-    return image
+    depth = png_depth(path) if scaled else 8
+    if depth < 8:  # Pillow scales 2 and 4 bits to 8
+        image = Image.fromarray(np.asarray(image) // (255 // (2**depth - 1)))
+    return image, lossy
 
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L")
@@ -162,8 +168,8 @@ class MaskFile:
 
     def draw(self, size: tuple[int, int], labels: Labels, empty: int) -> np.ndarray:
         """Draws the mask, see `training.importing.export.Annotation`."""
-        with _open(self.source.path(self.file)) as image:
-            pixels = _colors(image) if self.colors else _ids(image)
+        image, _ = _load(self.source.path(self.file))
+        pixels = _colors(image) if self.colors else _ids(image)
         values = np.array(sorted(self.names))
         replacements = [labels[self.names[value]] for value in values.tolist()]
         of_value = np.array([empty if label is None else label for label in replacements])

@@ -94,7 +94,7 @@ def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     image_folders, other_folders = _telling_folders(images), _telling_folders(others)
-    for keys in (_path_keys, _words_keys, _stem_keys, _distinct_keys):
+    for keys in (_paths_as_they_are, _path_keys, _words_keys, _stem_keys, _distinct_keys):
         first, second = (
             _grouped([path for path in paths if path not in used], keys)
             for paths, used in ((images, set(pairs)), (others, set(pairs.values())))
@@ -122,10 +122,14 @@ def _grouped(paths, keys):
     return groups
 
 
-def _path_keys(paths):
+def _paths_as_they_are(paths):
     for path in paths:
-        parts = PurePosixPath(normalized(path).casefold()).with_suffix("").parts
-        yield "/".join(part for part in parts if part not in _KINDS)
+        parts = PurePosixPath(normalized(path)).with_suffix("").parts
+        yield "/".join(part for part in parts if part.casefold() not in _KINDS)
+
+
+def _path_keys(paths):
+    return [key.casefold() for key in _paths_as_they_are(paths)]
 
 
 def _words_keys(paths):

@@ -23,6 +23,8 @@ from training.input.text_files import read_text
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Names of encodings that `read_text` does not recognize; this one decodes every Western text.
 WESTERN = "cp1252"
+# Images that must be converted first.
+OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".dcm", ".nii", ".npy", ".exr", ".dng", ".nef", ".cr2")
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
@@ -62,6 +64,8 @@ class Source:
         if not self.files:
             raise ValueError(f"The export contains no file. Received: source={path}")
         self.images = self.with_suffix(*IMAGE_SUFFIXES)
+        for file in self.with_suffix(*OTHER_SUFFIXES):
+            self.skip(file, "this format is not supported; convert it to PNG or TIFF")
         self._by_stem = collections.defaultdict(list)
         for file in self.images:
             self._by_stem[_folded(PurePosixPath(file).stem)].append(file)

@@ -126,6 +126,19 @@ def test_masks_are_turned_if_they_are_for_the_stored_pixels(tmp_path, orientatio
     assert ("--annotated" in " ".join(report.notes)) == (orientation == 3)
 
 
+def test_files_that_are_no_photos_are_skipped(tmp_path):
+    for stem in ("a", "b", "c"):
+        write_image(tmp_path / f"in/images/{stem}.jpg", (2, 1))
+        write_mask(tmp_path / f"in/masks/{stem}.png", [[0, 1]])
+    # Pillow would run Ghostscript for it.
+    Image.new("RGB", (2, 1)).save(tmp_path / "in/images/b.jpg", "EPS")
+    (tmp_path / "in/images/c.jpg").rename(tmp_path / "in/images/c.heic")
+    report, masks = imported(tmp_path / "in", tmp_path / "out")
+    assert set(masks) == {"a"}
+    assert "cannot identify" in reasons(report)["images/b.jpg"]
+    assert "convert it" in reasons(report)["images/c.heic"]
+
+
 def test_too_large_and_damaged_images_are_skipped(tmp_path, monkeypatch):
     for stem, side in (("a", 4), ("b", 40), ("c", 4)):
         write_image(tmp_path / f"in/images/{stem}.png", (side, side))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.training.importing.exports import imported, reasons, write_image, write_mask
+from tests.training.input.test_image_files import png
 from training.importing.export import Hints
 
 IDS = [[0, 1], [2, 255]]
@@ -53,7 +54,8 @@ def test_images_are_paired_with_masks_by_name(tmp_path, image, file, stem):
 
 def test_folders_can_be_named(tmp_path):
     write_pair(tmp_path / "in", image="left/a.png", file="right/a.png")
-    with pytest.raises(ValueError, match=r"No known format.*`--images` and `--masks`"):
+    message = r"of 2 images and 0 masks, no pair.*with `--images` and `--masks`"
+    with pytest.raises(ValueError, match=message):
         imported(tmp_path / "in", tmp_path / "out")
     hints = Hints(images="left", masks="right/")
     _, masks = imported(tmp_path / "in", tmp_path / "out", hints=hints)
@@ -152,6 +154,18 @@ def test_masks_of_one_bit_have_two_classes(tmp_path):
     Image.fromarray(np.array([[False, True]])).save(tmp_path / "in/masks/a.png")
     _, masks = imported(tmp_path / "in", tmp_path / "out")
     assert masks["a"].tolist() == [["background", "object"]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_ids_of_few_bits_are_not_scaled(tmp_path, bits):
+    ids = np.arange(16).reshape(2, 8) % 2**bits
+    write_image(tmp_path / "in/images/a.jpg", (8, 2))
+    (tmp_path / "in/masks").mkdir()
+    (tmp_path / "in/masks/a.png").write_bytes(png(ids, bits, color=0))
+    (tmp_path / "names.txt").write_text("\n".join(map(str, range(100, 100 + 2**bits))))
+    hints = Hints(classes=str(tmp_path / "names.txt"))
+    _, masks = imported(tmp_path / "in", tmp_path / "out", hints=hints)
+    assert (masks["a"].astype(int) - 100).tolist() == ids.tolist()
 
 
 def test_jpeg_masks_are_read_as_two_classes_only_on_request(tmp_path):

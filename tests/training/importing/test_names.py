@@ -46,6 +46,13 @@ def test_similar_numbers_are_told_apart(names):
     assert pair(images, masks) == dict(zip(images, masks, strict=True))
 
 
+def test_names_that_differ_in_case_are_told_apart():
+    assert pair(["A.jpg", "a.jpg"], ["gt/a.png", "gt/A.png"]) == {
+        "A.jpg": "gt/A.png",
+        "a.jpg": "gt/a.png",
+    }
+
+
 def test_nothing_is_paired_across_splits_or_if_several_files_fit():
     assert pair(["images/train/a.jpg"], ["masks/val/a.png"]) == {}
     assert pair(["x/a.jpg", "y/a.jpg"], ["masks/a.png"]) == {}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from training.importing.export import Export, Hints
 from training.importing.formats import binary, cityscapes, coco, ids, labelme, rgb, voc, yolo
+from training.importing.names import divide
 from training.importing.source import Source
 
 READERS: dict[str, Callable[[Source, Hints], Export]] = {
@@ -42,9 +43,11 @@ def detect(source: Source, hints: Hints) -> str:
             f"`--format`. Received: source={source.root}"
         )
     if not found:
+        images, masks = map(len, divide(source.images))
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in source.skipped[:10])
         raise ValueError(
-            "No known format: there are neither annotation files nor pairs of an image and a mask "
-            "whose names agree. If there are masks, pass the folders with `--images` and "
-            f"`--masks`. Received: source={source.root}"
+            f"No known format: there are no annotation files, and of {images} images and {masks} "
+            "masks, no pair has names that agree and can be read. If there are masks, pass the "
+            f"folders with `--images` and `--masks`. Received: source={source.root}{reasons}"
         )
     return found[0]

@@ -10,15 +10,14 @@ References:
 
 import base64
 import functools
-import io
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from training.importing.classes import BACKGROUND
 from training.importing.export import IGNORE, Export, Hints, Item
+from training.importing.images import open_image
 from training.importing.lists import read_names
 from training.importing.names import normalized, split_in
 from training.importing.shapes import Bitmap, Drawn, Shapes, circle, polygon
@@ -107,7 +106,7 @@ def _shape(shape: dict[str, Any]) -> Any:
 
 def _bitmap(name, corners, encoded):
     """Returns a shape given by an encoded image; whole corners also crop it, as in Labelme."""
-    with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+    with open_image(base64.b64decode(encoded)) as image:
         pixels = np.asarray(image.convert("L")) > 0
     (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()
     if (corners == np.rint(corners)).all():
