@@ -11,17 +11,16 @@ import numpy as np
 from keras_encnet.backbones.stages import STRIDES, find_stages
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
 from keras_encnet.layers import BatchNormalization
+from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
 from keras_encnet.utils.compat import run_graph
 
-# What Keras Applications put in front of a network to normalize raw images.
-NORMALIZATIONS = (keras.layers.Rescaling, keras.layers.Normalization)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 
 
 def convert(
     network: keras.Model,
-    resize: bool,
+    classifies: bool,
     images: keras.KerasTensor | None = None,
     omitted: Collection[str] = (),
 ) -> keras.Model:
@@ -29,23 +28,23 @@ def convert(
 
     Args:
         network: a functional model. It is not changed, and returned if there is nothing to do.
-        resize: whether windows may extend over the border, see `as_backbone`; names that Keras has
-            numbered are then numbered again, from 0.
+        classifies: whether it is a network for classification, whose padding becomes "same" and
+            whose layers are numbered from 0, see `as_backbone`.
         images: the input of the copy, by default one of the same shape.
         omitted: names of layers to leave out.
     """
-    windows, paddings = _same_padding(network) if resize else (set(), set())
-    numbered = _numbered(network.layers) if resize else {}
+    windows, paddings = _same_padding(network) if classifies else (set(), set())
+    names = _numbered(network.layers) if classifies else {}
+    if images is None and not (windows or any(map(_is_foreign, network.layers))):
+        return network
 
     def copy(layer):
-        changes = {"name": numbered.get(layer.name, layer.name)}
+        changes = {"name": names.get(layer.name, layer.name)}
         if layer.name in windows:
             changes["padding"] = "same"
-        if isinstance(layer, NORMALIZATIONS):
-            changes["dtype"] = (
-                "float32"  # the values of raw images differ by less than bfloat16 can
-            )
-        if type(layer) is keras.layers.BatchNormalization:
+        if isinstance(layer, KERAS_NORMALIZATIONS):
+            changes["dtype"] = "float32"  # bfloat16 would round the values of images
+        if _is_batch_normalization(layer):
             return BatchNormalization.from_config({**layer.get_config(), **changes})
         if _is_depthwise(layer):
             return _depthwise(layer, changes)
@@ -57,12 +56,6 @@ def convert(
         values = [] if _is_normalization(layer) else weights_of(layer)
         return [np.swapaxes(values[0], 2, 3), *values[1:]] if _is_depthwise(layer) else values
 
-    foreign = any(
-        type(layer) is keras.layers.BatchNormalization or _is_depthwise(layer)
-        for layer in network.layers
-    )
-    if not (foreign or windows or omitted or images is not None):
-        return network
     return rebuild(network, copy, weights, omitted={*paddings, *omitted}, images=images)
 
 
@@ -181,6 +174,15 @@ def _numbered(named):
             names[layer.name] = f"{kind}_{counts[kind]}" if counts[kind] else kind
             counts[kind] += 1
     return names
+
+
+def _is_foreign(layer):
+    """Returns whether a layer of this package, or a faster one of Keras, takes its place."""
+    return _is_batch_normalization(layer) or _is_depthwise(layer) or _is_normalization(layer)
+
+
+def _is_batch_normalization(layer):
+    return type(layer) is keras.layers.BatchNormalization
 
 
 def _is_depthwise(layer):

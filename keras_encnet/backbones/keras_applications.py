@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from keras_encnet.backbones.conversion import classifier_stages, convert
-from keras_encnet.backbones.normalization import NORMALIZATIONS, with_normalization
+from keras_encnet.backbones.normalization import with_normalization
+from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
 from keras_encnet.preprocessing import MODES, preprocess_input
 from keras_encnet.utils.checks import check_input_shape
 from keras_encnet.utils.downloads import DownloadError, naming_imagenet
@@ -103,7 +104,7 @@ def from_keras_applications(
         ) from error
     omitted = _variable_normalization(model)
     images = keras.Input(input_shape, name="images")
-    backbone = convert(classifier_stages(model), resize=True, images=images, omitted=omitted)
+    backbone = convert(classifier_stages(model), classifies=True, images=images, omitted=omitted)
     if not include_preprocessing:
         return backbone
     return with_normalization(backbone, "torch" if omitted else preprocessing_of_network(name))
@@ -123,5 +124,5 @@ def _variable_normalization(model):
     EfficientNet adds layers only if it loads the weights for ImageNet, and has the values of
     others among its weights. Together, they are the mode "torch".
     """
-    own = [layer for layer in model.layers if isinstance(layer, NORMALIZATIONS)]
+    own = [layer for layer in model.layers if isinstance(layer, KERAS_NORMALIZATIONS)]
     return {layer.name for layer in own} if any(layer.weights for layer in own) else set()

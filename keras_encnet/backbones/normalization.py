@@ -4,11 +4,8 @@ import keras
 
 from keras_encnet.graph.rebuilding import calls
 from keras_encnet.layers import ImageNormalization
-from keras_encnet.layers.image_normalization import normalization_in
+from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS, normalization_in
 from keras_encnet.utils.compat import producer_of, run_graph
-
-# What Keras Applications put in front of a network to normalize raw images.
-NORMALIZATIONS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
 def with_normalization(backbone: keras.Model, mode: str) -> keras.Model:
@@ -32,5 +29,5 @@ def own_normalization(model: keras.Model) -> str | None:
         for node in calls(model)
         if isinstance(producer_of(node.input_tensors[0]), keras.layers.InputLayer)
     )
-    has_other = any(isinstance(layer, NORMALIZATIONS) for layer in in_front)
+    has_other = any(isinstance(layer, KERAS_NORMALIZATIONS) for layer in in_front)
     return normalization_in(model) or ("none" if has_other else None)

@@ -6,9 +6,10 @@ import keras
 
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
 from keras_encnet.layers import Encoding, ImageNormalization
+from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
 from keras_encnet.utils.compat import producer_of
 
-NORMALIZATIONS = (ImageNormalization, keras.layers.Rescaling, keras.layers.Normalization)
+NORMALIZATIONS = (ImageNormalization, *KERAS_NORMALIZATIONS)
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 

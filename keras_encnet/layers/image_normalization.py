@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from keras_encnet.preprocessing import normalization_of, preprocess_input
 
+# The layers of Keras that networks normalize raw images with.
+KERAS_NORMALIZATIONS = (keras.layers.Rescaling, keras.layers.Normalization)
+
 
 @keras.saving.register_keras_serializable(package="keras_encnet")
 class ImageNormalization(keras.layers.Layer):
