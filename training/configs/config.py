@@ -68,9 +68,9 @@ class Schedule:
             return min(WARMUP_LIMIT, steps // WARMUP_PART)
         if self.warmup_steps >= steps:
             raise ValueError(
-                f"The warm-up must be shorter than the training, which has {steps} steps: lower "
-                "`--warmup-steps`, pass `--warmup-steps None` for a share of the steps, or raise "
-                f"`--epochs`. Received: warmup_steps={self.warmup_steps}"
+                "The warm-up must be shorter than the training. Lower `--warmup-steps`, pass "
+                "`--warmup-steps None` for a share of the steps, or raise `--epochs`. "
+                f"Received: warmup_steps={self.warmup_steps} of {steps} steps"
             )
         return self.warmup_steps
 

@@ -134,7 +134,8 @@ def test_only_networks_with_presence_are_calibrated():
 @pytest.mark.slow
 def test_run_is_complete_after_the_calibration(tmp_path):
     data = scenes.write(tmp_path / "scenes", train=4, val=3, test=1)
-    config = ScenesEncNet(data=str(data), **{**SMALL_ENCNET, "calibrate_presence": True})
+    options = {**SMALL_ENCNET, "calibrate_presence": True, "warmup_steps": None}
+    config = ScenesEncNet(data=str(data), **options)
     run_dir = tmp_path / "run"
     fit.train(config, run_dir)
     metrics = read_json(run_dir / "metrics.json")
