@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_encnet import EncNet, SegmentationMetrics, objectives
 from tests.fixtures import CLASSES, raw_images
 
-SHAPES = [(61, 43), (37, 90), (24, 24), (1, 9)]
+SHAPES = [(61, 43), (37, 90), (1, 9)]
 WORKING_SIZES = [48, (60, 32), "native"]
 
 
@@ -110,17 +110,13 @@ def test_steps_compiled_by_xla_compute_the_same(model_of, rng):
 
 
 @pytest.mark.filterwarnings("ignore")  # a generator has no known number of batches
-def test_validation_of_fit_is_an_evaluation(model_of, rng):
-    model = model_of(48, run_eagerly=False)  # of images whose size is unknown when it is traced
-    before = model.get_weights()
+def test_steps_traced_for_images_of_unknown_size_compute_the_same(model_of, rng):
     images, masks = raw_images(2, 37, 50), rng.integers(0, CLASSES, (2, 37, 50))
     spec = (tf.TensorSpec((2, None, None, 3), tf.uint8), tf.TensorSpec((2, None, None), tf.int64))
     data = tf.data.Dataset.from_generator(lambda: [(images, masks)], output_signature=spec)
-    logs = model.fit(data, validation_data=data, verbose=0).history
-    scores = model.evaluate(data, verbose=0, return_dict=True)
-    model.set_weights(before)
-    for name, value in scores.items():
-        assert logs[f"val_{name}"][0] == pytest.approx(value, rel=1e-4)
+    expected = model_of(48).evaluate(images, masks, verbose=0)
+    found = model_of(48, run_eagerly=False).evaluate(data, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_training_and_calls_take_images_as_they_are(tiny_backbone, randomize, rng):

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-import keras_encnet
 from tests.fixtures import SMALL_FCN
 from tests.training.folders import write_split
 from training import check_data
 from training.configs.folder import FolderFCN50, automatic_sizes, automatic_working_size
-from training.run import fit
+from training.run import fit, run_folder
+from training.tasks.segmentation import Segmentation
 
 SMALL = {**SMALL_FCN, "blocks": (1, 1, 1, 1), "width_multiplier": 0.0625, "backbone_weights": None}
 SMALL |= {"batch_size": 2, "epochs": 2, "min_epoch_steps": 1}
@@ -66,25 +66,29 @@ def test_check_data_states_the_sizes(data, capsys):
     assert printed.count("working size of 48 pixels on their long side, in crops of 40 x 40") == 1
 
 
-def test_a_run_records_its_sizes_and_keeps_them(data, tmp_path, monkeypatch, capsys, eager):
-    config = FolderFCN50(data=str(data), **SMALL)
-    model, _ = fit.train(config, tmp_path)
-    assert "a working size of 48 pixels" in capsys.readouterr().out
-    assert model.working_size == 48
+def test_a_run_records_its_sizes_and_keeps_them(data, tmp_path, monkeypatch):
+    def config(**options):
+        return FolderFCN50(data=str(data), **SMALL, **options)
+
+    task = Segmentation(config())
+    assert "a working size of 48 pixels" in task.plan()
+    assert task.build_model().working_size == 48
+    automatic = {"automatic": sorted(config().automatic_options())}
+    run_folder.create(tmp_path, task.config, {}, automatic)
     recorded = json.loads((tmp_path / "config.json").read_text())
     assert (recorded["working_size"], recorded["crop_size"]) == (48, [40, 40])
-    assert keras_encnet.utils.keras_files.load_model(tmp_path / "last.keras").working_size == 48
     # A later version may find other sizes for the same data; this run keeps its own.
     monkeypatch.setattr("training.configs.folder.LARGEST_WORKING_SIZE", 16)
-    assert fit.is_finished(config, tmp_path)
-    assert fit.is_finished(FolderFCN50(data=str(data), working_size=48, **SMALL), tmp_path)
+    assert run_folder.resumed(tmp_path, config()) == task.config
+    run_folder.check_free(tmp_path, run_folder.resumed(tmp_path, config(working_size=48)))
     with pytest.raises(FileExistsError, match="other options: working_size=48"):
-        fit.train(FolderFCN50(data=str(data), working_size=16, **SMALL), tmp_path)
+        fit.train(config(working_size=16), tmp_path)
+    assert run_folder.resumed(tmp_path, config(overwrite=True)) == config(overwrite=True)
 
 
 def test_a_run_of_a_given_size_is_not_resumed_with_the_automatic_one(data, tmp_path):
     config = FolderFCN50(data=str(data), working_size=16, **SMALL)
-    fit.run_folder.create(tmp_path, config, {}, {"automatic": ["crop_size"]})
+    run_folder.create(tmp_path, config, {}, {"automatic": ["crop_size"]})
     with pytest.raises(FileExistsError, match="other options: working_size=16"):
         fit.train(FolderFCN50(data=str(data), **SMALL), tmp_path)
 
