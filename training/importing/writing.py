@@ -151,10 +151,10 @@ def _split(written, splitting, notes) -> dict[str, list[str]]:
     else:
         _check_groups(groups, of_image, splitting.group)
         notes.append("The splits are those of the export; `--split` makes others.")
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {name: [] for name in splitting.ratios or ("train", "val")}
     for stem, split in sorted(zip(stems, of_image, strict=True)):
         found.setdefault(split, []).append(stem)
-    return found
+    return {name: listed for name, listed in found.items() if listed}
 
 
 def _presence(written):
