@@ -60,18 +60,22 @@ class AdaptiveAveragePooling(keras.layers.Layer):
         bins, channels = self.bins, x.shape[-1]
         height, width = tf.unstack(tf.shape(x)[1:3])
         x = tf.cast(x, at_least_float32(self.compute_dtype))
-        x = tf.matmul(self._weights(width, x.dtype), x)
-        x = tf.reshape(x, (-1, height, bins * channels))
-        x = tf.matmul(self._weights(height, x.dtype), x)
-        return tf.cast(tf.reshape(x, (-1, bins, bins, channels)), self.compute_dtype)
+        rows, columns = self._members(height, x.dtype), self._members(width, x.dtype)
+        x = tf.matmul(columns, x)
+        x = tf.matmul(rows, tf.reshape(x, (-1, height, bins * channels)))
+        sums = tf.reshape(x, (-1, bins, bins, channels))
+        counts = tf.reduce_sum(rows, 1)[:, None] * tf.reduce_sum(columns, 1)
+        return tf.cast(sums / counts[..., None], self.compute_dtype)
 
-    def _weights(self, size, dtype):
-        """Returns the matrix `(bins, size)` whose rows average over one bin each."""
+    def _members(self, size, dtype):
+        """Returns the matrix `(bins, size)` with 1 for the pixels of each bin, otherwise 0.
+
+        Unlike averages, these factors of a product are exact also in the TF32 of recent GPUs.
+        """
         i, pixel = tf.range(self.bins)[:, None], tf.range(size)
         start = i * size // self.bins
         end = ((i + 1) * size + self.bins - 1) // self.bins
-        inside = (start <= pixel) & (pixel < end)
-        return tf.cast(inside, dtype) / tf.cast(end - start, dtype)
+        return tf.cast((start <= pixel) & (pixel < end), dtype)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.bins, self.bins, input_shape[-1])

@@ -146,6 +146,9 @@ def PSPNet(
     Arguments, returned value and errors: `EncNet`. The outputs are `segmentation`
     and, with `auxiliary="fcn"`, `segmentation_stage3`.
 
+    In a training batch of one image, the average of the image has no variance: it
+    is normalized by the moving statistics, which keep their values.
+
     Example:
 
     >>> from keras_encnet.backbones import ResNet18
@@ -187,6 +190,9 @@ def DeepLabV3(
 
     Arguments, returned value and errors: `EncNet`. The outputs are `segmentation`
     and, with `auxiliary="fcn"`, `segmentation_stage3`.
+
+    In a training batch of one image, the average of the image has no variance: it
+    is normalized by the moving statistics, which keep their values.
 
     References:
         - [Rethinking Atrous Convolution](https://arxiv.org/abs/1706.05587), 3.3
