@@ -26,7 +26,8 @@ MASKS = [
 @pytest.fixture
 def data(tmp_path):
     for split in ("train", "val"):
-        write_split(tmp_path / "data", [(None, mask) for mask in MASKS], name=split)
+        samples = {f"{split}_{i}": (None, mask) for i, mask in enumerate(MASKS)}
+        write_split(tmp_path / "data", samples, name=split)
     return str(tmp_path / "data")
 
 
