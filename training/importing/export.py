@@ -102,3 +102,10 @@ class Hints:
     masks: str | None = None
     background: bool = False
     color_tolerance: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.color_tolerance <= 255:
+            raise ValueError(
+                "`--color-tolerance` must be from 0 to 255. "
+                f"Received: color_tolerance={self.color_tolerance}"
+            )

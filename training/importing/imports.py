@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_encnet.utils.files import atomic_folder, write_json
+from training import cli
 from training.importing.classes import label_classes
 from training.importing.conversion import Frame
 from training.importing.export import Hints
-from training.importing.formats import READERS, detect
+from training.importing.formats import HINTS, READERS, detect
 from training.importing.source import Source
 from training.importing.writing import Splitting, write_folder
 
@@ -100,6 +101,9 @@ def import_export(
             f"Received: source={source}, output={output}"
         )
     name = format or detect(files, hints)
+    given = {key: value or None for key, value in dataclasses.asdict(hints).items()}
+    idle = given.keys() - {*HINTS[name], "background"}
+    cli.refuse({key: given[key] for key in sorted(idle)}, f"in the format {name}")
     export = READERS[name](files, hints)
     labeling = label_classes(export, **classes)
     with atomic_folder(output) as folder:

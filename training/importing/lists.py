@@ -39,6 +39,8 @@ class Color:
 def _text(source: Source, hinted: str | None, names: Sequence[str]) -> tuple[str, str]:
     """Returns path and text of a hinted file, or of the first with one of the names, or blanks."""
     if hinted is not None:
+        if not Path(hinted).is_file():
+            raise FileNotFoundError(f"The list does not exist. Received: path={hinted!r}")
         return hinted, read_text(Path(hinted), fallback=WESTERN)
     for name in names:
         found = sorted(source.named(name), key=lambda file: (file.count("/"), file))

@@ -226,6 +226,21 @@ def test_mixed_colors_have_the_nearest_class_within_the_tolerance(tmp_path):
     assert masks["a"].tolist() == [["sky", "car"], ["car", "sky"]]
 
 
+@pytest.mark.parametrize(
+    ("hints", "message"),
+    [
+        ({"colors": "colors.txt"}, "`--colors` has no effect in the format binary. Rec.*colors="),
+        ({"color_tolerance": 9}, "`--color-tolerance` has no effect.*Received: color_tolerance=9"),
+        ({"classes": "nowhere.txt"}, "list does not exist. Received: path='nowhere.txt'"),
+        ({"color_tolerance": -1}, "from 0 to 255. Received: color_tolerance=-1"),
+    ],
+)
+def test_useless_hints_are_refused(tmp_path, hints, message):
+    write_pair(tmp_path / "in", [[0, 255]])
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        imported(tmp_path / "in", tmp_path / "out", format="binary", hints=Hints(**hints))
+
+
 def test_one_color_for_two_classes_is_refused(tmp_path):
     write_pair(tmp_path / "in", COLORS)
     write_list(tmp_path / "in", "sky 0 0 0\ncar 0 0 0\n", "colors.txt")

@@ -17,6 +17,17 @@ READERS: dict[str, Callable[[Source, Hints], Export]] = {
     "binary": binary.read,
     "ids": ids.read,
 }
+# The hints that each format reads; `Hints.background` applies to all.
+HINTS = {
+    "coco": (),
+    "labelme": ("classes",),
+    "cityscapes": (),
+    "voc": ("classes", "colors", "color_tolerance"),
+    "yolo": ("classes",),
+    "rgb": ("colors", "color_tolerance", "images", "masks"),
+    "binary": ("classes", "images", "masks"),
+    "ids": ("classes", "colors", "images", "masks"),
+}
 # Recognized by their files. Only if there are none of these, masks are looked for and decoded.
 _BY_FILES = {
     "coco": coco.detect,
