@@ -90,7 +90,7 @@ def test_coco_categories_become_voc_classes(original, run):
     # A bench is not a class of VOC, and the cat is too small.
     assert folder.read_split(root, "train").stems == ("000000000001", "000000000004")
     mask, crowd = masks(root, "train")
-    person, dog = labels.VOC.index("person"), labels.VOC.index("dog")
+    person, dog = map([*labels.VOC].index, ("person", "dog"))
     assert mask[30, 20] == person
     assert mask[30, 40] == person  # the dog overlaps here
     assert mask[30, 55] == dog
