@@ -1,15 +1,20 @@
 """Networks with random weights, and random images, for benchmarks of exports."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 import keras_encnet
 
+# Options of the networks that benchmarks compare.
+NETWORKS: dict[str, dict[str, Any]] = {"dilated": {}, "jpu": {"neck": "jpu"}}
 
-def encnet50(variant: str, classes: int) -> keras_encnet.SegmentationModel:
-    """Returns an EncNet50 with random weights."""
+
+def encnet50(variant: str, classes: int, **options: Any) -> keras_encnet.SegmentationModel:
+    """Returns an EncNet50 with random weights; `options` are structural."""
     return randomize(
-        keras_encnet.EncNet50(classes, weights=None, backbone_weights=None, variant=variant)
+        keras_encnet.EncNet50(classes, backbone_weights=None, variant=variant, **options)
     )
 
 

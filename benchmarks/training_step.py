@@ -3,10 +3,10 @@
     python -m benchmarks.training_step [--peer "PYTHON SCRIPT"] [--rounds 3]
 
 The contestants are EncNet50 in float32, in bfloat16, and with Keras's batch normalization, which
-shows the effect of the fused one; and `--peer`, a command that times another implementation. It
-gets the arguments `train --size S --batch B --classes C --repeats R` and must print the seconds
-after the word "median" and the MiB after the word "peak". Contestants take turns
-in separate processes.
+shows the effect of the fused one; EncNet50 with joint pyramid upsampling in float32 and bfloat16;
+and `--peer`, a command that times another implementation. It gets the arguments
+`train --size S --batch B --classes C --repeats R` and must print the seconds after the word
+"median" and the MiB after the word "peak". Contestants take turns in separate processes.
 """
 
 import shlex
@@ -16,19 +16,29 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tabulate
 import tyro
 
 import keras_encnet
 from benchmarks.measuring import median_seconds, number_after, output_of, peak_mebibytes
+from benchmarks.random_models import NETWORKS
 
-CONTESTANTS = ("float32", "bfloat16", "keras_normalization")
+# The precision and the network of each contestant.
+CONTESTANTS = {
+    "float32": ("float32", "dilated"),
+    "bfloat16": ("mixed_bfloat16", "dilated"),
+    "keras_normalization": ("float32", "dilated"),
+    "jpu_float32": ("float32", "jpu"),
+    "jpu_bfloat16": ("mixed_bfloat16", "jpu"),
+}
 
 
 def main(
-    contestant: Literal["all", "float32", "bfloat16", "keras_normalization"] = "all",
+    contestant: Literal[("all", *CONTESTANTS)] = "all",  # type: ignore[valid-type]
     size: int = 256,
     batch: int = 4,
     classes: int = 21,
+    variant: str = "keras_encnet",
     repeats: int = 5,
     rounds: int = 3,
     peer: str | None = None,
@@ -40,16 +50,17 @@ def main(
         size: Height and width of the images.
         batch: Images per batch.
         classes: Number of classes.
+        variant: Structure of the networks; that of the peer is `mmsegmentation`.
         repeats: Steps per process; the first is not counted.
         rounds: Processes per contestant.
         peer: Command that times another implementation.
     """
     if contestant != "all":
-        print(measure(contestant, size, batch, classes, repeats))
+        print(measure(contestant, size, batch, classes, variant, repeats))
         return
     options = f"--size {size} --batch {batch} --classes {classes} --repeats {repeats}".split()
-    own = [sys.executable, "-m", "benchmarks.training_step", *options, "--contestant"]
-    commands = {name: [*own, name] for name in CONTESTANTS}
+    own = [sys.executable, "-m", "benchmarks.training_step", *options, "--variant", variant]
+    commands = {name: [*own, "--contestant", name] for name in CONTESTANTS}
     if peer:
         commands["peer"] = [*shlex.split(peer), "train", *options]
     seconds, mebibytes = {}, {}
@@ -58,25 +69,40 @@ def main(
             printed = output_of(command)
             seconds.setdefault(name, []).append(number_after("median", printed))
             mebibytes.setdefault(name, []).append(number_after("peak", printed))
-    base = "peer" if peer else "keras_normalization"
-    for name in commands:
-        median = statistics.median(seconds[name])
-        ratio = median / statistics.median(seconds[base])
-        print(
-            f"{name:20} {median:.3f} s ({min(seconds[name]):.3f} to {max(seconds[name]):.3f}), "
-            f"{ratio:.2f} of {base}, peak {max(mebibytes[name]):.0f} MiB"
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    rows = [
+        (
+            name,
+            medians[name],
+            min(seconds[name]),
+            max(seconds[name]),
+            medians[name] / medians["peer"] if peer else None,
+            medians[name] / medians[name.removeprefix("jpu_")] if "jpu" in name else None,
+            max(mebibytes[name]),
         )
+        for name in commands
+    ]
+    header = (
+        *("", "median s", "minimum s", "maximum s", "of the peer's time"),
+        *("of the dilated network's time", "peak MiB"),
+    )
+    formats = (None, *[".3f"] * 5, ".0f")
+    print(tabulate.tabulate(rows, header, tablefmt="github", floatfmt=formats))
 
 
-def measure(contestant, size, batch, classes, repeats):
+def measure(contestant, size, batch, classes, variant, repeats):
     """Measures steps in this process: forward, losses, metrics, backward, SGD."""
-    if contestant == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    precision, network = CONTESTANTS[contestant]
+    keras.config.set_dtype_policy(precision)
     if contestant == "keras_normalization":
         keras_encnet.layers.BatchNormalization.call = keras.layers.BatchNormalization.call
-    # As mmsegmentation trains it, without the auxiliary head.
+    # Without the auxiliary head, like the peer.
     model = keras_encnet.EncNet50(
-        classes=classes, variant="mmsegmentation", auxiliary="none", backbone_weights=None
+        classes,
+        variant=variant,
+        auxiliary="none",
+        backbone_weights=None,
+        **NETWORKS[network],
     )
     model.compile(keras_encnet.optimizers.SGD(0.01), **keras_encnet.objectives(model))
     rng = np.random.default_rng(0)
