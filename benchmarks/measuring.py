@@ -1,11 +1,11 @@
 """Timing, peak memory, operations, and the output of contestants that run in separate processes."""
 
 import re
-import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -29,8 +29,12 @@ def median_seconds(call: Callable[[], Any], repeats: int) -> float:
 
 
 def peak_mebibytes() -> float:
-    """Returns the peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Returns the peak resident memory of this process so far, on Linux.
+
+    `resource.getrusage` would include that of the process which started this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    return number_after("VmHWM:", status) / 1024
 
 
 def output_of(command: Sequence[str]) -> str:
@@ -40,7 +44,7 @@ def output_of(command: Sequence[str]) -> str:
 
 def number_after(word: str, text: str) -> float:
     """Returns the number that follows a word, such as `median 0.123`."""
-    found = re.search(rf"{word} ([\d.]+)", text)
+    found = re.search(rf"{word}\s+([\d.]+)", text)
     if found is None:
         raise ValueError(f"The output must contain a number after {word!r}. Received: {text!r}")
     return float(found[1])
