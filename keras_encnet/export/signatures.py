@@ -104,6 +104,7 @@ class Signatures(tf.Module, abc.ABC):
 
     def predict_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Predicts encoded images in one batch."""
+        assert self.size is not None  # otherwise images of a batch differ in size
         status, images, sizes = tf.map_fn(
             self._read,
             image_bytes,
