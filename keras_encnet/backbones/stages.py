@@ -8,6 +8,7 @@ import keras
 from keras_encnet.graph.rebuilding import calls
 from keras_encnet.utils.checks import KINDS_OF_BACKBONES
 from keras_encnet.utils.compat import producer_of
+from keras_encnet.utils.keras_files import first_sentence
 
 STRIDES = {"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
 # Height and width at which strides are determined if the network takes images of any size: so
@@ -89,8 +90,16 @@ def _levels(model, tensors):
     """Returns log2 of the stride of each tensor, rounded; None for those without an extent."""
     images = model.inputs[0]
     size = tuple(side or SIZE for side in images.shape[1:3])
-    probe = keras.Model(model.inputs[0], tensors)
-    shapes = probe.compute_output_shape((1, *size, images.shape[-1]))
+    probe = keras.Model(images, tensors)
+    try:
+        shapes = probe.compute_output_shape((1, *size, images.shape[-1]))
+    except ValueError as error:  # as NASNet, which Keras builds incorrectly for unknown sizes
+        raise ValueError(
+            f"`backbone` cannot run on images of {size[0]} x {size[1]} pixels "
+            f"({first_sentence(error)}). Build it for images of a known size, or a network of "
+            "Keras Applications with `keras_encnet.backbones.from_keras_applications`. Received: "
+            f"backbone={model.name!r}"
+        ) from error
 
     def level(shape):
         if len(shape) != 4 or None in shape[1:3] or min(shape[1:3]) < 2:

@@ -223,6 +223,13 @@ def test_model_without_the_strides_names_the_missing_ones():
         EncNet(model)
 
 
+def test_model_that_is_wrong_for_unknown_sizes_raises():
+    images = keras.Input((None, None, 3))
+    x = layers.Add()([layers.MaxPooling2D(2)(images), images])
+    with pytest.raises(ValueError, match="cannot run on images of 512 x 512 pixels.*a known size"):
+        as_backbone(keras.Model(images, x))
+
+
 @pytest.mark.parametrize("names", [("stage1",), ("stage1", "stage2", "stage3", "nowhere")])
 def test_layers_that_the_model_lacks_raise(names):
     with pytest.raises(ValueError, match="names of four layers.*Received: layers="):
