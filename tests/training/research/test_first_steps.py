@@ -79,9 +79,11 @@ def test_learning_rate_of_zero_leaves_features_unchanged(data):
     assert "gates" not in measured[0]
 
 
-def test_lateral_head_raises(data):
-    with pytest.raises(ValueError, match="lateral=True"):
-        first_steps.follow(ScenesEncNet(data=data, channels=8, lateral=True, **SMALL), 1)
+@pytest.mark.parametrize("option", [{"lateral": True}, {"neck": "jpu"}])
+def test_head_on_several_stages_raises(data, option):
+    ((name, value),) = option.items()
+    with pytest.raises(ValueError, match=f"{name}={value!r}"):
+        first_steps.follow(ScenesEncNet(data=data, channels=8, **option, **SMALL), 1)
 
 
 @pytest.mark.parametrize("option", [{"num_codewords": 5}, {"strategy": "mirrored"}])
