@@ -14,7 +14,14 @@ from keras_encnet.layers import BatchNormalization
 from keras_encnet.utils import compat
 
 # Linear layers with one bias per output channel. The output channels are the last kernel axes.
-LINEAR = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.Dense)
+LINEAR = (
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv2D,
+    layers.Dense,
+)
 # The batch normalizations whose arithmetic `run_folded` knows.
 BATCH_NORMALIZATIONS = (BatchNormalization, layers.BatchNormalization)
 # Layers without effect at inference.
@@ -103,7 +110,7 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
 
     def weights(layer):
         if layer.name in norms:
-            return _kernel_and_bias(layer, norms[layer.name])
+            return _folded_weights(layer, norms[layer.name])
         if isinstance(layer, layers.BatchNormalization):
             return _scale_and_shift(layer)
         return weights_of(layer)
@@ -205,12 +212,12 @@ def _scale_and_shift(norm):
     return scale, beta - mean * scale
 
 
-def _kernel_and_bias(producer, norm):
-    """Returns kernel and bias of `producer` followed by `norm`."""
+def _folded_weights(producer, norm):
+    """Returns the kernels and the bias of `producer` followed by `norm`."""
     scale, shift = _scale_and_shift(norm)
-    kernel = np.asarray(producer.kernel, "float64")
-    bias = np.asarray(producer.bias, "float64") if producer.use_bias else 0.0
+    weights = [np.asarray(weight, "float64") for weight in weights_of(producer)]
+    *kernels, bias = weights if producer.use_bias else [*weights, 0.0]
     # A depthwise kernel ends in (input channels, multiplier), which are the output channels.
     depthwise = isinstance(producer, layers.DepthwiseConv2D)
-    along = scale.reshape(kernel.shape[-2:]) if depthwise else scale
-    return kernel * along, bias * scale + shift
+    along = scale.reshape(kernels[-1].shape[-2:]) if depthwise else scale
+    return *kernels[:-1], kernels[-1] * along, bias * scale + shift

@@ -70,6 +70,7 @@ def test_original_model_is_not_changed(randomize):
         layers.Conv2D(6, 3, use_bias=True),
         layers.Conv2D(6, 3, strides=2, groups=3),
         layers.DepthwiseConv2D(3, depth_multiplier=2),
+        layers.SeparableConv2D(6, 3, depth_multiplier=2),
         layers.Dense(6),
     ],
     ids=lambda layer: type(layer).__name__,
