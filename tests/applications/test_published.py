@@ -64,10 +64,10 @@ def test_entry_agrees_with_the_file_name_of_mmsegmentation(entry):
     assert entry.network == METHODS[jpu or found["method"]] + found["depth"]
     assert entry.dataset == DATASETS[found["dataset"]]
     strided = found["stride"] == "32" and not jpu
-    words = [entry.dataset, "mmsegmentation", found["crop"], found["iterations"]]
+    words = [entry.dataset, "mmsegmentation", *(["fastfcn"] if jpu else [])]
+    words += [found["crop"], found["iterations"]]
     words += [f"r{found['depth']}b"] if found["plain"] else []
     words += ["rsb"] if found["rsb"] else []
-    words += ["jpu"] if jpu else []
     words += ["d32"] if strided else []
     words += ["4x4"] if found["batch"] else []
     assert entry.weights == "_".join(words)
