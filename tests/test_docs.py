@@ -67,8 +67,10 @@ def test_commands_and_source_files_exist(page):
 def test_recipes_and_options_of_training_commands_exist(page):
     command = r"python -m training\.(?:train|research\.first_steps) ([a-z]\w+)((?:\\\n|[^`\n])*)"
     for recipe, options in re.findall(command, text_of(page)):
-        fields = {field.name.replace("_", "-") for field in dataclasses.fields(RECIPES[recipe])}
-        assert set(re.findall(r"--([a-z][a-z0-9-]*)", options)) <= fields, options
+        fields = dataclasses.fields(RECIPES[recipe])
+        names = {field.name.replace("_", "-") for field in fields}
+        names |= {f"no-{field.name.replace('_', '-')}" for field in fields if field.type is bool}
+        assert set(re.findall(r"--([a-z][a-z0-9-]*)", options)) <= names, options
 
 
 def test_index_lists_every_page():
