@@ -25,10 +25,10 @@ from benchmarks.measuring import flops_of, median_seconds, output_of, peak_mebib
 from benchmarks.random_models import randomize, smooth_noise
 from keras_encnet import backbones
 from keras_encnet.export import export_litert, export_saved_model
+from training.research.experiments import with_generated
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS, PAGE = DOCS / "results" / "backbones.json", DOCS / "reports" / "backbones.md"
-BEGIN, END = "<!-- table of networks: begin -->\n", "<!-- table of networks: end -->\n"
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -103,8 +103,7 @@ def main(
     results = {name: {**results, **measured}.get(name) for name in NETWORKS}
     results = {name: result for name, result in results.items() if result}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    before, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(results)}\n\n{END}{rest.split(END)[1]}")
+    PAGE.write_text(with_generated(PAGE.read_text(), "table of networks", table(results)))
     print(table(results))
 
 

@@ -37,7 +37,7 @@ def small_fcn():
     return keras_encnet.FCN(backbone, classes=4, auxiliary="fcn", concat_input=True)
 
 
-def small_rival(build, **options):
+def small_network(build, **options):
     backbone = ResNet((1, 1, 1, 1), bottleneck=False, width_multiplier=0.125)
     return build(backbone, classes=4, **options)
 
@@ -50,8 +50,8 @@ NETWORKS = {
     "jpu": lambda: small_encnet(variant="official", neck="jpu", neck_width=4),
     "no codewords": lambda: small_encnet(num_codewords=0),
     "fcn": small_fcn,
-    "psp": lambda: small_rival(keras_encnet.PSPNet, variant="mmsegmentation"),
-    "deeplabv3": lambda: small_rival(keras_encnet.DeepLabV3),
+    "psp": lambda: small_network(keras_encnet.PSPNet, variant="mmsegmentation"),
+    "deeplabv3": lambda: small_network(keras_encnet.DeepLabV3),
     "resnet": lambda: ResNet((2, 1, 1, 1), width_multiplier=0.0625),
     "resnet14": lambda: keras_encnet.ResNet14(width=4),
     "se_resnet14": lambda: keras_encnet.SEResNet14(width=16, classifier_activation=None),

@@ -1,4 +1,4 @@
-"""EncNet and its rivals on dilated ResNets, with published weights."""
+"""EncNet, FCN, PSPNet and DeepLabv3 on dilated ResNets, with published weights."""
 
 import functools
 import os

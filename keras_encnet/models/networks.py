@@ -1,4 +1,4 @@
-"""EncNet and its rivals on any backbone."""
+"""EncNet, FCN, PSPNet and DeepLabv3 on any backbone."""
 
 import os
 from collections.abc import Sequence

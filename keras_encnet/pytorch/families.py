@@ -153,7 +153,7 @@ def _official_encnet(shapes, parts, **options):
     return _encnet(shapes, parts, **options)
 
 
-def _rival(
+def _other_head(
     shapes,
     parts,
     classes,
@@ -229,7 +229,7 @@ FAMILIES = (
         "the official code's FCN",
         "head.conv5.4.",
         names.OFFICIAL_FCN,
-        _rival,
+        _other_head,
         **OFFICIAL,
         network=FCN,
     ),
@@ -237,7 +237,7 @@ FAMILIES = (
         "the official code's PSPNet",
         "head.conv5.0.conv1.",
         names.OFFICIAL_PSP,
-        _rival,
+        _other_head,
         **OFFICIAL,
         network=PSPNet,
     ),
@@ -245,7 +245,7 @@ FAMILIES = (
         "the official code's DeepLabv3",
         "head.aspp.",
         names.OFFICIAL_DEEPLABV3,
-        _rival,
+        _other_head,
         **OFFICIAL,
         network=DeepLabV3,
     ),
@@ -260,7 +260,7 @@ FAMILIES = (
         "mmsegmentation's FCN",
         "decode_head.conv_cat.",
         names.MMSEGMENTATION_FCN,
-        _rival,
+        _other_head,
         **MMSEGMENTATION,
         network=FCN,
     ),
@@ -268,7 +268,7 @@ FAMILIES = (
         "mmsegmentation's PSPNet",
         "decode_head.psp_modules.",
         names.MMSEGMENTATION_PSP,
-        _rival,
+        _other_head,
         **MMSEGMENTATION,
         network=PSPNet,
     ),
@@ -276,7 +276,7 @@ FAMILIES = (
         "mmsegmentation's DeepLabv3",
         "decode_head.aspp_modules.",
         names.MMSEGMENTATION_DEEPLABV3,
-        _rival,
+        _other_head,
         **MMSEGMENTATION,
         network=DeepLabV3,
     ),

@@ -65,7 +65,7 @@ def test_imagenet_weights_raise_for_other_backbones(variant):
         for depth in ("18", "50", "101")
     ],
 )
-def test_rival_has_its_head_on_the_backbone_of_encnet(recorded_backbone, network, depth, layer):
+def test_network_has_its_head_on_the_backbone_of_encnet(recorded_backbone, network, depth, layer):
     build = getattr(keras_encnet, network)
     model = build(5)
     (call,) = recorded_backbone

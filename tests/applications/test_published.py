@@ -10,7 +10,7 @@ import keras_encnet
 from keras_encnet.applications import pretrained
 from keras_encnet.utils.sizes import checked_working_size
 from tests.fixtures import CLASSES
-from tests.pytorch import published, published_rivals
+from tests.pytorch import published, published_heads
 
 CLASS_COUNTS = {
     "ade20k": 150,
@@ -134,9 +134,9 @@ def checkpoint_of(entry):
         encnet = published.official if official else published.mmsegmentation
         lateral = structure.get("lateral", False)
         return published.empty(encnet(lateral=lateral, jpu=width, **options))
-    rival = published_rivals.official if official else published_rivals.mmsegmentation
+    build = published_heads.official if official else published_heads.mmsegmentation
     name = {"psp": "pspnet", "deeplabv3": "deeplabv3_"}.get(head, head)
-    return published.empty(rival(name, neck=width, **options))
+    return published.empty(build(name, neck=width, **options))
 
 
 @pytest.mark.parametrize(

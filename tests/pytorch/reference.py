@@ -134,7 +134,7 @@ class Reference:
             outputs.append(upsampled(self.conv(x, "auxlayer.conv5.4")))
         return [to_numpy(output) for output in outputs]
 
-    def rival(self, head, align_corners):
+    def other_head(self, head, align_corners):
         """Returns logits and auxiliary logits before upsampling, official names."""
         _, c2, c3, x = self.stages()
         if self.has_neck:

@@ -6,7 +6,7 @@ import pytest
 
 import keras_encnet
 from tests import procedural
-from tests.pytorch import published, published_rivals
+from tests.pytorch import published, published_heads
 from tests.pytorch.comparison import converted, relative_error
 from tests.pytorch.published import R50, R101
 
@@ -156,7 +156,7 @@ def test_input_shape_can_be_fixed():
     [
         (published.official(**published.TINY), "torch"),
         (published.mmsegmentation(**published.TINY), "torch"),
-        (published_rivals.official("fcn", classes=6, blocks=(1, 1, 1, 1)), "torch"),
+        (published_heads.official("fcn", classes=6, blocks=(1, 1, 1, 1)), "torch"),
         (published.resnet((1, 1, 1, 1), bottleneck=False), "torch"),
         (published.cifar(4, 3), "cifar10"),
         (published.cifar(4, 0), "cifar10"),

@@ -134,7 +134,7 @@ def _draw(item, header, labeling, annotated):
             f"{size[0]}x{size[1]}"
         )
     mask = item.annotation.draw(size, labeling.labels, labeling.empty)
-    # A size that fits only one way tells which frame the annotation is in.
+    # A size that fits only one way determines the frame of the annotation.
     stored = annotated == "stored" if header.upright == header.size else size == header.size
     return upright_mask(mask, header.orientation) if stored else mask
 

@@ -26,6 +26,8 @@ from training.input.image_files import BIT_DEPTH
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 # The formats that are copied; Pillow names a JPEG with several pictures MPO.
 _COPIED = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
+# Pillow's limit against decompression bombs, which `image_files` lifts for the user's own files.
+LARGEST = 178_956_970
 _SWAPPING = (5, 6, 7, 8)  # the EXIF orientations that swap width and height
 
 
@@ -61,7 +63,7 @@ def read_header(data: Path | bytes) -> Header:
 
     Raises:
         OSError: If Pillow cannot read it.
-        ValueError: If it is too large for Pillow, `PIL.Image.MAX_IMAGE_PIXELS`.
+        ValueError: If it has more than `LARGEST` pixels.
     """
     with open_image(data) as image:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -79,12 +81,16 @@ def open_image(data: Path | bytes) -> Image.Image:
 
     Raises:
         OSError: If it is not. Pillow would run another program for PostScript, for example.
-        ValueError: If it is too large for Pillow.
+        ValueError: If it has more than `LARGEST` pixels.
     """
-    try:
-        return Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{error} Cut it into tiles.") from error
+    image = Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > LARGEST:
+        image.close()
+        raise ValueError(
+            f"the image has {image.width} x {image.height} pixels, more than {LARGEST:,}; cut it "
+            "into tiles"
+        )
+    return image
 
 
 def png_depth(data: Path | bytes) -> int:

@@ -93,7 +93,7 @@ def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
         Dict from images to others. Files without a counterpart, or with several, are missing.
     """
     pairs: dict[str, str] = {}
-    image_folders, other_folders = _telling_folders(images), _telling_folders(others)
+    image_folders, other_folders = _distinctive_folders(images), _distinctive_folders(others)
     for keys in (_paths_as_they_are, _path_keys, _words_keys, _stem_keys, _distinct_keys):
         first, second = (
             _grouped([path for path in paths if path not in used], keys)
@@ -108,7 +108,7 @@ def pair(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     return {image: pairs[image] for image in images if image in pairs}
 
 
-def _telling_folders(paths):
+def _distinctive_folders(paths):
     """Returns the words in the folders of each path, without those in which all are."""
     found = {path: set(_own_words(f"{PurePosixPath(path).parent.as_posix()}/_")) for path in paths}
     shared = set.intersection(*found.values()) - SPLITS.keys() if found else set()

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
 from training.importing.names import divide, split_in
 from training.input.folder import summarize
 from training.input.text_files import read_text
@@ -100,7 +98,7 @@ class Source:
         """Context manager that records an error of its body instead of raising it."""
         try:
             yield
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError) as error:
             self.skip(name, str(error))
         except KeyError as error:
             self.skip(name, f"the key {error} is missing")

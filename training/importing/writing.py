@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def write_folder(
         output: An existing, empty folder.
         splitting: A `Splitting`.
         annotated: Whether annotations are for the upright image or for the pixels as stored, where
-            the EXIF orientation does not change the size, which tells otherwise.
+            the EXIF orientation does not change the size; where it does, the size decides.
         keep_absent_classes: Whether classes without a pixel in any mask keep their label.
 
     Returns:
@@ -64,11 +63,9 @@ def write_folder(
     """
     notes = list(export.notes)
     items = _distinct(source, export.items)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        headers = conversion.read_headers(source, items)
-        bits = conversion.needed_bits(source, items, headers, notes)
-        written = conversion.convert(source, items, headers, bits, labeling, output, annotated)
+    headers = conversion.read_headers(source, items)
+    bits = conversion.needed_bits(source, items, headers, notes)
+    written = conversion.convert(source, items, headers, bits, labeling, output, annotated)
     if not written:
         reasons = [f"  {name}: {reason}" for name, reason in source.skipped[:10]]
         raise ValueError(

@@ -202,7 +202,9 @@ def _countings(count):
     return list(range(count)), list(range(1, count + 1))
 
 
-def overlap_problem(train: Split, val: Split) -> str:
+def overlap_problem(
+    train: Split, val: Split, remedy: str = "Remove them from one of the lists."
+) -> str:
     """Describes the validation images that are training images as well; "" if there are none.
 
     A training split may contain a validation split by name, as `train+val` contains `val`.
@@ -212,8 +214,8 @@ def overlap_problem(train: Split, val: Split) -> str:
         return ""
     return (
         f"{len(shared)} of the {len(val)} images of the split {val.name!r} are in {train.name!r} "
-        "as well, so scores on them do not tell how a model performs on other images. Remove them "
-        f"from one of the lists. Received: stems={summarize(shared)}"
+        "as well, so scores on them do not show how a model performs on other images. "
+        f"{remedy} Received: stems={summarize(shared)}"
     )
 
 

@@ -22,9 +22,9 @@ LabelMap = Sequence[tuple[int, int]]
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # offset in a PNG file, before the color type
 _COLOR_TYPES = {0: "gray", 2: "RGB", 3: "palette", 4: "gray and alpha", 6: "RGBA"}
-# Pillow reads only headers here; its limit of 179 megapixels is against files of others.
+# Pillow only reads headers here; its limit is against files from unknown sources.
 Image.MAX_IMAGE_PIXELS = None
-# Files of one's own may be as large as TensorFlow decodes.
+# The user's own files may be as large as TensorFlow decodes.
 _LIMITS = image_bytes.Limits(bytes=2**31 - 1, pixels=2**31 - 1, side=2**31 - 1)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from training.configs import SegmentationConfig
 from training.figures.curves import save_sweeps
-from training.research.ablation_rows import FULL, RIVALS
+from training.research.ablation_rows import FULL, OTHER_HEADS
 from training.research.experiments import (
     SCORES,
     markdown_table,
@@ -23,7 +23,7 @@ SWEPT = {
     "num_codewords": "codewords (0: global average pooling)",
 }
 # Names of the rows of the table, without the sweeps; `se_weight_0` is Encoding without SE-loss.
-TABLE = (*RIVALS, "se_weight_0", FULL.name, "deeper", "multi_scale")
+TABLE = (*OTHER_HEADS, "se_weight_0", FULL.name, "deeper", "multi_scale")
 
 
 def write(output: Path, config: SegmentationConfig) -> None:

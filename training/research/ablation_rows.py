@@ -48,7 +48,7 @@ class Row:
 
 
 # Networks that differ from the recipe in their head only, with the labels of their rows.
-RIVALS = {"fcn": "FCN", "psp": "PSPNet", "deeplabv3": "DeepLabv3"}
+OTHER_HEADS = {"fcn": "FCN", "psp": "PSPNet", "deeplabv3": "DeepLabv3"}
 # EncNet with the options of the recipe.
 FULL = Row("se_loss", "+ SE-loss")
 
@@ -65,7 +65,9 @@ def rows_of(
         parts: the parts to run.
         deeper_weights: weights of the deeper backbone, if those of the recipe are a file.
     """
-    rows = [Row(head, label, {"head": head}) for head, label in RIVALS.items() if head in parts]
+    rows = [
+        Row(head, label, {"head": head}) for head, label in OTHER_HEADS.items() if head in parts
+    ]
     if "encoding" in parts:
         rows.append(_row(config, "se_weight", 0.0))
     if "se_loss" in parts or ("multi_scale" in parts and "deeper" not in parts):

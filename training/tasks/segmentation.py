@@ -190,13 +190,13 @@ def check_overlap(train: Split, val: Split) -> None:
     Raises:
         ValueError: if the validation split has no other image, and was not named as a part.
     """
-    problem = overlap_problem(train, val)
-    if problem and set(val.stems) <= set(train.stems):
-        raise ValueError(
-            f"{problem}. To validate on a part of the training images, pass `--val-share 0.2`; to "
-            f"validate on all of them, `--val-split {train.name}`."
-        )
-    if problem:
+    remedy = (
+        "To validate on a part of the training images, pass `--val-share 0.2`; to validate on all "
+        f"of them, `--val-split {train.name}`."
+    )
+    if set(val.stems) <= set(train.stems) and (problem := overlap_problem(train, val, remedy)):
+        raise ValueError(problem)
+    if problem := overlap_problem(train, val):
         print(f"Warning: {problem}", file=sys.stderr)
 
 

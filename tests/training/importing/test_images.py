@@ -3,6 +3,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from tests.training.importing.exports import imported, reasons, write_image, write_mask
+from training.importing import images
 from training.importing.images import bits_of, read_header, upright_mask
 from training.importing.images import write_image as convert
 
@@ -145,9 +146,9 @@ def test_too_large_and_damaged_images_are_skipped(tmp_path, monkeypatch):
         write_mask(tmp_path / f"in/masks/{stem}.png", np.eye(side))
     data = (tmp_path / "in/images/c.png").read_bytes()
     (tmp_path / "in/images/c.png").write_bytes(data[:-5])
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(images, "LARGEST", 100)
     report, masks = imported(tmp_path / "in", tmp_path / "out")
     assert set(masks) == {"a"}
-    assert "exceeds limit" in str(reasons(report))
+    assert "40 x 40 pixels, more than 100" in str(reasons(report))
     assert "cannot be converted" in reasons(report)["images/c.png"]
     assert sorted(p.name for p in (tmp_path / "out/images").iterdir()) == ["a.png"]

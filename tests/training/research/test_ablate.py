@@ -66,7 +66,7 @@ def done(data, eager, tmp_path_factory):
     return output, names
 
 
-def test_rivals_of_encnet_differ_in_the_head_only():
+def test_networks_with_other_heads_differ_in_the_head_only():
     parts = ("fcn", "psp", "deeplabv3", "encoding", "se_loss")
     rows = {row.name: row.changes for row in ablation_rows.rows_of(ScenesEncNet(), parts)}
     assert rows == {

@@ -6,9 +6,9 @@ import pytest
 
 import keras_encnet
 from tests import procedural
-from tests.pytorch import published_rivals
+from tests.pytorch import published_heads
 from tests.pytorch.published import empty
-from tests.pytorch.published_rivals import MMSEGMENTATION_HEADS, OFFICIAL_HEADS
+from tests.pytorch.published_heads import MMSEGMENTATION_HEADS, OFFICIAL_HEADS
 
 REFERENCES = {
     "mmseg_fcn_r50-d8_ade20k": "fcn50",
@@ -56,7 +56,7 @@ SOURCES += [("mmsegmentation", head) for head in MMSEGMENTATION_HEADS]
     ids=["auxiliary", "plain stem and neck"],
 )
 def test_every_tensor_is_one_weight_of_the_model(source, head, options):
-    shapes = getattr(published_rivals, source)(head, blocks=(1, 1, 1, 1), **options)
+    shapes = getattr(published_heads, source)(head, blocks=(1, 1, 1, 1), **options)
     model = keras_encnet.from_pytorch(empty(shapes))
     assert model.name == f"{head}10"
     assert model.classes == options["classes"]
@@ -66,7 +66,7 @@ def test_every_tensor_is_one_weight_of_the_model(source, head, options):
 
 @pytest.mark.parametrize(("source", "head"), SOURCES)
 def test_missing_or_foreign_tensor_is_named(source, head):
-    build = getattr(published_rivals, source)
+    build = getattr(published_heads, source)
     tensors = empty(build(head, 5, bottleneck=False, blocks=(1, 1, 1, 1)))
     owned = [name for name in tensors if name.startswith(("head.", "decode_head."))]
     del tensors[owned[0]]
@@ -79,7 +79,7 @@ def test_missing_or_foreign_tensor_is_named(source, head):
 
 @pytest.mark.parametrize(("source", "head"), SOURCES[1::3])
 def test_another_number_of_classes_keeps_all_other_weights(source, head):
-    build = getattr(published_rivals, source)
+    build = getattr(published_heads, source)
     state = procedural.weights(build(head, 5, bottleneck=False, blocks=(1, 1, 1, 1)))
     expected = "segmentation_logits, segmentation_stage3_logits"
     with pytest.warns(UserWarning, match=f"has 5 classes, not 3.*{expected}$"):
@@ -98,13 +98,13 @@ def test_official_head_computes_the_same_as_pytorch(head, align_corners, neck):
     pytest.importorskip("torch")
     from tests.pytorch.reference import Reference
 
-    state = procedural.weights(published_rivals.official(head, 6, blocks=(1, 1, 1, 1), neck=neck))
+    state = procedural.weights(published_heads.official(head, 6, blocks=(1, 1, 1, 1), neck=neck))
     image = procedural.image(head, 41, 150)
     model = keras_encnet.from_pytorch(
         state, align_corners=align_corners, include_preprocessing=False
     )
     aligned = align_corners is not False
-    expected = Reference(state, image, prefix="pretrained.").rival(head, aligned)
+    expected = Reference(state, image, prefix="pretrained.").other_head(head, aligned)
     names = ("segmentation", "segmentation_stage3")
     inner = [model.get_layer(f"{name}_logits").output for name in names]
     for found, reference in zip(
