@@ -29,15 +29,21 @@ def automatic_working_size(sizes: np.ndarray) -> int:
 def automatic_sizes(config: SegmentationConfig, sizes: np.ndarray) -> dict[str, Any]:
     """Returns the working size and the crop size of a recipe for training images of these sizes.
 
-    Crops are squares that show most of an image. At native size, which may be large, they are as
-    large as those for the automatic working size.
+    Crops show most of an image of the median shape, in either direction: padding would change the
+    context. At native size, which may be large, they are as large as those for the automatic
+    working size.
+
+    Args:
+        config: the recipe.
+        sizes: integers `(images, 2)`, heights and widths.
     """
     automatic = automatic_working_size(sizes)
     working_size = automatic if config.working_size == "automatic" else config.working_size
     crop_size = config.crop_size
     if crop_size is None:
         side = working_size if isinstance(working_size, int) else automatic
-        crop_size = (_multiple(config.crop_share * side),) * 2
+        shape = np.median(sizes / np.max(sizes, axis=1, keepdims=True), axis=0)
+        crop_size = tuple(_multiple(config.crop_share * side * share) for share in shape)
     return {"working_size": working_size, "crop_size": crop_size}
 
 

@@ -32,10 +32,10 @@ def test_automatic_working_size_is_the_median_long_side_up_to_320(sizes, expecte
 @pytest.mark.parametrize(
     ("options", "working_size", "crop_size"),
     [
-        ({}, 320, (288, 288)),
-        ({"crop_share": 0.5}, 320, (160, 160)),
-        ({"working_size": 512}, 512, (464, 464)),
-        ({"working_size": "native"}, "native", (288, 288)),
+        ({}, 320, (216, 288)),
+        ({"crop_share": 0.5}, 320, (120, 160)),
+        ({"working_size": 512}, 512, (344, 464)),
+        ({"working_size": "native"}, "native", (216, 288)),
         ({"working_size": "native", "crop_size": (96, 64)}, "native", (96, 64)),
         ({"crop_size": (96, 64)}, 320, (96, 64)),
     ],
@@ -43,6 +43,19 @@ def test_automatic_working_size_is_the_median_long_side_up_to_320(sizes, expecte
 def test_crops_show_most_of_the_resized_image(options, working_size, crop_size):
     found = automatic_sizes(FolderFCN50(data="", **options), np.array([(480, 640)]))
     assert found == {"working_size": working_size, "crop_size": crop_size}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "crop_size"),
+    [
+        ([(640, 480)], (288, 216)),
+        ([(480, 640), (480, 640), (640, 480)], (216, 288)),
+        ([(480, 640), (640, 480)], (256, 256)),
+        ([(1, 3000)], (8, 288)),
+    ],
+)
+def test_crops_have_the_median_shape_of_the_images(sizes, crop_size):
+    assert automatic_sizes(FolderFCN50(data=""), np.array(sizes))["crop_size"] == crop_size
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +76,7 @@ def data(tmp_path_factory):
 def test_check_data_states_the_sizes(data, capsys):
     check_data.main(data)
     printed = capsys.readouterr().out
-    assert printed.count("working size of 48 pixels on their long side, in crops of 40 x 40") == 1
+    assert printed.count("working size of 48 pixels on their long side, in crops of 32 x 40") == 1
 
 
 def test_a_run_records_its_sizes_and_keeps_them(data, tmp_path, monkeypatch):
@@ -76,7 +89,7 @@ def test_a_run_records_its_sizes_and_keeps_them(data, tmp_path, monkeypatch):
     automatic = {"automatic": sorted(config().automatic_options())}
     run_folder.create(tmp_path, task.config, {}, automatic)
     recorded = json.loads((tmp_path / "config.json").read_text())
-    assert (recorded["working_size"], recorded["crop_size"]) == (48, [40, 40])
+    assert (recorded["working_size"], recorded["crop_size"]) == (48, [32, 40])
     # A later version may find other sizes for the same data; this run keeps its own.
     monkeypatch.setattr("training.configs.folder.LARGEST_WORKING_SIZE", 16)
     assert run_folder.resumed(tmp_path, config()) == task.config
