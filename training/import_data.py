@@ -6,7 +6,7 @@
 
 The format is recognized: COCO, Labelme, Cityscapes, PASCAL VOC, CVAT (segmentation mask 1.1), YOLO,
 and masks of colors, of 0 and 255, or of ids. Images are turned upright. The folder appears when it
-is complete, and is then checked like by `training.check_data`; the exit status is 1 if training
+is complete, and is then checked as by `training.check_data`; the exit status is 1 if training
 could not use it. `import.json` in the folder lists what was converted, skipped, and why.
 """
 
