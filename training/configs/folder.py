@@ -49,10 +49,11 @@ def automatic_sizes(config: SegmentationConfig, sizes: np.ndarray) -> dict[str, 
 
 def describe_sizes(working_size: int | str, crop_size: tuple[int, int]) -> str:
     """Returns a sentence about the size at which a network sees images."""
-    size = working_size
-    seen = "at their native size" if size == "native" else f"at a working size of {size} pixels"
+    size = "their native size"
+    if working_size != "native":
+        size = f"a working size of {working_size} pixels on their long side"
     height, width = crop_size
-    return f"Images are seen {seen} on their long side, in crops of {height} x {width} in training."
+    return f"Images are seen at {size}, in crops of {height} x {width} in training."
 
 
 def _multiple(side):
@@ -61,7 +62,7 @@ def _multiple(side):
 
 @recipe("folder_encnet50")
 class FolderEncNet50(SegmentationConfig):
-    """EncNet50 fine-tuned on a few hundred images of your own, in minutes on two cores.
+    """EncNet50 fine-tuned on a few hundred images of your own.
 
     An ImageNet ResNet-50 of output stride 8 with frozen batch normalization, images reduced to the
     working size and crops that show most of them, so that the context in training is that of

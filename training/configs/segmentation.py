@@ -136,9 +136,9 @@ class Augmentation:
     """Long side to which images are resized before the random scale, and by the trained model:
     pixels; `native`, not at all; or `automatic`, from the training images."""
     crop_size: tuple[int, int] | None = (480, 480)
-    """Height and width of the crops. If None, a square of `--crop-share`."""
+    """Height and width of the crops. If None, `--crop-share` of those of the images."""
     crop_share: Annotated[float, Positive] = 0.9
-    """Side of the crops as a share of the working size."""
+    """Share of the median height and width of the images at the working size that crops have."""
     flip: bool = True
     """Flip horizontally at random."""
     scale: tuple[float, float] = (0.5, 2.0)
