@@ -118,6 +118,14 @@ def test_code_of_cifar10_page_runs():
     assert run_python_of("docs/cifar10.md")["probabilities"].shape == (5, 10)
 
 
+def test_code_of_losses_page_runs():
+    assert run_python_of("docs/losses_and_metrics.md")["model"].compiled
+
+
+def test_code_of_backbones_page_runs():
+    assert "presence" in run_python_of("docs/backbones.md")["model"].output
+
+
 @pytest.mark.slow
 def test_code_of_serving_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
