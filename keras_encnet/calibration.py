@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores
 from keras_encnet.models import SegmentationModel
+from keras_encnet.utils.numerics import sigmoid
 
 # Number of parts of the cross-validation, unless there are fewer images.
 FOLDS = 10
@@ -223,7 +224,7 @@ def _maximum_likelihood(x, y, slope, bias, fixed=False):
         return np.sum(np.logaddexp(0, logits) - y * logits) + np.sum(half_images)
 
     for _ in range(ITERATIONS):
-        p, q = _sigmoid(slope * x + bias), _sigmoid(bias)
+        p, q = sigmoid(slope * x + bias), sigmoid(bias)
         # The Hessian is an arrow: diagonal, but for the row and column of the slope.
         gradient, gradients = np.sum((p - y) * x), np.sum(p - y, 0) + q - 0.5
         weights = p * (1 - p)
@@ -240,10 +241,6 @@ def _maximum_likelihood(x, y, slope, bias, fixed=False):
         if size * max(abs(step), np.max(np.abs(steps))) < TOLERANCE:
             break
     return slope, bias
-
-
-def _sigmoid(logits):
-    return np.exp(-np.logaddexp(0, -logits))
 
 
 def cross_validated_loss(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_encnet.masks import ignored_labels, labeled_pixels
+from keras_encnet.utils.numerics import sigmoid
 
 ABSENT_CLASSES = ("exclude", "zero")
 
@@ -267,7 +268,7 @@ def reliability(presence: ArrayLike, logits: ArrayLike, bins: int = 10) -> dict[
         - [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599), section 2
     """
     present = np.ravel(np.asarray(presence, bool))
-    probabilities = np.exp(-np.logaddexp(0, -np.ravel(np.asarray(logits, "float64"))))
+    probabilities = np.ravel(sigmoid(logits))
     index = np.digitize(probabilities, np.arange(1, bins) / bins)  # NaN belongs to the last
     counts = np.bincount(index, minlength=bins)
     filled = counts > 0

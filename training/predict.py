@@ -17,6 +17,7 @@ import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap, is_split
 from keras_encnet.utils.class_maps import dtype_of
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.numerics import sigmoid
 from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
@@ -259,7 +260,7 @@ def describe(prediction: Mapping[str, np.ndarray], class_names: Sequence[str]) -
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
     description: dict[str, Any] = {"shares": {class_names[i]: counts[i] / mask.size for i in order}}
     if "presence" in prediction:
-        presence = codewords.sigmoid(prediction["presence"])
+        presence = sigmoid(prediction["presence"])
         without = [i for i in np.argsort(-presence) if presence[i] > 0.5 and not counts[i]]
         contradictions = [
             i for i in order if presence[i] <= 0.5 and counts[i] >= VISIBLE * mask.size

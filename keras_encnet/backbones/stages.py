@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import keras
 
@@ -86,6 +87,16 @@ class _Graph:
         return candidates[max(candidates)] if candidates else None
 
 
+def log2_stride(size: Sequence[int], shape: Sequence[int]) -> int:
+    """Returns log2 of the stride of features, rounded, as padding changes their size a little.
+
+    Args:
+        size: height and width of the images.
+        shape: shape of the features, `(batch, height, width, channels)`.
+    """
+    return round(math.log2(max(size) / max(shape[1:3])))
+
+
 def _levels(model, tensors):
     """Returns log2 of the stride of each tensor, rounded; None for those without an extent."""
     images = model.inputs[0]
@@ -104,6 +115,6 @@ def _levels(model, tensors):
     def level(shape):
         if len(shape) != 4 or None in shape[1:3] or min(shape[1:3]) < 2:
             return None
-        return round(math.log2(max(size) / max(shape[1:3])))
+        return log2_stride(size, shape)
 
     return [level(shape) for shape in shapes]

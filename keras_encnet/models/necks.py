@@ -1,13 +1,12 @@
 """Necks: functions from the features of a backbone to those that a head takes."""
 
-import math
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import keras
 from keras import layers
 
-from keras_encnet.backbones.stages import SIZE, STRIDES
+from keras_encnet.backbones.stages import SIZE, STRIDES, log2_stride
 from keras_encnet.layers import BatchNormalization, BilinearUpsampling
 from keras_encnet.models.heads.blocks import conv_norm_relu
 from keras_encnet.utils.checks import check_stages
@@ -71,10 +70,7 @@ def _check_strides(images, stages):
     size = [side or SIZE for side in images.shape[1:3]]
     network = keras.Model(images, {stage: stages[stage] for stage in PYRAMID})
     shapes = network.compute_output_shape((1, *size, images.shape[-1]))
-    # Rounded, since convolutions without padding make a map smaller than its stride does.
-    strides = {
-        stage: 2 ** round(math.log2(max(size) / max(shape[1:3]))) for stage, shape in shapes.items()
-    }
+    strides = {stage: 2 ** log2_stride(size, shape) for stage, shape in shapes.items()}
     if strides != PYRAMID:
         raise ValueError(
             "`neck='jpu'` requires a backbone whose stages 2, 3 and 4 have the strides 8, 16 and "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 
 def at_least_float32(dtype: str | None = None) -> str:
@@ -19,6 +21,15 @@ def at_least_float32(dtype: str | None = None) -> str:
     """
     dtype = dtype or keras.config.dtype_policy().compute_dtype
     return keras.backend.result_type(dtype, "float32")
+
+
+def sigmoid(logits: ArrayLike) -> np.ndarray:
+    """Returns the probabilities of logits in float64, without overflow.
+
+    >>> sigmoid([-800.0, 0.0]).tolist()
+    [0.0, 0.5]
+    """
+    return np.exp(-np.logaddexp(0, -np.asarray(logits, "float64")))
 
 
 def full_matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from keras_encnet import SegmentationModel
+from keras_encnet.utils.numerics import sigmoid
 from training.figures.overlays import colorize, thinned
 from training.figures.saving import save_figure
 
@@ -47,11 +48,6 @@ def tensors(model: SegmentationModel) -> dict[str, keras.KerasTensor]:
         "assignment": keras.layers.Lambda(assignment, output_shape=shape)(encoding.input),
         "gates": keras.layers.Lambda(attention.gates)(attention.input[1]),
     }
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Returns the sigmoid of logits as float64."""
-    return 1 / (1 + np.exp(-logits.astype("float64")))
 
 
 def save_page(

@@ -112,7 +112,7 @@ def test_pixels_without_a_known_range_are_skipped(tmp_path, pixels, reason):
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_masks_are_turned_if_they_are_for_the_stored_pixels(tmp_path, orientation, stored):
-    """The size tells, unless the orientation keeps it; then the option does."""
+    """The size determines the frame, unless the orientation keeps it; then the option does."""
     mask = np.zeros((4, 6), "uint8")
     mask[0, 0] = 1
     upright = np.asarray(upright_mask(mask, orientation))
