@@ -38,8 +38,8 @@ def choose(
         similar = difflib.get_close_matches(arguments[0], recipes, n=3)
         meant = f"Did you mean {' or '.join(similar)}? " if similar else ""
         print(
-            f"error: There is no recipe {arguments[0]!r}. {meant}The recipes are "
-            f"{', '.join(recipes)}; `--help` describes them.",
+            f"error: No such recipe. {meant}The recipes are {', '.join(recipes)}; `--help` "
+            f"describes them. Received: recipe={arguments[0]!r}",
             file=sys.stderr,
         )
         raise SystemExit(2)
