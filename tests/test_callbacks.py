@@ -124,6 +124,7 @@ def test_presence_below_the_base_rates_raises_a_warning_after_the_first_epoch(ne
     )
 
 
+@pytest.mark.slow
 def test_improving_presence_raises_no_warning(network, data):
     model = network()
     model.compile(keras.optimizers.Adam(0.05), run_eagerly=True, **objectives(model, se_weight=1))

@@ -57,6 +57,7 @@ def test_outputs_agree_at_any_size(export, run, name, randomize, tmp_path):
             np.testing.assert_allclose(outputs["presence"], presence, atol=1e-4)
 
 
+@pytest.mark.slow
 @FORMATS
 def test_classifier_probabilities_agree(export, run, randomize, tmp_path):
     model = randomize(NETWORKS["encnet14"]())

@@ -144,6 +144,7 @@ def test_fixed_size_holds_for_all_signatures(model, tmp_path):
     assert "For all signatures" in (tmp_path / "m/batching.config").read_text()
 
 
+@pytest.mark.slow
 def test_bfloat16_agrees_on_most_pixels(model, tmp_path):
     export_saved_model(model, tmp_path / "1", precision="bfloat16")
     images = raw_images(1, 64, 64)

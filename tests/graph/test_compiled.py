@@ -127,6 +127,7 @@ def test_borders_of_windows_leave_no_seams():
     np.testing.assert_allclose(logits, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(58, 46), (17, 14), (29, 23)])
 def test_windows_of_resized_images_give_class_ids_of_the_own_size(size, align_corners):

@@ -128,6 +128,7 @@ def test_images_that_are_not_raw_raise(value):
         ResNet14(8).classify(np.full((32, 32, 3), value))
 
 
+@pytest.mark.slow
 def test_stochastic_scale_is_reproducible_and_random_in_training_only(rng):
     images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
     other, runs = EncNet14(4, 4, stochastic_scale=True), []

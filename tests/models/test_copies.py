@@ -109,6 +109,7 @@ def test_a_clone_lists_the_backbone_layers_that_it_has():
     assert twin.backbone_layers == tuple(x for x in model.backbone_layers if x != "conv1_conv")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
 @pytest.mark.parametrize("copied", COPIES)
 def test_copies_keep_lora_and_quantization(copied, randomize, tmp_path):

@@ -9,6 +9,7 @@ from keras_encnet import objectives
 from tests.fixtures import weights_of
 
 
+@pytest.mark.slow
 def test_dtype_and_trailing_axis_of_the_mask_do_not_matter(fcn, data):
     images, masks = data
     losses = []
@@ -23,6 +24,7 @@ def test_dtype_and_trailing_axis_of_the_mask_do_not_matter(fcn, data):
     np.testing.assert_array_equal(losses, [losses[0]] * 6)
 
 
+@pytest.mark.slow
 def test_compiled_step_accepts_masks_with_and_without_trailing_axis(fcn, data):
     images, masks = data
     model = fcn(run_eagerly=False, dropout=0)

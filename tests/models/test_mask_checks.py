@@ -93,6 +93,7 @@ def test_masks_of_another_size_raise_an_error(pixelwise, data, way, mode):
         feed(model, "fit", way, (images, masks))
 
 
+@pytest.mark.slow
 @SHUFFLE
 @pytest.mark.parametrize("mode", ["graph", "XLA"])
 def test_batches_of_several_sizes_are_compared_with_their_masks(pixelwise, data, mode):
@@ -119,6 +120,7 @@ def test_masks_without_shape_may_have_a_trailing_axis(pixelwise, data, mode):
         model.evaluate(*without_shapes(images, np.stack([masks, masks], -1)), verbose=0)
 
 
+@pytest.mark.slow
 def test_invalid_ids_in_validation_data_raise_an_error(pixelwise, data):
     images, masks = data
     wrong = np.where(masks == 0, 77, masks)

@@ -186,6 +186,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_new_option_needs_only_a_declaration_and_an_implementation(tmp_path):
     for package in ("keras_encnet", "training"):
         shutil.copytree(ROOT / package, tmp_path / package)

@@ -199,6 +199,7 @@ def test_unreadable_image_is_recorded_as_an_error(call, images):
     assert sum("error" in record for record in found.values()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupt_leaves_valid_answers_and_one_sentence(number, status, call, capsys):
     served = []
@@ -211,8 +212,13 @@ def test_interrupt_leaves_valid_answers_and_one_sentence(number, status, call, c
             time.sleep(1)
         return 200, prediction()
 
-    with fake_server(respond) as address:
-        code, found = call(address, in_flight=1)
+    # A shell may have started the tests in the background, where SIGINT is ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with fake_server(respond) as address:
+            code, found = call(address, in_flight=1)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert code == status
     assert 1 <= len(found) < 10
     assert "Interrupted. The same command sends the images" in capsys.readouterr().err

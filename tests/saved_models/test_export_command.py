@@ -33,6 +33,7 @@ def call(*arguments, monkeypatch):
         tyro.cli(export.main)
 
 
+@pytest.mark.slow
 def test_versions_are_numbered_and_not_overwritten(run, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "models"
     arguments = (run, "--name", "street", "--folder", folder, "--size", 16, 24)

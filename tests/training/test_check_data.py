@@ -26,6 +26,7 @@ def run(capsys):
     return call
 
 
+@pytest.mark.slow
 def test_exit_status_and_report_of_the_command_line(tmp_path, run):
     write_split(tmp_path, {"a": (None, np.array([[0, 1, 3]], "uint8")), "b": (None, IGNORED)})
     command = [sys.executable, "-m", "training.check_data", str(tmp_path), "--splits", "train"]

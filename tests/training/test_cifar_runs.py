@@ -104,6 +104,7 @@ def interrupted(config, run_dir, monkeypatch, steps):
             fit.train(config, run_dir)
 
 
+@pytest.mark.slow
 def test_resume_gives_identical_weights(run, tmp_path, monkeypatch):
     config = CIFAR10EncNet16k64d(**SMALL)
     # In the second epoch, one step after a checkpoint.
@@ -135,6 +136,7 @@ def test_networks_without_codewords_train_resume_and_are_scored(name, tmp_path, 
     assert scores["accuracy"] == pytest.approx(max(history["val_accuracy"]))
 
 
+@pytest.mark.slow
 def test_trained_model_is_exported(run, tmp_path):
     _, model, _ = run
     export_saved_model(model, tmp_path / "export")
@@ -152,6 +154,7 @@ def test_finished_run_and_run_of_other_options_raise(run):
         fit.train(CIFAR10EncNet16k64d(**{**SMALL, "epochs": 3}), run_dir)
 
 
+@pytest.mark.slow
 def test_overwrite_starts_from_scratch(run, tmp_path):
     finished, *_ = run
     shutil.copytree(finished, tmp_path / "run")

@@ -20,6 +20,7 @@ def data(tmp_path_factory):
     return scenes.write(tmp_path_factory.mktemp("data") / "scenes", train=4, val=1, test=1)
 
 
+@pytest.mark.slow
 def test_each_stage_starts_from_the_previous_one(data, eager, tmp_path, monkeypatch):
     # With a learning rate of zero, a stage changes nothing but the moving statistics.
     stages = {

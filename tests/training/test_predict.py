@@ -139,6 +139,7 @@ def test_line_of_a_model_without_presence_has_the_shares():
     assert predict.sentence(description) == "road 75.0%, sky 25.0%"
 
 
+@pytest.mark.slow
 def test_windows_match_those_of_segment(model, paths, tmp_path):
     predict.main(tmp_path, paths[:1], tmp_path / "out", window=32, overlap=8)
     mask = model.segment(np.asarray(Image.open(paths[0])), window=32, overlap=8)

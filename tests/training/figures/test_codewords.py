@@ -61,6 +61,7 @@ def test_page_of_a_model_without_presence(model, image, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_command_writes_one_page_per_image(model, image, tmp_path):
     model.save(tmp_path / "best.keras")
     Image.fromarray(image).save(tmp_path / "photo.png")

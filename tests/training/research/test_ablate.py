@@ -198,6 +198,7 @@ def test_sweeps_include_the_value_of_the_recipe(tmp_path):
     assert list(curves["se_weight"]) == [0.0, 0.2, 0.8]
 
 
+@pytest.mark.slow
 def test_interrupted_row_resumes(data, eager, trained, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(ablate, "evaluate", lambda *unused: 1 / 0)

@@ -43,6 +43,7 @@ def test_sums_require_mean_aggregation(tiny_backbone):
             image_sizes.with_sums(network, 64)
 
 
+@pytest.mark.slow
 def test_each_labeled_pixel_counts_once_at_every_size(model, data):
     split = folder.read_split(data, "test")
     labels = np.concatenate([image_files.read_mask(path).ravel() for path in split.mask_paths])
@@ -57,6 +58,7 @@ def test_each_labeled_pixel_counts_once_at_every_size(model, data):
             np.testing.assert_array_equal(counted, expected)
 
 
+@pytest.mark.slow
 def test_command_writes_scores_and_a_table(model, data, tmp_path, monkeypatch, capsys):
     model.save(tmp_path / "best.keras")
     options = ["--data", str(data), "--sizes", "0.5", "1", "--every", "2", "--sums", "64"]

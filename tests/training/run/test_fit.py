@@ -103,6 +103,7 @@ def test_gradient_is_clipped_to_the_global_norm(small_cifar):
     assert np.linalg.norm(after - before) == pytest.approx(0.1, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, tmp_path):
     options = {
         **SMALL_ENCNET,
@@ -125,6 +126,7 @@ def test_loss_that_is_not_finite_stops_training_and_names_step_and_output(data, 
     assert not (tmp_path / "last.keras").exists()
 
 
+@pytest.mark.slow
 def test_exploding_loss_stops_training_with_the_same_advice(data, tmp_path):
     options = {**SMALL_FCN, "epochs": 2, "warmup_steps": 0, "learning_rate": 1e4}
     with pytest.raises(FloatingPointError, match=r"has grown from .* at step 2.*--learning-rate"):
@@ -213,6 +215,7 @@ def test_classes_that_cannot_be_learned_stop_training(tmp_path):
         fit.train(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_during_training_is_named(tmp_path, monkeypatch):
     root = scenes.write(tmp_path / "scenes", train=4, val=1, test=1)
     restored_state = fit.restored_state

@@ -61,6 +61,7 @@ def test_resume_gives_identical_weights_with_compiled_steps(tmp_path):
         tf.config.run_functions_eagerly(True)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_resumed_with_identical_weights(uninterrupted, tmp_path):
     # The longer form, with the command line, several devices and workers, is in
     # test_interruptions.py.
@@ -92,6 +93,7 @@ def test_checkpoints_restore_random_states(uninterrupted, tmp_path):
     np.testing.assert_array_equal(restored, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

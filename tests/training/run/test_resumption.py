@@ -98,6 +98,7 @@ def test_run_resumes_on_a_copy_of_its_data_and_is_refused_on_changed_data(
         fit.is_finished(recipe(changed), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_run_on_cifar_is_refused_on_changed_data(interrupted, monkeypatch, tmp_path, rng):
     images = rng.integers(0, 256, (16, 32, 32, 3)).astype("uint8")
     names = tuple("abcdefghij")

@@ -65,6 +65,7 @@ def test_the_same_seed_gives_the_same_weights(run, data, tmp_path):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_overwritten_by_default(run, data):
     run_dir, *_ = run
     config = ScenesEncNet(data=str(data), **SMALL_ENCNET)
@@ -135,6 +136,7 @@ def test_another_number_of_classes_raises(run, data, tmp_path):
         evaluate.main(run_dir, data=str(other))
 
 
+@pytest.mark.slow
 def test_evaluation_ignores_the_labels_that_training_ignored(data, tmp_path):
     ground = scenes.CLASSES.index("ground")
     config = ScenesEncNet(data=str(data), ignore_class=(ground, 255), **SMALL_ENCNET)
@@ -215,6 +217,7 @@ def flip(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_every_command_names_a_damaged_model(run, data, tmp_path):
     run_dir, *_ = run
     path = tmp_path / "flipped.keras"

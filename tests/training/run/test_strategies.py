@@ -71,6 +71,7 @@ def cifar_crops(split, input_context=segmentation_batches.ONE_REPLICA, first_ste
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicas", "machines"), LAYOUTS)
 @pytest.mark.parametrize(
     ("batches", "data"), [(crops, "numbered_images"), (cifar_crops, "numbered_cifar")]

@@ -60,6 +60,7 @@ def weights_of(path):
     return {w.path: w.numpy() for w in (*model.weights, *model.optimizer.variables)}
 
 
+@pytest.mark.slow
 def test_saved_models_and_the_model_in_memory_are_calibrated(run, splits):
     run_dir, model = run
     names = ("best.keras", "last.keras")
@@ -99,6 +100,7 @@ def test_best_model_that_is_the_last_one_is_calibrated_once(run, splits):
     assert record["best"] == record["last"]
 
 
+@pytest.mark.slow
 def test_repeated_calibration_changes_nothing(run, splits):
     run_dir, model = run
     calibrate_run(run_dir, model, *splits, ignore_class=(255,))

@@ -58,6 +58,7 @@ def test_start_from_a_bare_resnet_checks_its_normalization(tmp_path):
         segmentation.start_from(tmp_path / "raw.keras", torch)
 
 
+@pytest.mark.slow
 def test_start_from_disables_backbone_weights(tmp_path):
     options = {"blocks": (1, 1, 1, 1), "width_multiplier": 0.125, "channels": 8}
     scratch = SegmentationConfig(backbone_weights=None, **options)

@@ -14,6 +14,7 @@ from training.tasks.boundary_scores import BoundaryIoU
 from training.tasks.segmentation_scores import SegmentationScoring, evaluate_multi_scale
 
 
+@pytest.mark.slow
 def test_multi_scale_scores_follow_the_segmenter(
     tiny_backbone, randomize, tmp_path, monkeypatch, capsys
 ):
@@ -76,6 +77,7 @@ def test_base_size_accepts_two_bounds_on_the_command_line(tiny_backbone, tmp_pat
     assert scores["multi_scale"]["base_size"] == [128, 64]
 
 
+@pytest.mark.slow
 def test_mean_iou_with_background(tiny_backbone, randomize, tmp_path, monkeypatch, capsys):
     data = scenes.write(tmp_path / "scenes", train=1, val=1, test=2)
     randomize(keras_encnet.FCN(tiny_backbone(), len(scenes.CLASSES))).save(tmp_path / "best.keras")
@@ -129,6 +131,7 @@ def test_scores_per_class_and_near_boundaries_are_reported(
     assert scores["boundary_ratio"] == 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["official", "mmsegmentation"])
 def test_each_pixel_counts_once_for_any_batch_size_of_windows(
     protocol, tiny_backbone, randomize, tmp_path
