@@ -56,5 +56,5 @@ def test_proxy_that_refuses_is_the_cause(tmp_path):
     )
     assert done.returncode
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("OSError: Could not download the ImageNet weights of ResNet50: URL")
+    assert "DownloadError: Could not download the ImageNet weights of ResNet50: URL" in last
     assert "Connection refused" in last
