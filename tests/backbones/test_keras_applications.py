@@ -137,6 +137,14 @@ def test_saved_and_exported_models_predict_the_same(family, model, tmp_path):
     np.testing.assert_array_equal(loaded(images)["segmentation"], logits)
     export_litert(model, tmp_path / "model.tflite")
     assert_same_classes(run_litert(tmp_path / "model.tflite", images)["classes"], logits)
+
+
+# Converting all families would take minutes.
+@pytest.mark.slow
+@families({"ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "MobileNetV3Small"})
+def test_onnx_predicts_the_same(family, model, tmp_path):
+    images = raw_images(1, 97, 130)
+    logits = np.asarray(model(images)["segmentation"])
     export_onnx(model, tmp_path / "model.onnx")
     assert_same_classes(run_onnx(tmp_path / "model.onnx", images)["classes"], logits)
 
