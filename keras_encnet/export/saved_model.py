@@ -146,7 +146,9 @@ def _save(signatures, functions, folder, class_names, palette):
             _asset(Path(assets) / "class_names.txt", class_names),
             _asset(Path(assets) / "palette.txt", (" ".join(map(str, color)) for color in palette)),
         ]
-        tf.saved_model.save(signatures, folder, functions)
+        # Exports are not trained, and gradients of the swish activation cannot be saved.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(signatures, folder, functions, options)
 
 
 def _asset(path: Path, lines: Iterable[str]) -> tf.saved_model.Asset:

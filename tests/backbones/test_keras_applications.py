@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_encnet
 from keras_encnet import FCN, EncNet, preprocess_input
@@ -14,6 +15,7 @@ from keras_encnet.backbones.keras_applications import NETWORKS
 from keras_encnet.export import (
     export_litert,
     export_onnx,
+    export_saved_model,
     fold_batch_normalization,
     with_precision,
 )
@@ -142,9 +144,12 @@ def test_saved_and_exported_models_predict_the_same(family, model, tmp_path):
 # Converting all families would take minutes.
 @pytest.mark.slow
 @families({"ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "MobileNetV3Small"})
-def test_onnx_predicts_the_same(family, model, tmp_path):
+def test_saved_models_and_onnx_predict_the_same(family, model, tmp_path):
     images = raw_images(1, 97, 130)
     logits = np.asarray(model(images)["segmentation"])
+    export_saved_model(model, tmp_path / "1", size=(64, 64))
+    served = tf.saved_model.load(tmp_path / "1").signatures["tensors_uint8"]
+    assert_same_classes(served(images=tf.constant(images))["classes"], logits)
     export_onnx(model, tmp_path / "model.onnx")
     assert_same_classes(run_onnx(tmp_path / "model.onnx", images)["classes"], logits)
 
