@@ -18,6 +18,7 @@ from keras_encnet.models.structure import (
     without_effect,
 )
 from keras_encnet.utils.checks import Range
+from keras_encnet.utils.sizes import checked_working_size
 from training.configs.config import AtLeast0, Config, Positive
 
 # Key in `metrics.json` of what is recorded about the calibration of the presence branches.
@@ -174,6 +175,13 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
 
     def check(self) -> None:
         super().check()
+        if self.working_size != "automatic":
+            checked_working_size(self.working_size)
+        if self.crop_size is not None and min(self.crop_size) < 1:
+            raise ValueError(
+                "`--crop-size` must be a height and a width of at least 1. "
+                f"Received: crop_size={self.crop_size}"
+            )
         build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
 
     def idle_options(self) -> set[str]:

@@ -106,6 +106,16 @@ def test_a_run_of_a_given_size_is_not_resumed_with_the_automatic_one(data, tmp_p
         fit.train(FolderFCN50(data=str(data), **SMALL), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "options", [{"working_size": 0}, {"working_size": -320}, {"crop_size": (0, 64)}]
+)
+def test_sizes_below_1_are_refused_before_anything_is_read(options):
+    (name, value), *_ = options.items()
+    with pytest.raises(ValueError, match=rf"Received: {name}=") as error:
+        FolderFCN50(data="", **options).check()
+    assert str(error.value).endswith(f"{name}={value}")
+
+
 def test_crop_share_has_no_effect_on_a_given_crop_size():
     with pytest.raises(ValueError, match="crop-share` has no effect"):
         FolderFCN50(data="", crop_size=(64, 64), crop_share=0.5).check()
