@@ -114,6 +114,8 @@ class Ablation:
             "split": options.split,
             "epochs": self.config.epochs,
             "precision": self.config.precision,
+            "working_size": self.config.working_size,
+            "crop_size": self.config.crop_size,
             **_by_name({"backbone_weights": self.config.backbone_weights}),
         }
         for path in experiments.result_paths(options.output):
