@@ -156,15 +156,15 @@ def fit_calibration(
     """Fits `slope * logits + bias`, with one slope for all classes and one bias per class.
 
     Maximum likelihood by Newton's method. Two weak assumptions keep it finite and close to the
-    base rates for few images: of all labels, as many as one may be wrong, and each class has half
-    an image more that shows it and half an image more that does not, at its mean logit. The slope
+    base rates for few images: one of all the labels may be wrong, and each class has one more
+    image, half of which counts as present and half as absent, at its mean logit. The slope
     is positive, so that the order of the images is kept. Calibrating again changes nothing.
 
     Example:
 
     >>> presence = [[True], [True], [True], [False]]
     >>> slope, bias = fit_calibration(presence, [[0.0], [0.0], [0.0], [0.0]])
-    >>> slope, bias.round(3)  # the logit of (3 + 1/2) / (4 + 1), as the logits are no help
+    >>> slope, bias.round(3)  # the logit of (3 + 1/2) / (4 + 1), since the logits are constant
     (1.0, array([0.847]))
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import keras
@@ -86,7 +87,7 @@ class MaskLoss(keras.losses.Loss):
         }
 
 
-class ImageLoss(MaskLoss):
+class ImageLoss(MaskLoss, abc.ABC):
     """The base of losses of overlap, which are computed for each class of each image.
 
     The loss of an image is the mean over the classes that have labeled pixels in it, weighted by
@@ -106,7 +107,7 @@ class ImageLoss(MaskLoss):
         labels, labeled = labeled_pixels(y_true, classes, self.ignore_class)
         labeled = tf.cast(labeled, dtype)[..., None]
         truth = tf.one_hot(labels, classes, dtype=dtype) * labeled
-        # Ignored pixels differ from their label, which is none, by nothing.
+        # Ignored pixels have neither a label nor a probability, and therefore no error.
         predicted = tf.nn.softmax(y_pred) * labeled
         losses = self.class_losses(truth, predicted, labeled)
         counted = tf.cast(tf.reduce_any(truth > 0, (1, 2)), dtype)
@@ -117,6 +118,7 @@ class ImageLoss(MaskLoss):
         of_images = tf.math.divide_no_nan(tf.reduce_sum(losses * counted, -1), total)
         return share_of_mean(of_images, tf.cast(total > 0, dtype))
 
+    @abc.abstractmethod
     def class_losses(self, truth: tf.Tensor, predicted: tf.Tensor, labeled: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each class in each image.
 
@@ -129,7 +131,6 @@ class ImageLoss(MaskLoss):
         Returns:
             Floats `(batch, classes)`. Those of classes without labeled pixels are left out.
         """
-        raise NotImplementedError
 
 
 def _weights_per_image(weights):

@@ -28,8 +28,8 @@ def calibrate_run(
 ) -> None:
     """Calibrates the saved models of a run, and its model in memory, on validation images.
 
-    The biases depend on whole training images as well: all validation images of CamVid show every
-    class, and calibrated on these only, presence was predicted worse than before. `metrics.json`
+    The biases depend on whole training images as well, since validation images may be few, or all
+    show the same classes. `metrics.json`
     records the result last: an interrupted call is repeated, and a repeated call changes nothing.
     Without images that the network has not seen, the models stay as they are.
 
