@@ -23,11 +23,10 @@ from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
 from training.input.image_files import exif_orientation, read_image, read_mask
 from training.run import run_folder, trained_models
+from training.tasks.descriptions import describe, sentence
 
 # What a single image may raise, such as a damaged file, or too little memory.
 ERRORS = (ValueError, OSError, MemoryError, tf.errors.OpError)
-# Least share of the mask with which a class contradicts the prediction that it is absent.
-VISIBLE = 0.01
 
 
 def main(
@@ -155,7 +154,8 @@ class Predictor:
             page = self.output / f"{path.stem}_codewords.png"
             shown = None if truth is None else read_mask(truth)
             codewords.save_page(page, image, prediction, network.class_names, shown)
-        return describe(prediction, network.class_names)
+        presence = sigmoid(prediction["presence"]) if "presence" in prediction else None
+        return describe(mask, network.class_names, presence)
 
     def _predict(self, image, path):
         """Returns the outputs for an image, from a few rows at a time if it can be large."""
@@ -238,53 +238,6 @@ def check_outputs(images: Sequence[Path], output: Path, suffixes: Sequence[str])
             "Results would overwrite these images: choose another `--output`. "
             f"Received: {overwritten[:10]}"
         )
-
-
-def describe(prediction: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
-    """Describes the prediction for an image.
-
-    Args:
-        prediction: `classes`, class ids `(height, width)`, and optionally `presence`, logits
-            `(classes,)`.
-        class_names: one name per class.
-
-    Returns:
-        `shares`, the fraction of each class in the mask, in descending order; and, with
-        `presence`, `presence`, the probability of presence of the classes in the mask and of those
-        that are probably present without a pixel, which are listed in `without_pixels`; and
-        `contradictions`, the classes with at least one percent of the mask that are probably
-        absent.
-    """
-    mask = prediction["classes"]
-    counts = np.bincount(mask.ravel(), minlength=len(class_names))
-    order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
-    description: dict[str, Any] = {"shares": {class_names[i]: counts[i] / mask.size for i in order}}
-    if "presence" in prediction:
-        presence = sigmoid(prediction["presence"])
-        without = [i for i in np.argsort(-presence) if presence[i] > 0.5 and not counts[i]]
-        contradictions = [
-            i for i in order if presence[i] <= 0.5 and counts[i] >= VISIBLE * mask.size
-        ]
-        description["presence"] = {class_names[i]: float(presence[i]) for i in order + without}
-        description["without_pixels"] = [class_names[i] for i in without]
-        description["contradictions"] = [class_names[i] for i in contradictions]
-    return description
-
-
-def sentence(description: Mapping[str, Any]) -> str:
-    """Returns what `describe` returns as one line."""
-    presence = description.get("presence", {})
-
-    def of_class(name, share):
-        text = f"{name} {share:.1%}"
-        if name not in presence:
-            return text
-        contradiction = ", which contradicts the mask" * (name in description["contradictions"])
-        return f"{text} (presence {presence[name]:.0%}{contradiction})"
-
-    line = ", ".join(of_class(name, share) for name, share in description["shares"].items())
-    without = [f"{k} (presence {presence[k]:.0%})" for k in description.get("without_pixels", ())]
-    return f"{line}; probably present without a pixel: {', '.join(without)}" if without else line
 
 
 def print_predictions(predictions: Mapping[str, Mapping[str, Any]]) -> None:

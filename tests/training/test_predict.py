@@ -105,40 +105,6 @@ def test_predictions_are_complete_after_each_image(paths, tmp_path, monkeypatch)
     assert list(records(tmp_path / "out")) == [str(path) for path in paths[:2]]
 
 
-def test_line_of_an_image_states_where_mask_and_presence_disagree():
-    mask = np.repeat([0, 1, 2], [900, 95, 5]).reshape(20, 50)
-    names = ["road", "sky", "car", "dog", "cat"]
-    description = predict.describe(
-        {"classes": mask, "presence": np.array([-2.0, 3.0, -4.0, 1.0, -1.0])}, names
-    )
-    assert description["without_pixels"] == ["dog"]
-    assert description["contradictions"] == ["road"]  # a few pixels of a car may be an error
-    assert predict.sentence(description) == (
-        "road 90.0% (presence 12%, which contradicts the mask), sky 9.5% (presence 95%), "
-        "car 0.5% (presence 2%); probably present without a pixel: dog (presence 73%)"
-    )
-
-
-def test_every_visible_class_is_shown_with_its_presence_or_as_a_contradiction(rng):
-    names = [f"class {i}" for i in range(6)]
-    for _ in range(50):
-        prediction = {
-            "classes": rng.choice(6, (10, 20), p=rng.dirichlet(np.full(6, 0.3))),
-            "presence": rng.normal(size=6) * 3,
-        }
-        description = predict.describe(prediction, names)
-        line = predict.sentence(description)
-        for i, name in enumerate(names):
-            share, present = np.mean(prediction["classes"] == i), prediction["presence"][i] > 0
-            assert (name in line) == (share > 0 or present)
-            assert (name in description["contradictions"]) == (share >= 0.01 and not present)
-
-
-def test_line_of_a_model_without_presence_has_the_shares():
-    description = predict.describe({"classes": np.array([[0, 0, 1, 0]])}, ["road", "sky"])
-    assert predict.sentence(description) == "road 75.0%, sky 25.0%"
-
-
 @pytest.mark.slow
 def test_windows_match_those_of_segment(model, paths, tmp_path):
     predict.main(tmp_path, paths[:1], tmp_path / "out", window=32, overlap=8)
