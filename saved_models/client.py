@@ -16,6 +16,7 @@ import tyro
 from tqdm import tqdm
 
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.packages import import_optional
 from saved_models.answers import Answers
 from saved_models.predictions import MASK, describe_latencies, mask_paths, predict_files
 from saved_models.rest_client import RestClient
@@ -49,7 +50,8 @@ class Server:
             )
         if self.grpc is None:
             return RestClient(self.rest, model, self.version, self.label, self.retry_seconds)
-        from saved_models.grpc_client import GrpcClient  # needs tensorflow-serving-api
+        import_optional("tensorflow_serving.apis", "tensorflow-serving-api", "`--grpc`")
+        from saved_models.grpc_client import GrpcClient
 
         return GrpcClient(self.grpc, model, self.version, self.label, self.retry_seconds)
 

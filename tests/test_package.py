@@ -24,10 +24,28 @@ EXTRAS = (
 )
 
 
+BLOCK = f"""
+import sys
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {EXTRAS}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
 def test_import_needs_only_tensorflow_keras_and_numpy():
-    block = "".join(f"sys.modules[{name!r}] = None\n" for name in EXTRAS)
-    code = f"import sys\n{block}import keras_encnet.export\nassert 'training' not in sys.modules"
+    code = f"{BLOCK}import keras_encnet.export\nassert 'training' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_commands_without_their_packages_name_the_extra():
+    code = "import sys\nsys.modules['tyro'] = None\nimport training.train"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("-e '.[train]'`. Received: missing=tyro")
+    assert "Traceback" not in done.stderr
 
 
 def test_every_public_name_exists_and_is_documented():

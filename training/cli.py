@@ -12,6 +12,8 @@ from typing import Annotated, Any, TypeVar, Union
 
 import tyro
 
+from keras_encnet.utils.packages import MissingPackageError
+
 Recipe = TypeVar("Recipe")
 
 
@@ -134,13 +136,13 @@ def refuse(options: Mapping[str, Any], where: str) -> None:
 def plain_errors() -> Iterator[None]:
     """Exits with a message instead of a traceback.
 
-    The exit status is 1 if the input of the user is invalid, 130 after Ctrl-C, and 143 after
-    SIGTERM, which schedulers send.
+    The exit status is 1 if the input of the user is invalid or a package is missing, 130 after
+    Ctrl-C, and 143 after SIGTERM, which schedulers send.
     """
     try:
         with _termination_raises():
             yield
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MissingPackageError) as error:
         raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt as error:
         print(error if error.args else "The command was interrupted.", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Published weights: their table, download, verification and conversion.
 
-The files are those that their authors published for PyTorch. Reading one requires torch,
-`pip install 'keras-encnet[convert]'`. The converted Keras weights are cached and do not.
+The files are those that their authors published for PyTorch. Reading one requires torch
+(`python -m pip install torch`). The converted Keras weights are cached and do not.
 """
 
 import functools
@@ -72,7 +72,7 @@ def fetch(entry: Published, folder: str | os.PathLike | None = None) -> Path:
     Raises:
         ValueError: if the downloaded file is not the published one.
         OSError: if it cannot be downloaded or written.
-        ImportError: if it has to be converted and torch is not installed.
+        MissingPackageError: if it has to be converted and torch is not installed.
     """
     folder = Path(folder or keras_home() / "models" / "keras_encnet")
     converted = folder / f"{Path(entry.file_name).stem}.weights.h5"

@@ -7,6 +7,7 @@ import keras
 
 from keras_encnet.export.portable import PortableModel
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.packages import import_optional
 
 OPSET = 18
 
@@ -31,16 +32,11 @@ def export_onnx(
         opset: version of ONNX's operators.
 
     Raises:
-        ModuleNotFoundError: if `keras-encnet[onnx]` is not installed.
+        MissingPackageError: if tf2onnx is not installed.
         ValueError: for a model of another class, or without the output `segmentation`.
     """
-    try:  # optional dependencies
-        import onnx
-        import tf2onnx
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Exporting to ONNX requires tf2onnx: pip install 'keras-encnet[onnx]'."
-        ) from error
+    tf2onnx = import_optional("tf2onnx", "tf2onnx", "Exporting to ONNX")
+    onnx = import_optional("onnx", "tf2onnx", "Exporting to ONNX")
     portable = PortableModel(model, size, probabilities)
     proto, _ = tf2onnx.convert.from_function(portable.predict, [portable.network.spec], opset=opset)
     for node in proto.graph.node:

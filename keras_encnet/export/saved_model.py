@@ -19,7 +19,7 @@ from keras_encnet.export.signatures import (
     SegmentationSignatures,
     Signatures,
 )
-from keras_encnet.export.warm_up import write_warm_up_requests
+from keras_encnet.export.warm_up import protocol_buffers, write_warm_up_requests
 from keras_encnet.labels import default_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import is_count
@@ -80,7 +80,7 @@ def export_saved_model(
         palette: `(classes, 3)`, integers from 0 to 255. Defaults to `labels.default_palette`.
         limits: `Limits` on one request.
         warm_up: batch sizes of the warm-up requests, which a server runs before the version is
-            available. Requires `keras-encnet[serve]`.
+            available. They require the package tensorflow-serving-api.
         origin: origin of the weights, for the model card.
         scores: scores for the model card.
 
@@ -89,6 +89,7 @@ def export_saved_model(
 
     Raises:
         FileExistsError: if `path` exists.
+        MissingPackageError: if `warm_up` is not empty and tensorflow-serving-api is not installed.
         ValueError: for a model of another class, or an argument outside the above.
     """
     path = Path(path)
@@ -103,6 +104,8 @@ def export_saved_model(
     # Encoded images are resized, so that the warm-up image stands for all; a photo has this size.
     photo = exact or tuple(scaled_size((3, 4), working_size).numpy().tolist())
     _check_warm_up(warm_up, photo, limits)
+    if warm_up:
+        protocol_buffers()  # raises before anything is computed
     palette = _checked_palette(palette, model.classes)
     network = InferenceNetwork(model, fold, freeze, precision, exact if fixed_size else None)
     description = describe(

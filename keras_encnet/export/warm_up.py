@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_encnet.utils.packages import import_optional
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 
@@ -24,9 +27,9 @@ def write_warm_up_requests(
         batch_sizes: positive integers.
 
     Raises:
-        ModuleNotFoundError: if `keras-encnet[serve]` is not installed.
+        MissingPackageError: if tensorflow-serving-api is not installed.
     """
-    predict_pb2, prediction_log_pb2 = _protocol_buffers()
+    predict_pb2, prediction_log_pb2 = protocol_buffers()
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), "uint8")
     jpeg = tf.io.encode_jpeg(image).numpy()
     inputs = {
@@ -49,12 +52,19 @@ def write_warm_up_requests(
                 writer.write(log.SerializeToString())
 
 
-def _protocol_buffers():
-    try:  # optional dependency
-        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Writing warm-up requests requires tensorflow-serving-api: "
-            "pip install 'keras-encnet[serve]', or export with `warm_up=()`."
-        ) from error
-    return predict_pb2, prediction_log_pb2
+def protocol_buffers() -> tuple[Any, Any]:
+    """Returns the modules `predict_pb2` and `prediction_log_pb2` of TensorFlow Serving.
+
+    Raises:
+        MissingPackageError: if tensorflow-serving-api is not installed.
+    """
+    predict, log = (
+        import_optional(
+            f"tensorflow_serving.apis.{name}",
+            "tensorflow-serving-api",
+            "Writing warm-up requests",
+            "An empty `warm_up` exports without them.",
+        )
+        for name in ("predict_pb2", "prediction_log_pb2")
+    )
+    return predict, log

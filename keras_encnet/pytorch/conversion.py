@@ -100,7 +100,7 @@ def from_pytorch(
     auxiliary head, and numbers of classes and codewords are read from names and shapes. A missing,
     unexpected or misshapen tensor is an error, so the model computes what was published.
 
-    Example (a file requires torch, `keras-encnet[convert]`):
+    Example (a file requires the package torch):
 
         model = keras_encnet.from_pytorch("encnet_resnet50s_ade-07ac287c.zip")
         classes = model.segment(images)
@@ -137,7 +137,7 @@ def from_pytorch(
         ValueError: for a file that cannot be read or contains more than tensors; for an unknown
             network; for tensors that do not fit, with their names; for an option that the network
             does not have.
-        ImportError: for a file, if torch is not installed.
+        MissingPackageError: for a file, if torch is not installed.
         OSError: if a file cannot be opened.
         TypeError: if `checkpoint` is neither a path nor a mapping.
 

@@ -2,7 +2,7 @@
 
     python -m keras_encnet.pytorch.convert encnet_resnet50s_ade-07ac287c.zip encnet50_ade.keras
 
-Requires torch: `pip install 'keras-encnet[convert]'`. With one version of Keras, the same
+Requires torch: `python -m pip install torch`. With one version of Keras, the same
 checkpoint and options always give the same bytes.
 """
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_encnet.utils.packages import import_optional
+
 # Keys under which training scripts store the tensors, next to epoch, optimizer and score.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 # Prefixes that `DataParallel` and `AveragedModel` add to every name.
@@ -46,7 +48,7 @@ def read_tensors(checkpoint: str | os.PathLike | Mapping) -> dict[str, Any]:
         TypeError: if `checkpoint` is neither a path nor a mapping.
         ValueError: for a file that cannot be read, names that are not text, or values that are
             not tensors.
-        ImportError: for a path, if torch is not installed.
+        MissingPackageError: for a path, if torch is not installed.
         OSError: if a file cannot be opened.
     """
     found: Any = checkpoint
@@ -117,7 +119,12 @@ def _shaped(value):
 
 
 def _load(path):
-    torch = _import_torch(path)
+    torch = import_optional(
+        "torch",
+        "torch",
+        f"Reading the PyTorch file {os.fspath(path)!r}",
+        "A mapping of names to arrays does not require it.",
+    )
     with open(path, "rb"):
         pass  # raises an OSError with the path if the file is missing or unreadable
     try:
@@ -205,17 +212,6 @@ def _reason(error):
             "weights only: `torch.save({'state_dict': module.state_dict()}, path)`"
         )
     return "it is truncated, damaged, or not a PyTorch checkpoint of a state dict"
-
-
-def _import_torch(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            "Reading a PyTorch file requires torch: pip install 'keras-encnet[convert]'. A mapping "
-            f"of names to arrays does not. Received: checkpoint={str(path)!r}"
-        ) from error
-    return torch
 
 
 @contextlib.contextmanager

@@ -232,9 +232,9 @@ def test_missing_file_raises_with_its_path(tmp_path, name, error):
         read_tensors(tmp_path / name)
 
 
-def test_file_without_torch_raises_with_the_extra(tmp_path, monkeypatch):
+def test_file_without_torch_raises_with_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"keras-encnet\[convert\].*model\.pth"):
+    with pytest.raises(ImportError, match=r"model\.pth.*`python -m pip install torch`"):
         read_tensors(tmp_path / "model.pth")
 
 

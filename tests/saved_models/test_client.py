@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent import futures
@@ -14,6 +15,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from keras_encnet.utils.packages import MissingPackageError
 from saved_models import answers, client, predictions
 from saved_models.client import Server
 from saved_models.grpc_client import GrpcClient
@@ -44,6 +46,12 @@ def call(images, tmp_path):
         return exit_.value.code, {Path(path).name: record for path, record in found.items()}
 
     return call
+
+
+def test_a_missing_package_of_grpc_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(MissingPackageError, match="`--grpc` requires .* tensorflow-serving-api`"):
+        Server(grpc="localhost:8500").client("street")
 
 
 def test_busy_server_receives_the_request_again(call):

@@ -7,6 +7,7 @@ import sys
 import pytest
 import tyro
 
+from keras_encnet.export import saved_model
 from saved_models import export
 from saved_models.provenance import scores_of
 from tests.fixtures import small_encnet
@@ -72,6 +73,15 @@ def test_invalid_arguments_are_reported_before_writing(
 ):
     with pytest.raises(SystemExit, match=message):
         call(run, *arguments, "--folder", tmp_path / "models", monkeypatch=monkeypatch)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_missing_package_is_reported_before_anything_is_computed(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    monkeypatch.setattr(saved_model, "InferenceNetwork", lambda *_: pytest.fail("computed"))
+    with pytest.raises(SystemExit, match="`python -m pip install tensorflow-serving-api`"):
+        call(run, "--name", "street", "--folder", tmp_path / "models", monkeypatch=monkeypatch)
     assert not (tmp_path / "models").exists()
 
 
