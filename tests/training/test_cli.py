@@ -8,7 +8,10 @@ import pytest
 from training import cli, train
 from training.configs import RECIPES
 
-GROUPS = ("data", "network", "structure", "loss", "augmentation", "schedule", "devices", "run")
+GROUPS = (
+    *("data", "network", "structure", "loss", "augmentation", "photometric"),
+    *("schedule", "devices", "run"),
+)
 
 
 def output_of(arguments, capsys):

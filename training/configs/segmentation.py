@@ -20,6 +20,7 @@ from keras_encnet.models.structure import (
 from keras_encnet.utils.checks import Range
 from keras_encnet.utils.sizes import checked_working_size
 from training.configs.config import AtLeast0, Config, Positive
+from training.configs.photometric import Photometric
 
 # Key in `metrics.json` of what is recorded about the calibration of the presence branches.
 PRESENCE_CALIBRATION = "presence_calibration"
@@ -149,7 +150,7 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Config):
+class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometric, Config):
     """A recipe for images and masks."""
 
     @property

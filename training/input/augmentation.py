@@ -20,6 +20,8 @@ from keras_encnet.utils.sizes import (
     resize_images,
     scaled_size,
 )
+from training.configs.photometric import Photometric
+from training.input.photometric import distort
 
 # Positions are fixed-point numbers with six fractional bits. The weights of four neighbors then add
 # up to 4096, and weighted sums of 8-bit values need 20 bits.
@@ -38,7 +40,7 @@ class Augmentation:
 
     An image is flipped horizontally or not, resized by a random factor, rotated by a random angle
     about its center, and cropped at random. Pixels outside the image are black, and ignored in the
-    mask.
+    mask. Colors, blur and noise of the crop are changed at random if `photometric` says so.
 
     The paper flips, scales by 0.5 to 2 and rotates by -10 to 10 degrees. The official code scales a
     base size that depends on the data set, and does not rotate.
@@ -50,12 +52,14 @@ class Augmentation:
         rotation: Float, the largest angle in either direction, in degrees.
         working_size: Size to which images are resized before the random factor, see
             `keras_encnet.SegmentationModel`. None keeps the original size.
+        photometric: Strengths of the changes of colors, blur and noise. None by default.
     """
 
     flip: bool = True
     scale: tuple[float, float] = (0.5, 2.0)
     rotation: float = 10.0
     working_size: WorkingSize = None
+    photometric: Photometric = Photometric()
 
     def __post_init__(self) -> None:
         checked_working_size(self.working_size)
@@ -79,11 +83,12 @@ def augment(
     seed: tf.Tensor,
     outside: int = 255,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Flips, scales, rotates and crops an image and its mask.
+    """Flips, scales, rotates and crops an image and its mask, and changes colors of the crop.
 
-    All steps are one affine map from the pixels of the crop to those of the image, so each pixel is
-    interpolated only once, bilinearly, at multiples of 1/64 pixel (OpenCV uses 1/32). Border pixels
-    are repeated. The identity leaves all pixels unchanged, bit for bit.
+    The geometry is one affine map from the pixels of the crop to those of the image, so each pixel
+    is interpolated only once, bilinearly, at multiples of 1/64 pixel (OpenCV uses 1/32). Border
+    pixels are repeated. The identity leaves all pixels unchanged, bit for bit. Colors follow, see
+    `training.input.photometric`.
 
     XLA compiles the pixelwise operations, which makes them six times as fast. It compiles once for
     every power of two of pixels among the image sizes, in a third of a second.
@@ -121,7 +126,7 @@ def augment(
     x0, y0 = (size[1] - 1.0) / 2.0, (size[0] - 1.0) / 2.0
     affine = [[xx, xy, xx * x + xy * y + x0], [yx, yy, yx * x + yy * y + y0]]
 
-    crop, labels = _crop(
+    crop, labels, inside = _crop(
         _pack(tf.reshape(_padded(tf.reshape(image, (-1,)), channels=3), (-1, 3))),
         _padded(tf.reshape(mask, (-1,)), channels=1),
         tf.shape(mask),
@@ -129,7 +134,7 @@ def augment(
         tuple(crop_size),
         outside,
     )
-    return _unpack(crop), labels
+    return distort(_unpack(crop), inside, augmentation.photometric, seed), labels
 
 
 def resize_pair(
@@ -154,7 +159,7 @@ def resize_pair(
 def _padded(flat, channels):
     """Pads to the next power of two of pixels, as XLA compiles again for every shape."""
     powers = np.array([1 << i for i in range(40)], "int64")
-    pixels = tf.size(flat, "int64") // channels
+    pixels = tf.size(flat, tf.int64) // channels
     padding = tf.gather(powers, tf.searchsorted(powers, [pixels])[0]) - pixels
     return tf.pad(flat, [[0, channels * padding]])
 
@@ -192,7 +197,7 @@ def _crop(pixels, labels, size, affine, crop_size, outside):
         return _between(*(tf.gather(pixels, line * width + end) for end in (left, right)), across)
 
     blend = _between(along(upper), along(lower), down) + _ROUNDING
-    return tf.where(inside, blend, 0), labels
+    return tf.where(inside, blend, 0), labels, inside
 
 
 @tf.function(jit_compile=True, autograph=False)

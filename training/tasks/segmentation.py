@@ -120,6 +120,7 @@ class Segmentation:
                 config.scale,
                 config.rotation,
                 checked_working_size(config.working_size),
+                config,
             ),
             ignore_class=config.ignore_class,
             first_step=first_step,

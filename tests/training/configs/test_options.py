@@ -71,6 +71,9 @@ def test_options_with_effect_are_accepted(config):
         ("head_multiplier", float("nan"), "at least 0"),
         ("presence_multiplier", -1.0, "at least 0"),
         ("diagnostics", -1, "at least 0"),
+        ("brightness", 1.5, "between 0 and 1"),
+        ("hue", 0.6, "between 0 and 0.5"),
+        ("blur", float("nan"), "at least 0"),
     ],
 )
 def test_options_out_of_range_raise(name, value, allowed):
