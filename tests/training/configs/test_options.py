@@ -71,8 +71,8 @@ def test_options_with_effect_are_accepted(config):
         ("head_multiplier", float("nan"), "at least 0"),
         ("presence_multiplier", -1.0, "at least 0"),
         ("diagnostics", -1, "at least 0"),
-        ("brightness", 1.5, "between 0 and 1"),
-        ("hue", 0.6, "between 0 and 0.5"),
+        ("brightness", 1.5, "from 0 to 1"),
+        ("hue", 0.6, "from 0 to 0.5"),
         ("blur", float("nan"), "at least 0"),
     ],
 )
