@@ -1,4 +1,4 @@
-"""Origin and scores of a trained model, for its model card."""
+"""Origin, training data and scores of a trained model, for its cards."""
 
 import hashlib
 import json
@@ -20,6 +20,16 @@ def origin_of(path: Path) -> str:
         config = _without_folders(config)
         text += f" Trained with:\n\n```json\n{json.dumps(config, indent=2)}\n```"
     return text
+
+
+def data_of(path: Path) -> str:
+    """Returns name and size of the training data of the run that saved a model, in Markdown."""
+    name = _without_folders(trained_models.run_of(path)).get("data")
+    if name is None:
+        return "Not specified."
+    splits = read_json(path.parent / "data.json", {})
+    sizes = [f"{len(split['images'])} images in the split `{key}`" for key, split in splits.items()]
+    return ": ".join([f"`{name}`", *filter(None, [", ".join(sizes)])])
 
 
 def scores_of(path: Path, scores: Path | None = None) -> dict[str, Any] | None:

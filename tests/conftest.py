@@ -63,7 +63,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_backbone():
     """Builds the smallest backbone that heads accept: one convolution per stage, stride 8."""
     import keras

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 # Used by the commands; importing the library must not need them.
 EXTRAS = (
     "PIL",
+    "huggingface_hub",
     "matplotlib",
+    "sklearn",
     "tabulate",
     "tensorflow_serving",
     "tf2onnx",
