@@ -18,10 +18,11 @@ from tqdm import tqdm
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.packages import import_optional
 from saved_models.answers import Answers
-from saved_models.predictions import MASK, describe_latencies, mask_paths, predict_files
+from saved_models.predictions import MASK, describe_latencies, predict_files
 from saved_models.rest_client import RestClient
 from saved_models.server import RETRY_SECONDS, Client, ServerError, UnavailableError
 from training import cli
+from training.input.image_paths import check_results, find_images, result_path
 
 RERUN = "The same command sends the images that have no prediction yet."
 
@@ -80,7 +81,9 @@ def main(
         overwrite: Repeat predictions and replace `answers.json`.
     """
     client = server.client(model)
-    masks = mask_paths(images, output)
+    results = find_images(images, output)
+    check_results(results, [".png"])
+    masks = {path: result_path(stem, ".png") for path, stem in results.items()}
     with plain_endings():
         version, outputs = describe_model(client, model)
         answers = Answers(output / "answers.json", version, overwrite)

@@ -1,12 +1,11 @@
 """Prediction of image files on a server: masks, other outputs, errors and latencies."""
 
-import collections
 import dataclasses
 import functools
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from saved_models.server import Client, ServerError, UnavailableError, expected_structure
+from training.input.image_paths import explain
 
 MASK = "mask_png_bytes"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,55 +38,6 @@ class Result:
     error: str | None = None
     available: bool = True
     seconds: float = 0.0
-
-
-def find_images(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Returns the image files in `paths` with the paths of their masks in the output folder.
-
-    Args:
-        paths: files, and folders to search for files.
-
-    Raises:
-        FileNotFoundError: if a path does not exist or there are no images.
-        ValueError: if two images would have the same mask.
-    """
-    paths = list(paths)
-    masks: dict[Path, Path] = {}
-    for path in paths:
-        if path.is_dir():
-            found = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
-            masks |= {p: p.relative_to(path).with_suffix(".png") for p in found}
-        elif path.exists():
-            masks[path] = Path(path.stem + ".png")
-        else:
-            raise FileNotFoundError(f"File or folder not found. Received: {str(path)!r}")
-    if not masks:
-        raise FileNotFoundError(
-            f"No images with the suffixes {', '.join(SUFFIXES)}. "
-            f"Received: {', '.join(map(str, paths))}"
-        )
-    counts = collections.Counter(masks.values())
-    twice = sorted(str(name) for name, count in counts.items() if count > 1)
-    if twice:
-        raise ValueError(f"Several images would have the same mask. Received: {twice[:10]}")
-    return masks
-
-
-def mask_paths(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
-    """Returns the image files in `paths` with the paths of their masks.
-
-    Raises:
-        FileNotFoundError: if a path does not exist or there are no images.
-        ValueError: if a mask would overwrite another mask or an image.
-    """
-    masks = {path: output / name for path, name in find_images(paths).items()}
-    overwritten = {path.resolve() for path in masks} & {mask.resolve() for mask in masks.values()}
-    if overwritten:
-        raise ValueError(
-            "These images would be overwritten by masks: choose another `--output`. "
-            f"Received: {sorted(map(str, overwritten))[:10]}"
-        )
-    return masks
 
 
 def predict_files(
@@ -137,7 +87,7 @@ def _checked(path, prediction, outputs):
     if not isinstance(status, str):
         raise TypeError(f"status={status!r:.100} is not a string")
     if status != "ok":
-        return Result(path, error=status)
+        return Result(path, error=explain(status))
     if MASK in outputs:
         _check_png(mask)
     others = {name: value for name, value in prediction.items() if name != MASK}

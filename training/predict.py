@@ -1,11 +1,11 @@
 """Segment images: masks, overlays, and the classes in them with their share and presence.
 
-python -m training.predict MODEL IMAGE... --output FOLDER
-python -m training.predict MODEL IMAGE... --output FOLDER --explain --truth FOLDER/labels
+python -m training.predict MODEL IMAGE_OR_FOLDER... --output FOLDER
+python -m training.predict MODEL DATA/images --output FOLDER --explain --truth DATA/labels
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from training import cli
 from training.figures import codewords
 from training.figures.overlays import save_mask, save_overlay
 from training.input.image_files import exif_orientation, read_image, read_mask
+from training.input.image_paths import check_results, find_images, result_path
 from training.run import run_folder, trained_models
 from training.tasks.descriptions import describe, sentence
 
@@ -44,14 +45,16 @@ def main(
 
     For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids, an image
     with a legend, `photo_overlay.png`, and an entry in `predictions.json`, which is updated after
-    each image. An image that fails gets an entry with its `error`, and the exit status is then 1.
+    each image. Results of images in a folder keep their path in the folder. An image that fails
+    gets an entry with its `error`, and the exit status is then 1.
 
     Args:
         model: Run folder (its best model), or `.keras` file.
-        images: Image files.
+        images: Image files, and folders to search for images.
         output: Folder of the results.
         explain: Also write `photo_codewords.png`: assignment to codewords, gates and presence.
-        truth: Folder of ground truth masks such as `photo.png`, shown by `--explain`.
+        truth: Folder of ground truth masks such as `photo.png`, shown by `--explain`. Those of
+            images in a folder have the same path in this folder.
         window: Process resized images in windows of this height and width, which bounds the memory.
             Context, such as presence, is then that of the windows; see `SegmentationModel.segment`.
         overlap: Number of pixels that neighboring windows have in common, by default a quarter of
@@ -72,15 +75,16 @@ def main(
         )
     kinds = ["", "_overlay"] + ["_codewords"] * explain
     suffixes = [f"{kind}.png" for kind in kinds] + ["_probabilities.npy"] * probabilities
-    check_outputs(images, output, suffixes)
-    truths = {} if truth is None else find_truths(images, truth)
+    results = find_images(images, output)
+    check_results(results, suffixes)
+    truths = {} if truth is None else find_truths(results, output, truth)
     network = trained_models.load_model(trained_models.find_model(model))
-    predictor = Predictor(network, output, explain, window, overlap, size, probabilities)
+    predictor = Predictor(network, explain, window, overlap, size, probabilities)
 
     predictions: dict[str, dict[str, Any]] = {}
-    for path in tqdm(images, unit="image"):
+    for path, result in tqdm(results.items(), unit="image"):
         try:
-            predictions[str(path)] = predictor(path, truths.get(path))
+            predictions[str(path)] = predictor(path, result, truths.get(path))
         except ERRORS as error:
             predictions[str(path)] = {"error": str(error)}
             tqdm.write(f"error: {path}: {error}", file=sys.stderr)
@@ -90,7 +94,7 @@ def main(
     failed = [path for path, prediction in predictions.items() if "error" in prediction]
     if failed:
         raise ValueError(
-            f"{len(failed)} of {len(images)} images failed, see `predictions.json`. "
+            f"{len(failed)} of {len(results)} images failed, see `predictions.json`. "
             f"Received: {failed[:10]}"
         )
 
@@ -100,7 +104,6 @@ class Predictor:
 
     Args:
         network: the model.
-        output: folder of the results.
         explain: whether to write the codeword pages.
         window: see `SegmentationModel.segment`.
         overlap: see `SegmentationModel.segment`.
@@ -114,7 +117,6 @@ class Predictor:
     def __init__(
         self,
         network: keras_encnet.SegmentationModel,
-        output: Path,
         explain: bool = False,
         window: int | None = None,
         overlap: int | None = None,
@@ -123,7 +125,7 @@ class Predictor:
     ):
         checked_overlap(window, overlap)
         network.chosen_size(size)
-        self.network, self.output, self.explain = network, output, explain
+        self.network, self.explain = network, explain
         self.window, self.overlap, self.size = window, overlap, size
         self.probabilities = probabilities
         tensors = {k: v for k, v in network.output.items() if k in ("segmentation", "presence")}
@@ -132,11 +134,12 @@ class Predictor:
         # Everything about an image comes from one call.
         self.outputs = CompiledOutputs(network, tensors)
 
-    def __call__(self, path: Path, truth: Path | None = None) -> dict[str, Any]:
+    def __call__(self, path: Path, result: Path, truth: Path | None = None) -> dict[str, Any]:
         """Writes the results for an image, and returns its entry in `predictions.json`.
 
         Args:
             path: the image.
+            result: path of its results without a suffix.
             truth: its true mask, shown on the codeword page.
         """
         network, image = self.network, read_image(path)
@@ -146,18 +149,18 @@ class Predictor:
                 "the mask is that of the pixels as stored.",
                 file=sys.stderr,
             )
-        prediction = self._predict(image, path)
+        prediction = self._predict(image, result)
         mask = prediction["classes"]
-        save_mask(self.output / f"{path.stem}.png", mask, network.classes)
-        save_overlay(self.output / f"{path.stem}_overlay.png", image, mask, network.class_names)
+        save_mask(result_path(result, ".png"), mask, network.classes)
+        save_overlay(result_path(result, "_overlay.png"), image, mask, network.class_names)
         if self.explain:
-            page = self.output / f"{path.stem}_codewords.png"
+            page = result_path(result, "_codewords.png")
             shown = None if truth is None else read_mask(truth)
             codewords.save_page(page, image, prediction, network.class_names, shown)
         presence = sigmoid(prediction["presence"]) if "presence" in prediction else None
         return describe(mask, network.class_names, presence)
 
-    def _predict(self, image, path):
+    def _predict(self, image, result):
         """Returns the outputs for an image, from a few rows at a time if it can be large."""
         size = self.network.network_size(image.shape[:2], self.size)
         how = self.window, self.overlap, size
@@ -167,7 +170,7 @@ class Predictor:
         rows = with_progress(rows, len(image))
         if self.probabilities:
             shape = (*image.shape[:2], self.network.classes)
-            rows = saved_rows(self.output / f"{path.stem}_probabilities.npy", rows, shape)
+            rows = saved_rows(result_path(result, "_probabilities.npy"), rows, shape)
         classes = np.concatenate([*rows])
         return {"classes": classes, **{name: x[0] for name, x in outputs.items()}}
 
@@ -198,46 +201,22 @@ def saved_rows(
             yield part.argmax(-1).astype(dtype_of(shape[-1]))
 
 
-def find_truths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Returns the path of the true mask of each image.
+def find_truths(results: Mapping[Path, Path], output: Path, folder: Path) -> dict[Path, Path]:
+    """Returns the path of the true mask of each image, where its result is in `output`.
 
     Raises:
         FileNotFoundError: if one is missing.
     """
-    truths = {path: folder / f"{path.stem}.png" for path in images}
+    truths = {
+        path: folder / result_path(stem, ".png").relative_to(output)
+        for path, stem in results.items()
+    }
     missing = [str(path) for path in truths.values() if not path.is_file()]
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(truths)} true masks are missing. Received: {missing[:10]}"
         )
     return truths
-
-
-def check_outputs(images: Sequence[Path], output: Path, suffixes: Sequence[str]) -> None:
-    """Checks that no output would overwrite another one, or an image.
-
-    Args:
-        images: the images.
-        output: folder of the results.
-        suffixes: ends of the names of the results of an image.
-
-    Raises:
-        ValueError: if one would.
-    """
-    outputs = [output / f"{path.stem}{suffix}" for path in images for suffix in suffixes]
-    repeated = sorted({path.name for path in outputs if outputs.count(path) > 1})
-    if repeated:
-        raise ValueError(
-            "Images with the same name would overwrite each other's results. "
-            f"Received: {repeated[:10]}"
-        )
-    resolved = {path.resolve() for path in outputs}
-    overwritten = sorted({str(path) for path in images if path.resolve() in resolved})
-    if overwritten:
-        raise ValueError(
-            "Results would overwrite these images: choose another `--output`. "
-            f"Received: {overwritten[:10]}"
-        )
 
 
 def print_predictions(predictions: Mapping[str, Mapping[str, Any]]) -> None:

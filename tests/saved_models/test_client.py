@@ -199,7 +199,7 @@ def test_malformed_response_is_recorded_as_an_error_of_its_image(call, images):
 
 
 def test_unreadable_image_is_recorded_as_an_error(call, images):
-    (images / "folder.png").mkdir()
+    (images / "broken.png").symlink_to("nowhere")
     with fake_server(lambda data: (200, prediction())) as address:
         status, found = call(address)
     assert status == 1

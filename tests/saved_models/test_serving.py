@@ -19,7 +19,7 @@ from keras_encnet.export import Limits, export_saved_model
 from saved_models import client
 from saved_models.client import Server
 from saved_models.grpc_client import GrpcClient
-from saved_models.predictions import find_images, predict_files
+from saved_models.predictions import predict_files
 from saved_models.rest_client import RestClient
 from saved_models.server import ServerError
 from tests.export import encoded, odd_files
@@ -176,10 +176,10 @@ def test_command_writes_masks_and_reports_failures(connect, server, tmp_path, ca
 def test_images_with_the_same_mask_path_raise(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"the same mask.*a.png"):
-        find_images([tmp_path])
+    with pytest.raises(ValueError, match=r"overwrite each other's results.*a.png"):
+        client.main((tmp_path,), "street", output=tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="missing"):
-        find_images([tmp_path / "missing"])
+        client.main((tmp_path / "missing",), "street", output=tmp_path / "out")
 
 
 def test_version_and_label_exclude_each_other(tmp_path):
@@ -189,7 +189,7 @@ def test_version_and_label_exclude_each_other(tmp_path):
 
 def test_masks_do_not_overwrite_images(tmp_path):
     (tmp_path / "a.png").write_bytes(b"an image")
-    with pytest.raises(ValueError, match="overwritten by masks.*a.png"):
+    with pytest.raises(ValueError, match="overwrite these images.*a.png"):
         client.main((tmp_path,), "street", output=tmp_path)
     assert (tmp_path / "a.png").read_bytes() == b"an image"
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from training.importing.names import divide, split_in
 from training.input.folder import summarize
+from training.input.image_paths import IMAGE_SUFFIXES, IMPORTED_SUFFIXES, PHOTO_SUFFIXES
 from training.input.text_files import read_text
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Names of encodings that `read_text` does not recognize; this one decodes every Western text.
 WESTERN = "cp1252"
 # Images that must be converted first.
-OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".dcm", ".nii", ".npy", ".exr", ".dng", ".nef", ".cr2")
+OTHER_SUFFIXES = (*PHOTO_SUFFIXES, ".dcm", ".nii", ".npy", ".exr", ".dng", ".nef", ".cr2")
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
@@ -61,7 +61,7 @@ class Source:
             )
         if not self.files:
             raise ValueError(f"The export contains no file. Received: source={path}")
-        self.images = self.with_suffix(*IMAGE_SUFFIXES)
+        self.images = self.with_suffix(*IMAGE_SUFFIXES, *IMPORTED_SUFFIXES)
         for file in self.with_suffix(*OTHER_SUFFIXES):
             self.skip(file, "this format is not supported; convert it to PNG or TIFF")
         self._by_stem = collections.defaultdict(list)

@@ -1,6 +1,6 @@
 """The folder data set: images and masks are files; splits and classes are lists.
 
-    images/<stem>.jpg        or .jpeg, .png, .bmp
+    images/<stem>.jpg        or .jpeg, .jfif, .png, .bmp, .gif
     labels/<stem>.png        one channel or a palette; each pixel is a class id or an ignored label
     train.txt, val.txt, ...  the stems of a split, one per line
     classes.txt              class names, one per line; the first has id 0
@@ -20,11 +20,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from training.input.image_paths import IMAGE_SUFFIXES
 from training.input.split_lists import (
-    IMAGE_SUFFIXES,
     MASK_SUFFIXES,
     existing_stems,
     files_by_stem,
+    of_other_formats,
     parse_part,
     read_lines,
     select,
@@ -259,10 +260,17 @@ def _find(folder, stems, suffixes, split):
     found = files_by_stem(folder, stems, suffixes)
     missing = [stem for stem in stems if stem not in found]
     if missing:
+        remedy = "Add the files, or remove the stems from the list of the split."
+        if others := of_other_formats(folder, missing):
+            remedy = (
+                f"There are files of other formats: {summarize(others)}. Convert them to PNG; "
+                "`python -m training.import_data` converts data sets with TIFF and WebP images, or "
+                "with masks of other formats."
+            )
         raise FileNotFoundError(
             f"No file `{folder.name}/<stem>` with the suffix {' or '.join(suffixes)} for "
-            f"{len(missing)} of {len(stems)} stems: {summarize(missing)}. Add the files, or remove "
-            f"the stems from the list of the split. Received: split={split!r} of {folder.parent}"
+            f"{len(missing)} of {len(stems)} stems: {summarize(missing)}. {remedy} "
+            f"Received: split={split!r} of {folder.parent}"
         )
     ambiguous = [stem for stem in stems if len(found[stem]) > 1]
     if ambiguous:

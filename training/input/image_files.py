@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from keras_encnet.export import image_bytes
 from keras_encnet.utils.png import COLOR_TYPE, GRAYSCALE, HEADER_END, INDEXED, toggle_palette
+from training.input.image_paths import explain
 
 # Pairs of a label in a mask and the one that replaces it.
 LabelMap = Sequence[tuple[int, int]]
@@ -49,7 +50,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     status, image = _encoded_reader()(tf.constant(Path(path).read_bytes()))
     status = status.numpy().decode()
     if status != image_bytes.OK:
-        raise ValueError(f"{status} Received: path={str(path)!r}")
+        raise ValueError(f"{explain(status)} Received: path={str(path)!r}")
     return image.numpy()
 
 

@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from training.input.image_paths import ALL_SUFFIXES, IMAGE_SUFFIXES
 from training.input.text_files import read_text
 from training.input.words import SPLITS
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MASK_SUFFIXES = (".png",)
 # Lines of a text file by which a list of images is recognized.
 _EXAMINED = 100
@@ -98,14 +98,14 @@ def _hash(stem):
 
 
 def files_by_stem(
-    folder: Path, stems: Iterable[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
+    folder: Path, stems: Iterable[str], suffixes: Sequence[str] | None = IMAGE_SUFFIXES
 ) -> dict[str, list[Path]]:
     """Returns the files in the folders of these stems, by stem; lists each folder only once.
 
     Args:
         folder: Path of the images or masks.
         stems: Strings, as in a list.
-        suffixes: Suffixes of the files.
+        suffixes: Suffixes of the files; None for any.
 
     Returns:
         Dict from stems, whose accented letters are composed, to paths.
@@ -113,7 +113,7 @@ def files_by_stem(
     found = collections.defaultdict(list)
     for parent in {(folder / spelling).parent for stem in stems for spelling in _spellings(stem)}:
         for path in parent.iterdir() if parent.is_dir() else ():
-            if path.suffix.lower() in suffixes:
+            if suffixes is None or path.suffix.lower() in suffixes:
                 stem = path.relative_to(folder).with_suffix("").as_posix()
                 found[unicodedata.normalize("NFC", stem)].append(path)
     return found
@@ -123,7 +123,7 @@ def _spellings(line):
     """Returns the stems that a line of a list may mean: as it is, or without suffix and folder."""
     path = unicodedata.normalize("NFC", line).replace("\\", "/").removeprefix("./")
     stem, suffix = os.path.splitext(path)
-    spellings = [path, stem] if suffix.lower() in IMAGE_SUFFIXES else [path]
+    spellings = [path, stem] if suffix.lower() in ALL_SUFFIXES else [path]
     return [*spellings, *(s.removeprefix("images/") for s in spellings if s.startswith("images/"))]
 
 
@@ -134,3 +134,10 @@ def existing_stems(folder: Path, lines: Sequence[str]) -> list[str]:
     """
     found = files_by_stem(folder, lines)
     return [next((s for s in _spellings(line) if s in found), line) for line in lines]
+
+
+def of_other_formats(folder: Path, stems: Sequence[str]) -> list[str]:
+    """Returns the names of the files of these stems, whatever their suffixes are."""
+    found = files_by_stem(folder, stems, suffixes=None)
+    paths = {path for stem in stems for s in _spellings(stem) for path in found.get(s, ())}
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
