@@ -203,7 +203,7 @@ def test_unreadable_image_is_recorded_as_an_error(call, images):
     with fake_server(lambda data: (200, prediction())) as address:
         status, found = call(address)
     assert status == 1
-    assert "directory" in found["folder.png"]["error"]
+    assert "No such file" in found["broken.png"]["error"]
     assert sum("error" in record for record in found.values()) == 1
 
 

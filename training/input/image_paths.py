@@ -60,9 +60,8 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
         )
     results = {image: output / name.with_suffix("") for image, name in found}
     if len(results) < len(found):
-        repeated = collections.Counter(image for image, _ in found) - collections.Counter(
-            [*results]
-        )
+        counts = collections.Counter(image for image, _ in found)
+        repeated = [image for image, count in counts.items() if count > 1]
         raise ValueError(
             "Images that are given twice would overwrite each other's results. "
             f"Received: {_first(repeated)}"
