@@ -3,9 +3,11 @@
     python -m training.research.ablate --data FOLDER --recipe folder_encnet50 --seeds 0 1
 
 It trains FCN, EncNet without and with the SE-loss and EncNet on a deeper backbone, scores the last
-of these at several scales, and sweeps the weight of the SE-loss and the number of codewords. Each
-result is a JSON file. Rerun the same command to resume; a later `--seeds 0 1 2` adds the third
-seed. The table and the plots are updated after each result.
+of these at several scales, and sweeps the weight of the SE-loss and the number of codewords. The
+parts `psp` and `deeplabv3` add these heads, and `--necks none jpu` trains all heads on a dilated
+backbone and with joint pyramid upsampling. Each result is a JSON file. Rerun the same command to
+resume; a later `--seeds 0 1 2` adds the third seed. The table and the plots are updated after each
+result.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ from training.configs.config import Precision
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research import ablation_report, experiments
-from training.research.ablation_rows import PARTS, Part, Row, rows_of
+from training.research.ablation_rows import PARTS, Neck, Part, Row, rows_of
 from training.run import trained_models
 from training.run.fit import is_finished, train
 from training.tasks import segmentation_scores
@@ -47,6 +49,9 @@ class Options:
     """Seeds to train each row with."""
     parts: tuple[Part, ...] = PARTS
     """Rows of the table, and the two sweeps."""
+    necks: tuple[Neck, ...] = ()
+    """Necks to train FCN, PSPNet, DeepLabv3, and EncNet with and without the SE-loss with. By
+    default that of the recipe."""
     split: str = "test"
     """Split on which the last model of each training is scored."""
     epochs: int | None = None
@@ -105,7 +110,7 @@ class Ablation:
             precision=options.precision,
             backbone_weights=options.backbone_weights,
         )
-        self.rows = rows_of(self.config, options.parts, options.deeper_weights)
+        self.rows = rows_of(self.config, options.parts, options.deeper_weights, options.necks)
         self.split = open_split(self.config.data, options.split, self.config.map_labels)
         self.multi_scale = multi_scale_sizes(self.config, options.base_size, options.crop_size)
         self.setup = {

@@ -24,6 +24,8 @@ SWEPT = {
 }
 # Names of the rows of the table, without the sweeps; `se_weight_0` is Encoding without SE-loss.
 TABLE = (*OTHER_HEADS, "se_weight_0", FULL.name, "deeper", "multi_scale")
+PRESENCE = "presence: SE-loss (base rates), AP %"
+PRESENCE_SCORES = ("se_loss", "base_rate_loss", "average_precision")
 
 
 def write(output: Path, config: SegmentationConfig) -> None:
@@ -35,7 +37,8 @@ def write(output: Path, config: SegmentationConfig) -> None:
     """
     results = read_results(output)
     write_text(output / "table.md", table(results))
-    rows = {results[name][0]["label"]: results[name] for name in TABLE if name in results}
+    networks = [name for name in sorted(results, key=_position) if _position(name)[0] == 0]
+    rows = {results[name][0]["label"]: results[name] for name in networks}
     curves = {SWEPT[option]: points for option, points in sweeps(results, config).items()}
     for file, plotted in (("rows.png", {"": rows}), ("sweeps.png", curves)):
         scores = {
@@ -57,16 +60,29 @@ def table(results: Results) -> str:
         found = results[name]
         scores = [_spread([100 * result["scores"][score] for result in found]) for score in SCORES]
         minutes = sum(sum(result["seconds"].values()) for result in found) / len(found) / 60
-        rows.append((found[0]["label"], *scores, len(found), f"{minutes:.1f}"))
-    return markdown_table(rows, ("network", *SCORES.values(), "seeds", "minutes per seed"))
+        rows.append((found[0]["label"], *scores, _presence(found), len(found), f"{minutes:.1f}"))
+    header = ("network", *SCORES.values(), PRESENCE, "seeds", "minutes per seed")
+    return markdown_table(rows, header)
 
 
 def _position(name):
-    """Sort key of a row: the networks first, then each sweep by its values."""
-    if name in TABLE:
-        return 0, TABLE.index(name), 0
+    """Sort key of a row: the networks by their neck, then each sweep by its values."""
+    network, _, neck = name.partition("-")
+    if network in TABLE:
+        return 0, neck, TABLE.index(network)
     option, _, value = name.rpartition("_")
     return 1, option, float(value)
+
+
+def _presence(found):
+    """Returns the scores of the presence branch, averaged over seeds, if it was trained."""
+    scores = [result["scores"].get("presence") for result in found]
+    if None in scores or found[0]["changes"].get("se_weight") == 0:
+        return ""
+    loss, base, precision = (
+        sum(score[key] for score in scores) / len(scores) for key in PRESENCE_SCORES
+    )
+    return f"{loss:.3f} ({base:.3f}), {100 * precision:.1f}"
 
 
 def _spread(values):

@@ -1,6 +1,7 @@
 """The rows of the ablation: which options of a recipe each of them changes."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from training import cli
@@ -51,12 +52,15 @@ class Row:
 OTHER_HEADS = {"fcn": "FCN", "psp": "PSPNet", "deeplabv3": "DeepLabv3"}
 # EncNet with the options of the recipe.
 FULL = Row("se_loss", "+ SE-loss")
+NECK_LABELS = {"none": "dilated", "jpu": "JPU"}
+Neck = Literal["none", "jpu"]
 
 
 def rows_of(
     config: SegmentationConfig,
     parts: tuple[Part, ...] = PARTS,
     deeper_weights: str | None = None,
+    necks: Sequence[Neck] = (),
 ) -> list[Row]:
     """Returns the rows of the ablation of a recipe, each network once.
 
@@ -64,23 +68,40 @@ def rows_of(
         config: the recipe.
         parts: the parts to run.
         deeper_weights: weights of the deeper backbone, if those of the recipe are a file.
+        necks: the necks of FCN, PSPNet, DeepLabv3, and EncNet with and without the SE-loss, by
+            default that of the recipe. All other rows have that of the recipe.
     """
     rows = [
         Row(head, label, {"head": head}) for head, label in OTHER_HEADS.items() if head in parts
     ]
     if "encoding" in parts:
         rows.append(_row(config, "se_weight", 0.0))
-    if "se_loss" in parts or ("multi_scale" in parts and "deeper" not in parts):
+    if "se_loss" in parts:
+        rows.append(FULL)
+    own = config.neck or "none"
+    rows = [
+        row if neck == own else _with_neck(row, neck) for neck in necks or [own] for row in rows
+    ]
+    if "multi_scale" in parts and "deeper" not in parts:
         rows.append(FULL)
     if "deeper" in parts:
         rows.append(Row("deeper", "deeper backbone", deeper(config, deeper_weights)))
     if "multi_scale" in parts:
-        rows.append(Row("multi_scale", "+ multi-scale", source=rows[-1].name))
+        source = "deeper" if "deeper" in parts else FULL.name
+        rows.append(Row("multi_scale", "+ multi-scale", source=source))
     if "se_weights" in parts:
         rows += [_row(config, "se_weight", weight) for weight in SE_WEIGHTS]
     if "codewords" in parts:
         rows += [_row(config, "num_codewords", number) for number in CODEWORDS]
     return list({row.name: row for row in rows}.values())
+
+
+def _with_neck(row, neck, own):
+    """Returns a row with a neck; unless it is the recipe's own, its name follows after a dash."""
+    if neck == own:
+        return row
+    label = f"{row.label}, {NECK_LABELS[neck]}"
+    return Row(f"{row.name}-{neck}", label, {**row.changes, "neck": neck})
 
 
 def _row(config, option, value):

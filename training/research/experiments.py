@@ -13,7 +13,7 @@ from keras_encnet.utils.files import atomic_file, read_json, write_json
 from training.configs import RECIPES, Config, SegmentationConfig
 from training.input import fingerprint
 from training.input.folder import Split
-from training.run import run_folder
+from training.run.environment import environment
 
 # The scores in tables and plots, and their titles.
 SCORES = {"pixel_accuracy": "pixAcc %", "mean_iou": "mIoU %"}
@@ -76,7 +76,7 @@ def read_results(output: Path) -> dict[str, list[dict[str, Any]]]:
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Writes a result and the environment that it was obtained in."""
-    write_json(path, {**result, "environment": run_folder.environment()})
+    write_json(path, {**result, "environment": environment()})
 
 
 def check_same(path: Path, expected: Mapping[str, Any]) -> None:

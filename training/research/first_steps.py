@@ -23,6 +23,7 @@ from training import cli
 from training.configs import RECIPES, SegmentationConfig
 from training.research.experiments import markdown_table, option_value
 from training.run import run_folder
+from training.run.environment import environment
 from training.run.fit import optimizer, set_up
 from training.tasks.segmentation import Segmentation
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with cli.plain_errors():
         measurements = follow(config, STEPS)
         record = {"config": run_folder.describe(config), "measurements": measurements}
-        record["environment"] = run_folder.environment()
+        record["environment"] = environment()
         write_json(output / "first_steps.json", record)
         print(f"{table(measurements)}Results written to {output}")
 

@@ -22,7 +22,8 @@ from training import cli
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research.experiments import markdown_table, write_text
-from training.run import run_folder, trained_models
+from training.run import trained_models
+from training.run.environment import environment
 from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import (
@@ -84,7 +85,7 @@ def main(
         "working_size": network.working_size or NATIVE,
     }
     record |= {"multi_scale": settings_of(segmenter), "results": results}
-    record["environment"] = run_folder.environment()
+    record["environment"] = environment()
     write_json(output / "scores.json", record)
     write_text(output / "table.md", table(results))
     print(f"{table(results)}Results written to {output}")

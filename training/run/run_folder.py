@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +14,7 @@ from keras_encnet.utils.files import read_json, write_json
 from training.configs.config import Config
 from training.input import fingerprint
 from training.input.fingerprint import Fingerprint
+from training.run.environment import environment
 
 # Options that may differ when a run is resumed; of the data, the fingerprint is compared instead.
 MAY_DIFFER = (
@@ -34,7 +31,6 @@ MAY_DIFFER = (
 FOLDERS = ("checkpoints", "tensorboard")
 FILES = ("best.keras", "last.keras", "metrics.json", "history.json")
 Recipe = TypeVar("Recipe", bound=Config)
-PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 
 
 def resumed(run_dir: Path, config: Recipe) -> Recipe:
@@ -139,20 +135,3 @@ def create(
 def describe(config: Config) -> dict[str, Any]:
     """Returns a configuration as a dict, including the name of its recipe."""
     return {"recipe": type(config).__name__} | vars(config)
-
-
-def environment() -> dict[str, Any]:
-    """Returns the command, the platform and the package versions as a dict."""
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None  # run from a clone, without installation
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_cores": os.cpu_count(),
-        "packages": versions,
-    }

@@ -80,6 +80,20 @@ def test_networks_with_other_heads_differ_in_the_head_only():
         dataclasses.replace(ScenesEncNet(), **changes).check()
 
 
+def test_necks_repeat_the_networks_but_not_the_sweeps():
+    parts = ("fcn", "se_loss", "multi_scale", "codewords")
+    rows = {row.name: row for row in ablation_rows.rows_of(ScenesEncNet(), parts, None, ("jpu",))}
+    networks = {name: row.changes for name, row in rows.items() if "codewords" not in name}
+    assert networks == {
+        "fcn-jpu": {"head": "fcn", "neck": "jpu"},
+        "se_loss-jpu": {"neck": "jpu"},
+        "se_loss": {},  # scored at several scales
+        "multi_scale": {},
+    }
+    both = ablation_rows.rows_of(ScenesEncNet(neck="jpu"), ("fcn",), None, ("none", "jpu"))
+    assert {row.name: row.changes.get("neck") for row in both} == {"fcn-none": "none", "fcn": None}
+
+
 def test_rows_are_those_of_the_paper_without_duplicates():
     rows = {row.name: row.changes for row in ablation_rows.rows_of(ScenesEncNet())}
     assert list(rows)[:5] == ["fcn", "se_weight_0", "se_loss", "deeper", "multi_scale"]
@@ -146,23 +160,28 @@ def test_table_has_mean_minimum_and_maximum_over_seeds(done):
     output, _ = done
     table = (output / "table.md").read_text()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert lines[0] == ["network", "pixAcc %", "mIoU %", "seeds", "minutes per seed"]
+    presence = "presence: SE-loss (base rates), AP %"
+    assert lines[0] == ["network", "pixAcc %", "mIoU %", presence, "seeds", "minutes per seed"]
     assert [line[0] for line in lines[2:]] == ["FCN", "+ SE-loss", "+ multi-scale"]
     results = [json.loads((output / f"fcn-seed{seed}.json").read_text()) for seed in (0, 1)]
     scores = [100 * result["scores"]["mean_iou"] for result in results]
     assert lines[2][2] == f"{np.mean(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})"
-    assert [line[3] for line in lines[2:]] == ["2", "1", "1"]
+    assert [line[4] for line in lines[2:]] == ["2", "1", "1"]
 
 
 def test_plots_and_table_from_partial_results(tmp_path):
     for name, changes, score in (
         ("fcn", {"head": "fcn"}, 0.3),
         ("se_loss", {}, 0.5),
+        ("fcn-jpu", {"head": "fcn", "neck": "jpu"}, 0.3),
         ("se_weight_0.8", {"se_weight": 0.8}, 0.6),
         ("num_codewords_8", {"num_codewords": 8}, 0.4),
     ):
         for seed in (0, 1):
             scores = {"pixel_accuracy": score, "mean_iou": score - 0.1 * seed}
+            if name == "se_loss":
+                presence = {"se_loss": 0.1 + 0.1 * seed, "base_rate_loss": 0.3}
+                scores["presence"] = {**presence, "average_precision": 0.8 + 0.1 * seed}
             result = {"label": f"row {name}", "changes": changes, "scores": scores}
             result["seconds"] = {"train": 60.0}
             (tmp_path / f"{name}-seed{seed}.json").write_text(json.dumps(result))
@@ -171,9 +190,11 @@ def test_plots_and_table_from_partial_results(tmp_path):
     assert Image.open(tmp_path / "rows.png").size[0] > 400
     table = (tmp_path / "table.md").read_text()
     order = [
-        table.index(f"row {name} ") for name in ("se_loss", "num_codewords_8", "se_weight_0.8")
+        table.index(f"row {name} ")
+        for name in ("fcn", "se_loss", "fcn-jpu", "num_codewords_8", "se_weight_0.8")
     ]
     assert order == sorted(order)
+    assert table.count("0.150 (0.300), 85.0") == 1
 
 
 def test_sweeps_include_the_value_of_the_recipe(tmp_path):

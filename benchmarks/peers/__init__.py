@@ -1,0 +1,1 @@
+"""Programs that run other implementations, each in the environment of that implementation."""
