@@ -111,7 +111,7 @@ OFFICIAL = {"variant", "backbone_weights", "start_from", "epochs", "rotation"}
         ("folder_encnet50", "folder_fcn50", ONLY_HEAD),
         ("folder_encnet50", "folder_pspnet50", ONLY_HEAD),
         ("folder_encnet50", "folder_deeplabv3_50", ONLY_HEAD),
-        ("folder_encnet50", "msrc21_encnet50", {"train_split", "gate_bias", "precision"}),
+        ("folder_encnet50", "msrc21_encnet50", {"train_split", "precision"}),
         ("folder_encnet50", "folder_encnet50_jpu", {"neck"}),
         ("msrc21_encnet50", "msrc21_encnet50_jpu", {"neck"}),
         ("folder_fcn50", "msrc21_fcn50", {"train_split", "precision"}),
