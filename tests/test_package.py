@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,28 @@ MODULES = [m.name for m in pkgutil.walk_packages(keras_encnet.__path__, "keras_e
 def test_public_functions_and_methods_are_annotated(module):
     functions = public_functions(importlib.import_module(module))
     assert [name for name, function in functions if not is_annotated(function)] == []
+
+
+def test_version_is_the_same_everywhere():
+    version = keras_encnet.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_readme_of_a_package_index_has_absolute_addresses_of_existing_files():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]
+    readme = (ROOT / "README.md").read_text()
+    for substitution in settings["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        readme = re.sub(substitution["pattern"], substitution["replacement"], readme)
+    addresses = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", readme)
+    repository = "keras-encnet/keras-encnet"
+    files = {
+        "!": f"https://raw.githubusercontent.com/{repository}/main/",
+        "": f"https://github.com/{repository}/blob/main/",
+    }
+    assert {image for image, _ in addresses} == {"!", ""}
+    for image, address in addresses:
+        assert address.startswith(("https://", "#")), address
+        if repository in address:
+            assert address.startswith(files[image]), address
+            assert (ROOT / address.removeprefix(files[image]).partition("#")[0]).exists(), address
