@@ -4,13 +4,15 @@
     python -m training.check_data FOLDER --splits train val --ignore-class 0 255
 
 Prints the image sizes, the share of each class, the steps of a training, and every problem with
-the name of its image. The exit status is 1 if there are problems, 0 otherwise.
+the name of its image, and writes `check_data.html` to the folder, a page with the same, class
+weights, and a sample of images with their masks. The exit status is 1 if there are problems, 0
+otherwise.
 """
 
-import sys
 from pathlib import Path
 
 from training import cli
+from training.figures.data_page import finish_check
 from training.input.data_check import check_folder
 
 
@@ -21,6 +23,7 @@ def main(
     map_labels: tuple[str, ...] = (),
     allow_absent_classes: bool = False,
     skip_bad: bool = False,
+    page: Path | None = None,
 ) -> None:
     """Check every image and every mask of a folder data set.
 
@@ -32,10 +35,10 @@ def main(
         allow_absent_classes: Accept classes without a pixel in splits whose name starts with
             `train`.
         skip_bad: Fail only if a split has no valid image, like training with `--skip-bad`.
+        page: HTML file to write, by default `check_data.html` in the folder.
     """
-    failed = check_folder(folder, splits, ignore_class, map_labels, allow_absent_classes, skip_bad)
-    if failed:
-        sys.exit(f"Cannot be used for training: {', '.join(failed)}")
+    check = check_folder(folder, splits, ignore_class, map_labels, allow_absent_classes, skip_bad)
+    finish_check(check, page)
 
 
 if __name__ == "__main__":

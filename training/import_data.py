@@ -10,12 +10,12 @@ is complete, and is then checked as by `training.check_data`; the exit status is
 could not use it. `import.json` in the folder lists what was converted, skipped, and why.
 """
 
-import sys
 from pathlib import Path
 
 import tyro
 
 from training import cli
+from training.figures.data_page import finish_check
 from training.importing.conversion import Frame
 from training.importing.export import Hints
 from training.importing.formats import READERS
@@ -90,9 +90,7 @@ def main(
         keep_absent_classes=keep_absent_classes,
     )
     print(f"{report}\nWritten to {output}")
-    failed = check_folder(output, ignore_class=(report.ignored_label,))
-    if failed:
-        sys.exit(f"Cannot be used for training: {', '.join(failed)}")
+    finish_check(check_folder(output, ignore_class=(report.ignored_label,)))
 
 
 if __name__ == "__main__":

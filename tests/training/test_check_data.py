@@ -6,6 +6,7 @@ import pytest
 
 from tests.training.folders import write_split
 from training import check_data
+from training.figures import data_page
 
 IGNORED = np.full((4, 6), 255, "uint8")
 
@@ -137,3 +138,31 @@ def test_steps_of_a_training_are_stated(tmp_path, run):
     _, printed = run(tmp_path)
     assert "\n  2 images in batches of 8; steps: 40 per epoch" in printed
     assert "\n  warning: with 2 images, expect scores that depend on" in printed
+
+
+def test_a_page_is_written_to_the_folder_or_to_a_given_file(tmp_path, run):
+    write_split(tmp_path / "data", {"a": (None, np.array([[0, 1, 2]], "uint8"))})
+    for options, page in (
+        ({}, tmp_path / "data/check_data.html"),
+        ({"page": tmp_path / "pages/mine.html"}, tmp_path / "pages/mine.html"),
+    ):
+        status, printed = run(tmp_path / "data", **options)
+        assert status == 0
+        assert printed.endswith(f": {page}\n")
+        assert "<h2>Sample" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_does_not_fail_the_check(tmp_path, run, monkeypatch, capsys):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(data_page, "save_data_page", fail)
+    write_split(tmp_path, {"a": (None, np.array([[0, 1, 2]], "uint8"))})
+    assert run(tmp_path)[0] == 0
+
+
+def test_a_folder_without_a_data_set_gets_no_page(tmp_path, run):
+    assert run(tmp_path / "typo")[0] == 1
+    assert not (tmp_path / "typo").exists()
+    assert run(tmp_path)[0] == 1
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from tests.training.importing.exports import imported, write_image, write_mask
 from training import import_data
 from training.importing import conversion, writing
 from training.importing.writing import Splitting
+from training.input.data_check import FolderCheck
 
 
 def write_export(root, stems=("p1_a", "p1_b", "p2_a", "p2_b", "p3_a")):
@@ -20,7 +21,7 @@ def write_export(root, stems=("p1_a", "p1_b", "p2_a", "p2_b", "p3_a")):
 
 
 def test_the_report_lists_what_was_converted_and_skipped(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(import_data, "check_folder", lambda *arguments, **options: [])
+    monkeypatch.setattr(import_data, "check_folder", lambda folder, **options: FolderCheck(folder))
     write_export(tmp_path / "in")
     write_image(tmp_path / "in/images/extra.jpg")
     options = {"split": ("train=0.6", "val=0.4"), "group": "p\\d"}

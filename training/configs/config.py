@@ -86,6 +86,11 @@ class Schedule:
             f"{images} images in batches of {self.batch_size}; steps: {per_epoch} per epoch, "
             f"{steps} in all, {self.warmup(steps)} of them warm-up."
         ]
+        if 2 * self.warmup(steps) > steps:
+            lines.append(
+                "warning: the warm-up takes most of the steps. Lower `--warmup-steps`, or raise "
+                "`--epochs`."
+            )
         if steps < FEW_STEPS:
             lines.append(
                 f"warning: {steps} steps hardly train a new head, so expect low scores. Raise "

@@ -1,12 +1,55 @@
 """The check of a whole folder data set: every file of every split, as a report for people."""
 
+from __future__ import annotations
+
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from training.configs.folder import FolderEncNet50, automatic_sizes, describe_sizes
-from training.input.folder import Split, overlap_problem, read_split
+from training.input.folder import overlap_problem, read_classes, read_split, summarize
 from training.input.folder_check import check_split
-from training.input.split_lists import split_names
+from training.input.report import Report
+from training.input.split_lists import split_names, unlisted_stems
+
+
+@dataclasses.dataclass
+class FolderCheck:
+    """What the check of a folder data set has found.
+
+    Attributes:
+        folder: Path of the data set.
+        reports: Dict from the names of the splits to their `Report`, training splits first.
+        problems: Sentences, why splits cannot be used for training.
+        notes: Sentences about the data that do not prevent a training.
+        plan: Sentences about a training with `folder_encnet50`: sizes and steps.
+        failed: Names of the splits that cannot be used for training.
+    """
+
+    folder: Path
+    reports: dict[str, Report] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    plan: list[str] = dataclasses.field(default_factory=list)
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def training(self) -> Report | None:
+        """The report of the training split, or None if it has no image that can be used."""
+        reports = (report for name, report in self.reports.items() if name.startswith("train"))
+        return next((report for report in reports if len(report.sizes)), None)
+
+    def note(self, text: str) -> None:
+        """Prints and records a sentence."""
+        print(text)
+        self.notes.append(text)
+
+    def fail(self, split: str, text: str) -> None:
+        """Prints and records why a split cannot be used."""
+        print(text)
+        self.problems.append(text)
+        if split not in self.failed:
+            self.failed.append(split)
 
 
 def check_folder(
@@ -16,7 +59,7 @@ def check_folder(
     map_labels: Sequence[str] = (),
     allow_absent_classes: bool = False,
     skip_bad: bool = False,
-) -> list[str]:
+) -> FolderCheck:
     """Checks every image and every mask of a folder data set, and prints what it finds.
 
     Args:
@@ -29,42 +72,85 @@ def check_folder(
         skip_bad: Accept splits of which some images cannot be used.
 
     Returns:
-        The names of the splits that cannot be used for training.
+        A `FolderCheck`.
     """
-    failed: list[str] = []
-    opened: dict[str, Split] = {}
+    check = FolderCheck(Path(folder))
+    try:
+        read_classes(folder)
+    except (OSError, ValueError) as error:  # the same for all splits
+        check.fail("train", str(error))
+        return check
     found = split_names(folder)
-    if not splits and "train" in found and "val" not in found:
-        print("There is no `val.txt`; pass `--val-share 0.2` to training, or write one.")
-    for name in splits or found or ("train",):
+    for name in splits or sorted(found, key=_training_first) or ("train",):
         try:
-            opened[name] = read_split(folder, name, map_labels)
-            report = check_split(opened[name], ignore_class)
-            every_class = name.startswith("train") and not allow_absent_classes
-            print(report)
-            for stem, message in report.problems:
-                print(f"  {stem}: {message}")
-            if name.startswith("train") and len(report.sizes):
-                config = FolderEncNet50(data=str(folder))
-                sizes = describe_sizes(**automatic_sizes(config, report.sizes))
-                print(f"  folder recipes: {sizes}")
-                print("  " + config.describe_steps(len(report.sizes)).replace("\n", "\n  "))
-            split_problems = report.split_problems(every_class)
-            for message in split_problems:
-                print(f"  {message}")
-            if split_problems or (report.problems and not skip_bad):
-                failed.append(name)
-        except (FileNotFoundError, ValueError) as error:
-            print(error)
-            failed.append(name)
-    return failed + _overlapping(opened)
+            split = read_split(folder, name, map_labels)
+            report = check_split(split, ignore_class)
+        except (OSError, ValueError) as error:
+            check.fail(name, str(error))
+            continue
+        check.reports[name] = report
+        print(report)
+        for stem, message in report.problems:
+            print(f"  {stem}: {message}")
+        if report.problems and not skip_bad:
+            check.fail(name, f"  {len(report.bad_stems)} images of {name} cannot be used.")
+        every_class = name.startswith("train") and not allow_absent_classes
+        for message in report.split_problems(every_class):
+            check.fail(name, f"  {message}")
+        _describe_contents(check, report)
+    if check.training is not None:
+        _plan(check, check.training)
+    if not splits:
+        _compare_lists(check, found)
+    _compare_splits(check)
+    return check
 
 
-def _overlapping(splits):
-    """Prints which splits contain training images; returns those that contain no others."""
-    train = splits.get("train")
-    held_out = [splits[name] for name in ("val", "test") if name in splits and train is not None]
-    for split in held_out:
-        if problem := overlap_problem(train, split):
-            print(problem)
-    return [split.name for split in held_out if set(split.stems) <= set(train.stems)]
+def _training_first(name):
+    return not name.startswith("train"), name
+
+
+def _plan(check, report):
+    """Adds the sizes and steps that a training would choose."""
+    config = FolderEncNet50(data=str(check.folder))
+    sizes = describe_sizes(**automatic_sizes(config, report.sizes))
+    check.plan = [sizes, *config.describe_steps(len(report.sizes)).splitlines()]
+    print("Training with `folder_encnet50`:", *check.plan, sep="\n  ")
+
+
+def _describe_contents(check, report):
+    name, unlabeled = report.split.name, report.unlabeled_stems
+    if unlabeled and len(unlabeled) < len(report.sizes):
+        check.note(
+            f"{len(unlabeled)} images of {name} have ignored labels only: {summarize(unlabeled)}."
+        )
+
+
+def _compare_lists(check, found):
+    """Notes images that no list names, and a missing validation split."""
+    if "train" in found and "val" not in found:
+        check.note("There is no `val.txt`; pass `--val-share 0.2` to training, or write one.")
+    listed = [stem for report in check.reports.values() for stem in report.split.stems]
+    unlisted = unlisted_stems(check.folder / "images", listed)
+    if unlisted and set(check.reports) >= set(found):
+        check.note(f"{len(unlisted)} images are in no list: {summarize(unlisted)}.")
+
+
+def _compare_splits(check):
+    """Notes classes that a split lacks, and fails splits that only contain training images."""
+    train = check.reports.get("train")  # not `trainval`, which may contain `val`
+    for name in ("val", "test"):
+        held_out = check.reports.get(name)
+        if train is None or held_out is None:
+            continue
+        absent = [c for c in held_out.absent_classes if c not in train.absent_classes]
+        if absent:
+            check.note(
+                f"{len(absent)} classes have no pixel in {name}, so scores do not measure how well "
+                f"they are recognized: {summarize(absent)}."
+            )
+        if problem := overlap_problem(train.split, held_out.split):
+            if set(held_out.split.stems) <= set(train.split.stems):
+                check.fail(name, problem)
+            else:
+                check.note(problem)

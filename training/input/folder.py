@@ -164,12 +164,15 @@ def read_classes(root: str | os.PathLike) -> tuple[str, ...]:
     """Reads the class names of a folder data set."""
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"The data folder does not exist. Received: root={str(root)!r}")
+        wrong = "is not a folder" if root.exists() else "does not exist"
+        raise FileNotFoundError(f"The data folder {wrong}. Received: root={str(root)!r}")
     path = root / "classes.txt"
     if not path.is_file():
+        above = root.resolve().parent
+        hint = f"{above} has one: pass this folder. " if (above / "classes.txt").is_file() else ""
         raise FileNotFoundError(
             "A folder data set needs a `classes.txt` with the names of its classes, one per line; "
-            "the first has id 0. `python -m training.import_data` writes it for exports of "
+            f"the first has id 0. {hint}`python -m training.import_data` writes it for exports of "
             f"annotation tools. Received: root={str(root)!r}"
         )
     names = _without_ids(path, read_lines(path))

@@ -53,7 +53,7 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
         raise FileNotFoundError(f"No such file or folder. Received: {_first(missing)}")
     found = [(path, Path(path.name)) for path in paths if not path.is_dir()]
     for folder in filter(Path.is_dir, paths):
-        found += [(image, image.relative_to(folder)) for image in _in_folder(folder, output)]
+        found += [(image, image.relative_to(folder)) for image in images_in(folder, output)]
     if not found:
         raise FileNotFoundError(
             f"No image with the suffix {', '.join(IMAGE_SUFFIXES)}. Received: {_first(paths)}"
@@ -77,18 +77,24 @@ def _first(paths):
     return sorted(map(str, paths))[:10]
 
 
-def _in_folder(root: Path, output: Path) -> Iterator[Path]:
+def images_in(root: Path, without: Path | None = None) -> Iterator[Path]:
+    """Yields the image files in a folder and the folders in it, in alphabetical order.
+
+    Args:
+        root: the folder.
+        without: folder to leave out.
+    """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not _is_same(Path(folder, name), output)
+            if not name.startswith(".") and not _is_same(Path(folder, name), without)
         )
         yield from (Path(folder, name) for name in sorted(files) if _is_image(name))
 
 
 def _is_same(folder, other):
-    return other.exists() and folder.samefile(other)
+    return other is not None and other.exists() and folder.samefile(other)
 
 
 def check_results(results: Mapping[Path, Path], suffixes: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.input.image_paths import ALL_SUFFIXES, IMAGE_SUFFIXES
+from training.input.image_paths import ALL_SUFFIXES, IMAGE_SUFFIXES, images_in
 from training.input.text_files import read_text
 from training.input.words import SPLITS
 
@@ -85,13 +85,13 @@ def parse_part(name: str) -> tuple[str, float | None]:
 
 def select(stems: Sequence[str], share: float) -> list[str]:
     """Returns the stems of a random part, in their order: at least one, and not all."""
-    ranked = sorted((_hash(stem), stem) for stem in stems)
+    ranked = sorted((hash_of(stem), stem) for stem in stems)
     count = sum(rank < abs(share) for rank, _ in ranked)
     chosen = {stem for _, stem in ranked[: max(1, min(count, len(ranked) - 1))]}
     return [stem for stem in stems if (stem in chosen) == (share > 0)]
 
 
-def _hash(stem):
+def hash_of(stem: str) -> float:
     """Returns a number in 0 to 1 that only depends on the stem."""
     digest = hashlib.blake2b(stem.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
@@ -141,3 +141,9 @@ def of_other_formats(folder: Path, stems: Sequence[str]) -> list[str]:
     found = files_by_stem(folder, stems, suffixes=None)
     paths = {path for stem in stems for s in _spellings(stem) for path in found.get(s, ())}
     return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def unlisted_stems(folder: Path, stems: Iterable[str]) -> list[str]:
+    """Returns the stems of the images in a folder that are not among `stems`."""
+    found = (path.relative_to(folder).with_suffix("").as_posix() for path in images_in(folder))
+    return sorted({unicodedata.normalize("NFC", stem) for stem in found} - set(stems))

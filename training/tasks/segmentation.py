@@ -32,7 +32,8 @@ from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
 from training.input.fingerprint import Fingerprint
 from training.input.folder import Split, overlap_problem
-from training.input.folder_check import Report, check_split, naming_damaged_files
+from training.input.folder_check import check_split, naming_damaged_files
+from training.input.report import Report
 from training.input.segmentation_batches import ONE_REPLICA
 from training.input.split_lists import held_out
 from training.tasks.presence_calibration import calibrate_run
