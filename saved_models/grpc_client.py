@@ -21,6 +21,7 @@ from saved_models.server import (
     ServerError,
     UnavailableError,
     expected_structure,
+    json_value,
     repeated,
 )
 
@@ -80,7 +81,7 @@ class GrpcClient(Client):
         outputs = self._run(SIGNATURE, image_bytes=images)
         with expected_structure():
             return [
-                {name: _decoded(name, value[i]) for name, value in outputs.items()}
+                {name: json_value(name, value[i]) for name, value in outputs.items()}
                 for i in range(len(images))
             ]
 
@@ -102,10 +103,3 @@ class GrpcClient(Client):
         except grpc.RpcError as error:
             kind = UnavailableError if error.code() in TEMPORARY else ServerError
             raise kind(f"{error.code().name}: {error.details()}") from error
-
-
-def _decoded(name, value):
-    """Returns a string as str unless it has bytes, and an array as a list, as REST does."""
-    if isinstance(value, bytes):
-        return value if name.endswith("_bytes") else value.decode()
-    return value.tolist()

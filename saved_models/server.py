@@ -97,3 +97,15 @@ def expected_structure() -> Iterator[None]:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         message = f"The response of the server is malformed: {type(error).__name__}: {error}"
         raise ServerError(message[:300]) from error
+
+
+def json_value(name: str, value: Any) -> Any:
+    """Returns one output for one image as REST does.
+
+    Args:
+        name: name of the output. Only those that end in `_bytes` remain bytes.
+        value: bytes, which become a string, or an array, which becomes a list.
+    """
+    if isinstance(value, bytes):
+        return value if name.endswith("_bytes") else value.decode()
+    return value.tolist()

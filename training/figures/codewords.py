@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from keras_encnet import SegmentationModel
 from keras_encnet.utils.numerics import sigmoid
@@ -13,8 +14,14 @@ from training.figures.overlays import colorize, thinned
 from training.figures.saving import save_figure
 
 COLUMNS = 8
+GATES_HEIGHT = 2.5  # inches
 # Number of classes in the chart of presence: those in truth and mask, then the most probable.
 SHOWN = 20
+
+
+def has_codewords(model: SegmentationModel) -> bool:
+    """Returns whether a model compares features with codewords."""
+    return any(layer.name == "context_encoding" for layer in model.layers)
 
 
 def tensors(model: SegmentationModel) -> dict[str, keras.KerasTensor]:
@@ -30,8 +37,7 @@ def tensors(model: SegmentationModel) -> dict[str, keras.KerasTensor]:
     Raises:
         ValueError: if the model has no codewords.
     """
-    names = {layer.name for layer in model.layers}
-    if "context_encoding" not in names:
+    if not has_codewords(model):
         raise ValueError(
             "Only an EncNet with codewords can be explained; this model has none. "
             f"Received: model={model.name!r}"
@@ -48,6 +54,26 @@ def tensors(model: SegmentationModel) -> dict[str, keras.KerasTensor]:
         "assignment": keras.layers.Lambda(assignment, output_shape=shape)(encoding.input),
         "gates": keras.layers.Lambda(attention.gates)(attention.input[1]),
     }
+
+
+def context_figure(assignment: np.ndarray, gates: np.ndarray) -> Figure:
+    """Draws the assignment to each codeword, titled with its mean, and the gates.
+
+    Args:
+        assignment: `(rows, columns, codewords)`.
+        gates: `(channels,)`.
+
+    Returns:
+        A figure that pyplot does not manage, so that threads can draw.
+    """
+    rows = -(-assignment.shape[-1] // COLUMNS)
+    tiles = rows * (assignment.shape[0] / assignment.shape[1] + 0.3)
+    figure = Figure(figsize=(COLUMNS, tiles + GATES_HEIGHT), layout="constrained")
+    heights = [tiles, GATES_HEIGHT]
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    _assignments(top, assignment, rows)
+    _gates(bottom.subplots(), gates)
+    return figure
 
 
 def save_page(
