@@ -4,11 +4,11 @@ python -m saved_models.demo runs/fcn runs/encnet
 python -m saved_models.demo http://localhost:8501/v1/models/street
 """
 
-import importlib.util
 import threading
 
 import tyro
 
+from keras_encnet.utils.packages import import_optional
 from saved_models.demo.sources import open_models
 from saved_models.demo.uploads import PageLimits
 from training import cli
@@ -36,11 +36,7 @@ def main(
     """
     if not models:
         raise ValueError("Name at least one model. Received: models=()")
-    if importlib.util.find_spec("gradio") is None:
-        raise ValueError(
-            "The page requires gradio: `python -m pip install -e '.[demo]'`. "
-            "Received: a Python environment without it"
-        )
+    import_optional("gradio", "gradio", "The page")
     from saved_models.demo.page import served  # needs gradio
 
     with served(open_models(models, limits), limits, host, port) as address:

@@ -11,7 +11,7 @@ from PIL import Image
 import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap, is_split
 from keras_encnet.utils.numerics import sigmoid
-from keras_encnet.utils.sizes import NATIVE
+from keras_encnet.utils.sizes import Size
 from saved_models.demo.uploads import PageLimits, Upload
 from saved_models.predictions import MASK, predict_file
 from saved_models.server import Client, ServerError, expected_structure
@@ -103,7 +103,7 @@ class KerasModel(Model):
 
     def predict(self, upload: Upload, view: View) -> Prediction:
         checked_overlap(view.window, None)
-        size = NATIVE if view.native else None
+        size: Size = "native" if view.native else None
         seen = self.network.network_size(upload.pixels.shape[:2], size)
         split = is_split(seen, view.window)
         self._check_size(seen, view.window if split else None)

@@ -79,11 +79,15 @@ def connect(address: str) -> Client:
             "`http://localhost:8501/v1/models/street` or `grpc://localhost:8500/v1/models/street`, "
             f"optionally with `/versions/2` or `/labels/canary`. Received: model={address!r}"
         )
-    version = match["version"] and int(match["version"])
-    options = match["model"], version, match["label"], RETRY_SECONDS
-    if match["scheme"] == "grpc":
-        return GrpcClient(match["address"], *options)
-    return RestClient(f"{match['scheme']}://{match['address']}", *options)
+    is_grpc = match["scheme"] == "grpc"
+    kind: type[Client] = GrpcClient if is_grpc else RestClient
+    return kind(
+        match["address"] if is_grpc else f"{match['scheme']}://{match['address']}",
+        match["model"],
+        version=None if match["version"] is None else int(match["version"]),
+        label=match["label"],
+        retry_seconds=RETRY_SECONDS,
+    )
 
 
 def find_saved_model(path: Path) -> Path | None:

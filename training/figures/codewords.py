@@ -70,7 +70,7 @@ def context_figure(assignment: np.ndarray, gates: np.ndarray) -> Figure:
     tiles = rows * (assignment.shape[0] / assignment.shape[1] + 0.3)
     figure = Figure(figsize=(COLUMNS, tiles + GATES_HEIGHT), layout="constrained")
     heights = [tiles, GATES_HEIGHT]
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     _assignments(top, assignment, rows)
     _gates(bottom.subplots(), gates)
     return figure

@@ -67,7 +67,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
