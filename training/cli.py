@@ -7,7 +7,7 @@ import inspect
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union
 
 import tyro
@@ -36,15 +36,8 @@ def choose(
     if arguments and arguments[0] in recipes:
         name, *rest = arguments
         return name, parse(recipes[name], rest, prog and f"{prog} {name}")
-    if arguments and not arguments[0].startswith("-"):
-        similar = difflib.get_close_matches(arguments[0], recipes, n=3)
-        meant = f"Did you mean {' or '.join(similar)}? " if similar else ""
-        print(
-            f"error: No such recipe. {meant}The recipes are {', '.join(recipes)}; `--help` "
-            f"describes them. Received: recipe={arguments[0]!r}",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
+    if not arguments or not _for_tyro(arguments[0]):
+        _exit(_no_recipe(arguments, recipes))
     # Subcommands of tyro only list the recipes. They are not used to parse options: each would have
     # the same description in the list as in its own help, and for a misspelled option they would
     # suggest those of other recipes.
@@ -57,8 +50,40 @@ def choose(
     raise SystemExit(2)
 
 
+def _no_recipe(arguments, recipes):
+    """Returns a message about arguments that do not begin with a recipe."""
+    name = arguments[0] if arguments else ""
+    if name and not name.startswith("-"):
+        meant = did_you_mean(name.lower(), recipes)
+        return f"No such recipe.{meant} `--help` lists all recipes. Received: recipe={name!r}"
+    found = [argument for argument in arguments if argument in recipes]
+    recipe = f"{found[0]}, " if found else ""
+    received = repr(name) if name else "no arguments"
+    return f"First name a recipe, {recipe}then options; `--help` lists them. Received: {received}"
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Returns a question that names the most similar of some words, empty if none is similar.
+
+    >>> did_you_mean("--epocs", ["--epochs", "--batch-size"])
+    ' Did you mean --epochs?'
+    """
+    similar = difflib.get_close_matches(word, list(words), n=3)
+    return f" Did you mean {' or '.join(similar)}?" if similar else ""
+
+
+def _exit(message):
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _for_tyro(argument):
+    return argument in ("-h", "--help") or argument.startswith("--tyro-")
+
+
 def parse(recipe: Any, arguments: Sequence[str], prog: str | None = None) -> Any:
     """Parses the options of a recipe; its help groups them by the class that declares them."""
+    _check_options(recipe, arguments)
     defaults = {field.name: field.default for field in dataclasses.fields(recipe)}
     groups = [
         (group.__name__.lower(), _with_defaults(group, names, defaults))
@@ -75,6 +100,20 @@ def parse(recipe: Any, arguments: Sequence[str], prog: str | None = None) -> Any
             for name in names
         }
     )
+
+
+def _check_options(recipe, arguments):
+    """Exits if an option is not one of the recipe. tyro reports other problems before that one."""
+    fields = {field.name.replace("_", "-"): field for field in dataclasses.fields(recipe)}
+    known = {f"--{name}" for name in fields}
+    known |= {f"--no-{name}" for name, field in fields.items() if field.type is bool}
+    for option in (argument.partition("=")[0] for argument in arguments):
+        is_option = option.startswith("--") and not _for_tyro(option)
+        if is_option and option.replace("_", "-") not in known:
+            _exit(
+                f"No such option of this recipe.{did_you_mean(option, known)} `--help` lists all "
+                f"options. Received: {option!r}"
+            )
 
 
 def _title(recipe: type) -> str:

@@ -47,8 +47,8 @@ def producer_of(tensor: keras.KerasTensor) -> keras.layers.Layer:
     return tensor._keras_history.operation
 
 
-def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the layers of a model, those inside of nested models and wrappers included.
+def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers of a model or layer, those inside of nested models and wrappers included.
 
     The public `layers` lists only the outermost. Test: `test_nested_layers_are_not_public`.
     """

@@ -52,19 +52,46 @@ def test_help_describes_every_option(name, capsys):
         assert re.search(rf" --{option},? (?:(?! --(?!no-)).)*?[\w)`]\. \(", text), field.name
 
 
-def test_misspelled_option_suggests_the_correct_one(capsys):
-    code, _, error = output_of(["scenes_fcn", "--epocs", "3"], capsys)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scenes_fcn", "--epocs", "3"], "No such option .* --epochs.* Received: '--epocs'"),
+        (["scenes_fcn", "--epocs=3"], "Did you mean --epochs.* Received: '--epocs'"),
+        (["scenes_fcn", "--batch_sise", "3"], "Did you mean --batch-size"),
+        (["folder_fcn50", "--dta", "x"], "Did you mean --data"),  # and --data is missing
+        (["folder_fcn50", "--no-flp", "--data", "x"], "Did you mean --no-flip"),
+        (["cifar10_resnet_64d", "--heads", "psp"], "No such option of this recipe. `--help`"),
+        (["scenes_fnc"], "No such recipe. Did you mean scenes_fcn.* Received: recipe='scenes_fnc'"),
+        (["Scenes_FCN", "--epochs", "3"], "Did you mean scenes_fcn"),
+        (["encnet50"], "Did you mean .*folder_encnet50"),
+        (["xyz"], "No such recipe. `--help` lists"),
+        (["--data", "x", "folder_fcn50"], "First name a recipe, folder_fcn50, then options"),
+        (["--epocs", "3"], "First name a recipe, then options"),
+        ([], "First name a recipe, then options.* Received: no arguments"),
+    ],
+)
+def test_misspelled_recipes_and_options_suggest_similar_ones_of_their_kind(
+    arguments, message, capsys
+):
+    code, _, error = output_of(arguments, capsys)
     assert code == 2
-    assert "--epochs" in error
-    assert "ade20k" not in error
+    assert re.search(message, error), error
+    # Neither options of other recipes, nor options in place of recipes.
+    assert "--width" not in error
+    assert "ade20k" not in error.replace("ade20k_encnet50", "")
 
 
-def test_misspelled_recipe_lists_the_recipes(capsys):
-    code, _, error = output_of(["scenes_fnc"], capsys)
-    assert code == 2
-    assert "scenes_fnc" in error
-    assert "Did you mean scenes_fcn" in error
-    assert "--" not in error.replace("`--help`", "")
+def test_options_are_accepted_in_every_spelling():
+    spelled = [["--batch-size", "3"], ["--batch_size=3"], ["--batch-size=3"]]
+    for options in spelled:
+        _, config = cli.choose(RECIPES, ["scenes_fcn", *options, "--no-flip"])
+        assert (config.batch_size, config.flip) == (3, False)
+
+
+def test_callbacks_may_be_repeated():
+    options = ["--callback", "a:b", "--callback", "c:d"]
+    assert cli.choose(RECIPES, ["scenes_fcn", *options])[1].callback == ("a:b", "c:d")
+    assert cli.choose(RECIPES, ["scenes_fcn"])[1].callback == ()
 
 
 def test_missing_required_option_is_named(capsys):

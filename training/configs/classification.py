@@ -57,6 +57,7 @@ class Augmentation:
 class ClassificationConfig(Data, Network, Augmentation, Config):
     """A recipe for images and labels."""
 
+    monitor = "val_accuracy"
     epochs: int = 600
     batch_size: int = 128
     learning_rate: float = 0.1

@@ -5,8 +5,10 @@ The classes that a recipe inherits from are the groups of its options in the hel
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
+
+import tyro
 
 from keras_encnet.utils.checks import Range
 from training import cli
@@ -49,6 +51,8 @@ class Schedule:
     """Maximum global norm of the gradient. Not clipped by default."""
     average_weights: Annotated[float | None, Range(0, 1, open=True)] = None
     """Evaluate and save moving averages of the weights with this momentum, such as 0.999."""
+    early_stopping: Annotated[int | None, AtLeast1] = None
+    """Stop when the validation score has not improved for this many epochs."""
 
     def steps_per_epoch(self, images: int) -> int:
         """Returns the number of steps per epoch for a number of training images.
@@ -57,6 +61,12 @@ class Schedule:
         hardly depends on the number of images, so an epoch has a few images several times.
         """
         return max(images // self.batch_size, self.min_epoch_steps)
+
+    def is_over(self, scores: Sequence[float]) -> bool:
+        """Returns whether a training ends after epochs with these validation scores."""
+        since_best = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        stops = self.early_stopping is not None and since_best >= self.early_stopping
+        return stops or len(scores) >= self.epochs
 
     def warmup(self, steps: int) -> int:
         """Returns the number of warm-up steps in a training of `steps` steps.
@@ -130,6 +140,9 @@ class Run:
     """Steps between checkpoints, in addition to one at the end of each epoch."""
     keep_checkpoints: int = 2
     """Number of newest checkpoints to keep."""
+    callback: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A function `MODULE:FUNCTION` of the recipe and the run folder that returns a Keras callback;
+    may be repeated."""
     seed: int = 0
     """Seed of initial weights, order of images and augmentation."""
 
@@ -137,6 +150,8 @@ class Run:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Schedule, Devices, Run):
     """A recipe for any task."""
+
+    monitor = ""  # name of the validation score that selects the best model
 
     def automatic_options(self) -> set[str]:
         """Returns the names of the options whose values depend on the data."""

@@ -73,6 +73,8 @@ class Network:
     """`imagenet` (downloaded), a `.weights.h5` file of Keras Applications, or None (random)."""
     start_from: str | None = None
     """A `.keras` file, whose weights are copied to layers of the same name and shape."""
+    freeze_backbone: Annotated[int, AtLeast0] = 0
+    """Number of epochs in which the backbone is not trained, batch normalization included."""
     freeze_backbone_batch_normalization: bool = False
     """Do not train batch normalization in the backbone, neither statistics nor parameters."""
     variant: Annotated[Literal[tuple(VARIANTS)], _VARIANT] = "keras_encnet"  # type: ignore
@@ -152,6 +154,8 @@ class Augmentation:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometric, Config):
     """A recipe for images and masks."""
+
+    monitor = "val_mean_iou"
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_encnet.optimizers import unwrapped
 from keras_encnet.utils.files import atomic_file, read_json, write_json
+from training.configs.config import Config
 from training.figures.curves import save_curves
 from training.run import checkpoints
 from training.run.strategies import is_chief
@@ -28,6 +30,7 @@ def run_callbacks(
     state: checkpoints.State,
     records: bool = True,
     averages_weights: bool = False,
+    more: Sequence[keras.callbacks.Callback] = (),
 ) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a run, except for its `Checkpointing`.
 
@@ -38,18 +41,22 @@ def run_callbacks(
         records: whether this process writes to the run folder; of several
             workers only one does.
         averages_weights: whether to evaluate and save averaged weights.
+        more: callbacks that run after those that record, if this process writes.
     """
-    best = max(state.history.get(task.monitor, ()), default=-np.inf)
+    monitor = task.config.monitor
+    best = max(state.history.get(monitor, ()), default=-np.inf)
     recording = [
-        SaveModels(run_dir, task.monitor, best),
+        SaveModels(run_dir, monitor, best),
         RecordHistory(run_dir, state.epoch),
         keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False),
         *task.callbacks(run_dir),
+        *more,
     ]
     recording = recording if records else []
     if averages_weights:
         recording = [SwapAveragesIn(), *recording, SwapAveragesOut()]
-    return [StopDiverged(run_dir / "checkpoints", state), *task.checks(), *recording]
+    stopping = [StopDiverged(run_dir / "checkpoints", state), StopEarly(task.config, state)]
+    return [*stopping, *task.shared_callbacks(), *recording]
 
 
 class Checkpointing(keras.callbacks.Callback):
@@ -161,6 +168,35 @@ class StopDiverged(keras.callbacks.Callback):
             f"{checkpoints.describe_newest(self.directory)} A lower --learning-rate, more "
             "--warmup-steps or --clip-norm 1 may help; instead of --precision float16, bfloat16."
         )
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Stops training when the validation score does not improve, if the recipe says so.
+
+    The scores of all epochs decide, which checkpoints contain: a resumed run stops at the same
+    epoch.
+
+    Args:
+        config: the recipe.
+        state: the `checkpoints.State` that the run resumes from.
+    """
+
+    def __init__(self, config: Config, state: checkpoints.State):
+        super().__init__()
+        self.config = config
+        self.state = state
+
+    def on_epoch_end(self, epoch, logs=None):
+        monitor = self.config.monitor
+        scores = [*self.state.history.get(monitor, ()), logs[monitor]]
+        if self.config.is_over(scores) and len(scores) < self.config.epochs:
+            print(
+                f"Stopped after epoch {epoch + 1}: {monitor} has not improved for "
+                f"{self.config.early_stopping} epochs. Models saved by the run are those of epoch "
+                f"{scores.index(max(scores)) + 1} (best) and of this epoch (last).",
+                flush=True,
+            )
+            self.model.stop_training = True
 
 
 class SwapAveragesIn(keras.callbacks.Callback):

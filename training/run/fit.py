@@ -14,7 +14,16 @@ from keras_encnet.utils.files import read_json
 from training.configs import ClassificationConfig, SegmentationConfig
 from training.configs.config import Config
 from training.input import fingerprint
-from training.run import callbacks, checkpoints, lock, resume, run_folder, strategies
+from training.run import (
+    callbacks,
+    checkpoints,
+    lock,
+    resume,
+    run_folder,
+    strategies,
+    user_callbacks,
+)
+from training.run.progress import LogProgress
 from training.tasks import task_of
 from training.tasks.task import Task
 
@@ -47,6 +56,8 @@ def train(
     run_folder.check_free(run_dir, config)
     # Several workers share the lock of the one that writes.
     writes = strategies.is_chief(strategy)
+    if writes:
+        user_callbacks.find(config.callback)  # raises before the data are read
     with lock.locked(run_dir) if writes else contextlib.nullcontext(), resumable(run_dir):
         return _train(config, run_dir, strategy)
 
@@ -62,12 +73,20 @@ def _train(config, run_dir, strategy):
     model = compiled_model(config, task, strategy)
     task.train_batches()  # raises if the options do not fit the data
     # Created only now, so that a command with an error can be corrected and run again.
-    if strategies.is_chief(strategy):
+    chief = strategies.is_chief(strategy)
+    more: list[keras.callbacks.Callback] = []
+    if chief:
+        more = user_callbacks.create(config, run_dir)
         computed = task.computed_options()
         run_folder.create(run_dir, config, data, {**computed, "automatic": sorted(automatic)})
         print_options(computed)
-        print(task.plan(), flush=True)
+        print(task.plan())
+        print("The first step compiles the network and takes longer than the others.", flush=True)
     state = restored_state(config, task, strategy, model, run_dir)
+    live = sys.stdout.isatty()
+    if not live:
+        more.insert(0, LogProgress(state, config.epochs, task.steps_per_epoch))
+    over = config.is_over(state.history.get(config.monitor, ()))
     with task.naming_damaged_files():
         history = resume.fit(
             model,
@@ -77,7 +96,7 @@ def _train(config, run_dir, strategy):
             callbacks.Checkpointing(
                 run_dir / "checkpoints", state, config.checkpoint_every, config.keep_checkpoints
             ),
-            epochs=config.epochs,
+            epochs=state.epoch if over else config.epochs,
             steps_per_epoch=task.steps_per_epoch,
             shuffle=False,  # the batches are already shuffled
             **strategies.distribute_validation(strategy, task.val_batches),
@@ -85,12 +104,13 @@ def _train(config, run_dir, strategy):
                 run_dir,
                 task,
                 state,
-                records=strategies.is_chief(strategy),
+                records=chief,
                 averages_weights=config.average_weights is not None,
+                more=more,
             ),
-            verbose="auto" if sys.stdout.isatty() else 2,  # in a log, one line per epoch
+            verbose="auto" if live else 2,  # in a log, one line per epoch
         )
-        if strategies.is_chief(strategy):
+        if chief:
             task.finish(model, run_dir)
     strategies.check_agreement(strategy, state.step, "the last step")  # others wait for the chief
     return model, history
@@ -105,7 +125,7 @@ def is_finished(config: SegmentationConfig | ClassificationConfig, run_dir: Path
     config = run_folder.resumed(run_dir, config)
     run_folder.check_free(run_dir, config)
     history = read_json(run_dir / "history.json", {})
-    if len(history.get("loss", ())) < config.epochs or not is_complete(config, run_dir):
+    if not config.is_over(history.get(config.monitor, ())) or not is_complete(config, run_dir):
         return False
     if read_json(run_dir / "config.json").get("data") != config.data:
         run_folder.check_data(run_dir, config, task_of(config).fingerprint())
@@ -167,7 +187,7 @@ def restored_state(
     state = checkpoints.restore(model, run_dir / "checkpoints") or checkpoints.State()
     strategies.check_agreement(strategy, state.step, "the step of the newest checkpoint")
     if is_complete(config, run_dir):
-        run_folder.check_unfinished(run_dir, state.epoch, config.epochs)
+        run_folder.check_unfinished(run_dir, config, state.history.get(config.monitor, ()))
     return state
 
 

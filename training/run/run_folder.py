@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -94,12 +94,12 @@ def check_data(run_dir: Path, config: Config, found: Mapping[str, Fingerprint]) 
         )
 
 
-def check_unfinished(run_dir: Path, epoch: int, epochs: int) -> None:
-    """Raises FileExistsError if a run has completed its epochs."""
-    if epoch >= epochs:
+def check_unfinished(run_dir: Path, config: Config, scores: Sequence[float]) -> None:
+    """Raises FileExistsError if a run with these validation scores is over."""
+    if config.is_over(scores):
         raise FileExistsError(
-            f"The run folder contains a run that finished after {epoch} epochs. Choose another "
-            "folder with --run-dir, or start again with --overwrite. "
+            f"The run folder contains a run that finished after {len(scores)} epochs. Choose "
+            "another folder with --run-dir, or start again with --overwrite. "
             f"Received: run_dir={str(run_dir)!r}"
         )
 

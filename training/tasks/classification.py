@@ -26,8 +26,6 @@ BUILDERS: dict[str, Callable[..., keras_encnet.ClassificationModel]] = {
 class Classification:
     """The `training.tasks.task.Task` of a `ClassificationConfig`."""
 
-    monitor = "val_accuracy"
-
     def __init__(self, config: ClassificationConfig):
         self.config = config
         self.train_split = cifar.read_split(config.data, config.train_split, config.data_dir)
@@ -96,7 +94,7 @@ class Classification:
     def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # the images are in memory
 
-    def checks(self) -> list[keras.callbacks.Callback]:
+    def shared_callbacks(self) -> list[keras.callbacks.Callback]:
         return []
 
     def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:

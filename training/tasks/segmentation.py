@@ -37,7 +37,7 @@ from training.input.report import Report
 from training.input.segmentation_batches import ONE_REPLICA
 from training.input.split_lists import held_out
 from training.tasks.presence_calibration import calibrate_run
-from training.tasks.segmentation_callbacks import CheckPixels, ShowPredictions
+from training.tasks.segmentation_callbacks import CheckPixels, FreezeBackbone, ShowPredictions
 
 
 class Segmentation:
@@ -46,8 +46,6 @@ class Segmentation:
     Args:
         config: the recipe. Every file of its training and validation splits is read once.
     """
-
-    monitor = "val_mean_iou"
 
     def __init__(self, config: SegmentationConfig):
         every_class = not config.allow_absent_classes
@@ -144,8 +142,9 @@ class Segmentation:
     def naming_damaged_files(self) -> contextlib.AbstractContextManager[None]:
         return naming_damaged_files([self.train_split, self.val_split], self.config.ignore_class)
 
-    def checks(self) -> list[keras.callbacks.Callback]:
-        return [CheckPixels(self.metric, self.val_pixels)]
+    def shared_callbacks(self) -> list[keras.callbacks.Callback]:
+        freezes = [FreezeBackbone(self.config.freeze_backbone)] * bool(self.config.freeze_backbone)
+        return [*freezes, CheckPixels(self.metric, self.val_pixels)]
 
     def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:
         config, logs = self.config, run_dir / "tensorboard"

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_encnet
+from keras_encnet.utils import compat
 from training.figures.overlays import colorize
 from training.input.folder import Split
 from training.input.image_files import decode_image, read_mask
@@ -36,6 +37,51 @@ class CheckPixels(keras.callbacks.Callback):
                 f"Validation counted {counted[worst]} pixels of class {worst}, but the split has "
                 f"{self.pixels[worst]}: it must see each image exactly once."
             )
+
+
+class FreezeBackbone(keras.callbacks.Callback):
+    """Does not train the backbone in the first epochs, statistics of its normalization included.
+
+    Layers are frozen during training steps only: the optimizer has a state for their variables
+    from the start, and validation, saved models and checkpoints do not differ from those of other
+    trainings. Layers that are never trained stay frozen.
+
+    Args:
+        epochs: number of epochs.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+        self.traced: bool | None = None
+        self.trainable: list[tuple[keras.layers.Layer, bool]] = []
+
+    def on_train_begin(self, logs=None):
+        with self.model.distribute_strategy.scope():
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        freezes = epoch < self.epochs
+        if freezes:
+            layers = map(self.model.get_layer, self.model.backbone_layers)
+            nested = [part for layer in layers for part in (layer, *compat.all_layers(layer))]
+            self.trainable = [(layer, layer.trainable) for layer in nested]
+            for layer in nested:
+                layer.trainable = False
+        if self.traced not in (None, freezes):
+            self.model.make_train_function(force=True)  # the traced one trains other variables
+        self.traced = freezes
+
+    def on_test_begin(self, logs=None):
+        self._unfreeze()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._unfreeze()
+
+    def _unfreeze(self):
+        for layer, trainable in self.trainable:  # a layer comes before those inside of it
+            layer.trainable = trainable
+        self.trainable = []
 
 
 class ShowPredictions(keras.callbacks.Callback):

@@ -18,12 +18,10 @@ class Task(Protocol):
     Attributes:
         config: the recipe, with values in place of its automatic options.
         steps_per_epoch: number of batches per epoch.
-        monitor: name of the score that selects the best model.
     """
 
     config: Any
     steps_per_epoch: int
-    monitor: str
 
     def fingerprint(self) -> dict[str, Fingerprint]:
         """Returns the fingerprints of the data by split, see `training.input.fingerprint`."""
@@ -60,8 +58,11 @@ class Task(Protocol):
     def naming_damaged_files(self) -> AbstractContextManager[None]:
         """Returns a context in which errors of the batches name the files that cannot be read."""
 
-    def checks(self) -> list[keras.callbacks.Callback]:
-        """Returns callbacks that verify the training, on every machine."""
+    def shared_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that change or verify the training, on every machine.
+
+        They come before those that save models and checkpoints.
+        """
 
     def callbacks(self, run_dir: Path) -> list[keras.callbacks.Callback]:
         """Returns callbacks that record more about the training, on one machine."""
