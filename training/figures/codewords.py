@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 
 from keras_encnet import SegmentationModel
 from keras_encnet.utils.numerics import sigmoid
-from training.figures.overlays import colorize, thinned
+from training.figures.overlays import add_legend, colorize, thinned
 from training.figures.saving import save_figure
 
 COLUMNS = 8
 GATES_HEIGHT = 2.5  # inches
 # Number of classes in the chart of presence: those in truth and mask, then the most probable.
 SHOWN = 20
+LEGEND_COLUMNS = 6
 
 
 def has_codewords(model: SegmentationModel) -> bool:
@@ -85,10 +86,10 @@ def save_page(
 ) -> None:
     """Writes a page about one image.
 
-    The page shows the image, the prediction and, if given, the truth; for each codeword, the
-    weight of its assignment at each position, titled with the mean; the gates in ascending order;
-    and, if the model has this output, the probability of presence of the classes in the mask, with
-    their share of it, and of the most probable others.
+    The page shows the image, the prediction and, if given, the truth, with a legend of the classes
+    in them; for each codeword, the weight of its assignment at each position, titled with the mean;
+    the gates in ascending order; and, if the model has this output, the probability of presence of
+    the classes in the mask, with their share of it, and of the most probable others.
 
     Args:
         path: the PNG file.
@@ -102,10 +103,11 @@ def save_page(
     rows = -(-assignment.shape[-1] // COLUMNS)
     width = COLUMNS * 1.5
     height = 1.5 * image.shape[0] / image.shape[1] + 0.3
-    figure = plt.figure(figsize=(width, (rows + 2) * height + 3.5), layout="constrained")
-    heights = [2 * height, rows * height, 3.5]
+    legend_rows = -(-len(np.unique(prediction["classes"])) // LEGEND_COLUMNS)
+    heights = [2 * height + 0.2 * legend_rows, rows * height, 3.5]
+    figure = plt.figure(figsize=(width, sum(heights)), layout="constrained")
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
-    _images(top, image, {"prediction": prediction["classes"], "truth": truth}, len(class_names))
+    _images(top, image, {"prediction": prediction["classes"], "truth": truth}, class_names)
     _assignments(middle, assignment, rows)
     if "presence" in prediction:
         left, right = bottom.subplots(1, 2)
@@ -116,13 +118,16 @@ def save_page(
     save_figure(path, figure)
 
 
-def _images(figure, image, masks, classes):
-    masks = {k: colorize(thinned(v), classes) for k, v in masks.items() if v is not None}
+def _images(figure, image, masks, class_names):
+    given = {title: mask for title, mask in masks.items() if mask is not None}
+    shown = np.unique(np.concatenate([np.unique(mask) for mask in given.values()]))
+    masks = {k: colorize(thinned(mask), len(class_names)) for k, mask in given.items()}
     axes = figure.subplots(1, 1 + len(masks), squeeze=False)[0]
     for axis, (title, pixels) in zip(axes, {"image": thinned(image), **masks}.items(), strict=True):
         axis.imshow(pixels)
         axis.set_title(title, fontsize=9)
         axis.axis("off")
+    add_legend(figure, shown, class_names, loc="outside lower center", ncols=LEGEND_COLUMNS)
 
 
 def _assignments(figure, assignment, rows):

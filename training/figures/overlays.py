@@ -1,10 +1,13 @@
 """Masks in color, with and without their images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 from matplotlib.patches import Patch
 
 from keras_encnet.labels import default_palette
@@ -72,7 +75,7 @@ def save_overlay(
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     axis.imshow(overlay(image, mask, len(class_names)))
     axis.axis("off")
-    _legend(axis, present, class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_legend(axis, present, class_names, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save_figure(path, figure)
 
 
@@ -107,12 +110,14 @@ def save_comparison(
     for axis, title in zip(axes[0], columns, strict=True):
         axis.set_title(title, fontsize=9)
     shown = np.unique(np.concatenate([mask.ravel() for row in rows for mask in row[1:]]))
-    _legend(figure, shown, class_names, loc="outside lower center", ncols=8)
+    add_legend(figure, shown, class_names, loc="outside lower center", ncols=8)
     save_figure(path, figure)
 
 
-def _legend(parent, ids, class_names, **options):
-    """Adds a legend of the classes in `ids` to an axis or a figure."""
+def add_legend(
+    parent: Axes | FigureBase, ids: Iterable[int], class_names: Sequence[str], **options: Any
+) -> None:
+    """Adds a legend of the classes in `ids` to an axis or a figure; other ids have no entry."""
     colors = default_palette(len(class_names)) / 255
     patches = [
         Patch(facecolor=colors[i], label=class_names[i]) for i in ids if 0 <= i < len(class_names)

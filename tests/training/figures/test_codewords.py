@@ -61,6 +61,23 @@ def test_page_of_a_model_without_presence(model, image, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+def test_the_legend_names_the_classes_of_prediction_and_truth(image, rng, monkeypatch):
+    figures = []
+    monkeypatch.setattr(codewords, "save_figure", lambda path, figure: figures.append(figure))
+    prediction = {
+        "classes": np.repeat([[0], [2]], 20, axis=0).repeat(64, axis=1),
+        "assignment": rng.dirichlet(np.ones(5), (5, 8)),
+        "gates": rng.random(8),
+    }
+    truth = np.full((40, 64), 255)
+    truth[3, 3] = 1
+    names = ("road", "car", "sky", "tree")
+    for given, expected in ((None, ["road", "sky"]), (truth, ["road", "car", "sky"])):
+        codewords.save_page("page.png", image, prediction, names, given)
+        (legend,) = figures.pop().subfigs[0].legends
+        assert [text.get_text() for text in legend.get_texts()] == expected
+
+
 @pytest.mark.slow
 def test_command_writes_one_page_per_image(model, image, tmp_path):
     model.save(tmp_path / "best.keras")

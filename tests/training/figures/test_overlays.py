@@ -38,9 +38,9 @@ def test_overlay_of_a_large_image_is_reduced(rng, tmp_path, monkeypatch):
     mask = np.zeros((40, 1000), "uint8")
     mask[1, 1] = 1  # not in the figure, but in its legend
     names, legends = ("road", "car"), []
-    legend = overlays._legend
+    legend = overlays.add_legend
     monkeypatch.setattr(
-        overlays, "_legend", lambda *args, **kw: legends.append(args[1]) or legend(*args, **kw)
+        overlays, "add_legend", lambda *args, **kw: legends.append(args[1]) or legend(*args, **kw)
     )
     overlays.save_overlay(
         tmp_path / "o.png", rng.integers(0, 256, (40, 1000, 3), "uint8"), mask, names
