@@ -47,6 +47,8 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
     check = functools.partial(
         _check_pair, split.label_map, classes=len(split.class_names), ignored=ignored
     )
+    # The first pair alone: it prepares the decoders, which each thread would do otherwise.
+    check(split.image_paths[0], split.mask_paths[0])
     # TensorFlow releases the interpreter lock while it decodes, so threads use all cores.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         checked = pool.map(check, split.image_paths, split.mask_paths)
