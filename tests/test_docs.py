@@ -65,7 +65,8 @@ def test_commands_and_source_files_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_recipes_and_options_of_training_commands_exist(page):
-    command = r"python -m training\.(?:train|research\.first_steps) ([a-z]\w+)((?:\\\n|[^`\n])*)"
+    module = r"python -m training\.(?:train|research\.(?:first_steps|learning_rate))"
+    command = module + r" ([a-z]\w+)((?:\\\n|[^`\n])*)"
     for recipe, options in re.findall(command, text_of(page)):
         fields = dataclasses.fields(RECIPES[recipe])
         names = {field.name.replace("_", "-") for field in fields}

@@ -68,6 +68,33 @@ def save_sweeps(
     save_figure(path, figure)
 
 
+def save_range_test(
+    path: str | os.PathLike,
+    rates: Sequence[float],
+    losses: Sequence[float],
+    averages: Sequence[float],
+    suggestion: float | None,
+) -> None:
+    """Writes the loss over the learning rate of a range test.
+
+    Args:
+        path: the PNG file.
+        rates: learning rates of the steps.
+        losses: losses of the steps.
+        averages: smoothed losses.
+        suggestion: the suggested learning rate, or None.
+    """
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    axis.plot(rates, losses, ".", color="C0", alpha=0.4, label="loss")
+    axis.plot(rates, averages, color="C0", label="smoothed loss")
+    if suggestion is not None:
+        axis.axvline(suggestion, color="C1", label=f"suggestion: {suggestion:.2g}")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    save_figure(path, figure)
+
+
 # Panels of `save_diagnostics`: title and name in `keras_encnet.callbacks.ContextDiagnostics`.
 DIAGNOSTICS = {
     "live codewords": "context_encoding/live_codewords",

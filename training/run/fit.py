@@ -202,11 +202,21 @@ def set_up(config: Config) -> None:
 
 
 def optimizer(
-    config: Config, steps: int, multipliers: Mapping[str, float] | None = None
+    config: Config,
+    steps: int,
+    multipliers: Mapping[str, float] | None = None,
+    rates: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> keras_encnet.optimizers.SGD:
-    """Returns SGD with the schedule of `config` over `steps`; multipliers as in `SGD`."""
+    """Returns SGD for `steps` steps with the options of `config`.
+
+    Args:
+        config: the recipe.
+        steps: number of steps.
+        multipliers: as in `SGD`.
+        rates: learning rates, by default the schedule of `config` over `steps`.
+    """
     return keras_encnet.optimizers.SGD(
-        schedule(config, steps),
+        schedule(config, steps) if rates is None else rates,
         momentum=config.momentum,
         l2=config.l2,
         multipliers=multipliers,
@@ -218,11 +228,7 @@ def optimizer(
 
 def schedule(config: Config, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the learning rate schedule of `config` over `steps`."""
-    # Linear scaling with the batch size, so that each image contributes as much as before.
-    reference_batch = config.learning_rate_batch
-    if reference_batch is None:
-        reference_batch = type(config).batch_size
-    rate = config.learning_rate * config.batch_size / reference_batch
+    rate = config.learning_rate * batch_factor(config)
     warmup = config.warmup(steps)
     if config.schedule == "poly":
         return keras_encnet.optimizers.PolySchedule(rate, steps, config.power, warmup)
@@ -231,3 +237,14 @@ def schedule(config: Config, steps: int) -> keras.optimizers.schedules.LearningR
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup
     )
+
+
+def batch_factor(config: Config) -> float:
+    """Returns the factor of the learning rate for the batch size of `config`.
+
+    It is linear in the batch size, so that each image contributes as much as in the recipe.
+    """
+    reference_batch = config.learning_rate_batch
+    if reference_batch is None:
+        reference_batch = type(config).batch_size
+    return config.batch_size / reference_batch
