@@ -71,7 +71,10 @@ def exif_orientation(path: str | os.PathLike) -> int:
         OSError: If Pillow cannot read the image.
     """
     with Image.open(path) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        try:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except SyntaxError:  # of Pillow, for damaged EXIF data, which viewers ignore
+            return 1
     return orientation if orientation in range(1, 9) else 1
 
 

@@ -195,6 +195,14 @@ def test_the_exif_orientation_is_read(tmp_path, name, orientation):
     assert exif_orientation(tmp_path / "image") == (orientation if valid else 1)
 
 
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+@pytest.mark.parametrize("data", [b"", b"II", b"damaged", b"II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_data_mean_upright(tmp_path, name, data):
+    Image.new("RGB", (8, 8)).save(tmp_path / "image", name, exif=b"Exif\0\0" + data)
+    assert exif_orientation(tmp_path / "image") == 1
+    assert read_image(tmp_path / "image").shape == (8, 8, 3)
+
+
 def test_labels_are_mapped_simultaneously(tmp_path):
     ids = np.array([[0, 1, 2, 255]], "uint8")
     Image.fromarray(ids).save(tmp_path / "mask.png")
