@@ -47,3 +47,9 @@ def test_plan_states_the_steps_and_warns_if_there_is_little_to_learn_from():
     assert "steps: 40 per epoch, 40 in all, 6 of them warm-up" in few
     assert "warning: 40 steps hardly train a new head" in few
     assert "warning: with 10 images" in few
+
+
+@pytest.mark.parametrize(("warmup", "warns"), [(40, True), (31, True), (30, False), (None, False)])
+def test_plan_warns_if_warmup_is_most_of_the_training(warmup, warns):
+    config = FolderEncNet50(data="folder", warmup_steps=warmup, min_epoch_steps=10)
+    assert ("the warm-up takes most of the steps" in config.describe_steps(80)) == warns
