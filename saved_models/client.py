@@ -15,7 +15,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, check_writable
 from keras_encnet.utils.packages import import_optional
 from saved_models.answers import Answers
 from saved_models.predictions import MASK, describe_latencies, predict_files
@@ -83,6 +83,7 @@ def main(
     client = server.client(model)
     results = find_images(images, output)
     check_results(results, [".png"])
+    check_writable(output)
     masks = {path: result_path(stem, ".png") for path, stem in results.items()}
     with plain_endings():
         version, outputs = describe_model(client, model)

@@ -12,6 +12,7 @@ from typing import Literal
 import tyro
 
 from keras_encnet.export import Limits, export_saved_model, write_configuration
+from keras_encnet.utils.files import check_writable
 from saved_models.provenance import origin_of, scores_of
 from training import cli
 from training.run import trained_models
@@ -66,6 +67,7 @@ def main(
     check_name(name)
     path = trained_models.find_model(model)
     target = folder / name / str(checked_version(version, folder / name))
+    check_writable(target)
     network = trained_models.load_model(path, trained_models.KINDS)
     export = export_saved_model(
         network,

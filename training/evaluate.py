@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
+from keras_encnet.utils.files import check_writable
 from training import cli, tasks
 from training.run import run_folder, trained_models
 from training.tasks.segmentation_scores import SegmentationScoring
@@ -33,6 +34,7 @@ def main(
     path = trained_models.find_model(model)
     network = trained_models.load_model(path, trained_models.KINDS)
     data = data or trained_models.data_of_run(path)
+    check_writable(path.parent if output is None else output)
     scorer = tasks.scorer_of(network, data, split, segmentation, trained_models.run_of(path))
     trained_models.check_classes(network, scorer.split.class_names, path, data)
     scores, matrix = scorer.score()

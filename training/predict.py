@@ -16,7 +16,7 @@ from tqdm import tqdm
 import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap, is_split
 from keras_encnet.utils.class_maps import dtype_of
-from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.files import atomic_file, check_writable
 from keras_encnet.utils.numerics import sigmoid
 from training import cli
 from training.figures import codewords
@@ -77,6 +77,7 @@ def main(
     suffixes = [f"{kind}.png" for kind in kinds] + ["_probabilities.npy"] * probabilities
     results = find_images(images, output)
     check_results(results, suffixes)
+    check_writable(output)
     truths = {} if truth is None else find_truths(results, output, truth)
     network = trained_models.load_model(trained_models.find_model(model))
     predictor = Predictor(network, explain, window, overlap, size, probabilities)

@@ -18,6 +18,27 @@ from pathlib import Path
 from typing import Any
 
 
+def check_writable(folder: str | os.PathLike) -> None:
+    """Checks that files can be written to a folder, which need not exist, without creating it.
+
+    Raises:
+        NotADirectoryError: if the folder, or one that it is in, is a file.
+        PermissionError: if this process may not write to it.
+    """
+    path = Path(folder).absolute()
+    existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+    if not existing.is_dir():
+        raise NotADirectoryError(
+            f"{existing} is not a folder, so no files can be written to it. Choose another folder. "
+            f"Received: folder={os.fspath(folder)!r}"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Files cannot be written to {existing}. Choose another folder, or change its "
+            f"permissions. Received: folder={os.fspath(folder)!r}"
+        )
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     """Context manager that writes a file atomically.
@@ -131,6 +152,7 @@ _remove_leftovers_once = functools.cache(remove_leftovers)
 
 def _temporary(path):
     path = Path(path).absolute()
+    check_writable(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent)
     # `secrets` rather than `random`: processes with the same seed must not share a name.

@@ -151,3 +151,30 @@ def test_invalid_windows_raise_before_any_output(paths, tmp_path):
     with pytest.raises(ValueError, match="Received: overlap=32"):
         predict.main(tmp_path, paths, output, window=32, overlap=32)
     assert not output.exists()
+
+
+def test_an_output_that_cannot_be_written_raises_before_the_model_is_read(tmp_path):
+    for name in ("photo.png", "file"):
+        (tmp_path / name).touch()
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        predict.main(tmp_path / "run", (tmp_path / "photo.png",), tmp_path / "file/out")
+
+
+def test_results_of_images_in_folders_keep_their_paths(paths, tmp_path):
+    (tmp_path / "photos/city").mkdir(parents=True)
+    paths[0].rename(tmp_path / "photos/a.png")
+    paths[1].rename(tmp_path / "photos/city/a.png")
+    (tmp_path / "photos/c.webp").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match=r"1 of 4 images failed.*c.webp"):
+        predict.main(tmp_path, (tmp_path / "photos", paths[2]), tmp_path / "out")
+    found = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png"))
+    assert [path.as_posix() for path in found] == [
+        "a.png",
+        "a_overlay.png",
+        "city/a.png",
+        "city/a_overlay.png",
+        "photo2.png",
+        "photo2_overlay.png",
+    ]
+    failed = records(tmp_path / "out")[str(tmp_path / "photos/c.webp")]
+    assert "`python -m training.import_data` converts TIFF and WebP" in failed["error"]

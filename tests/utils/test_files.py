@@ -8,6 +8,7 @@ import pytest
 from keras_encnet.utils.files import (
     atomic_file,
     atomic_folder,
+    check_writable,
     read_json,
     remove_leftovers,
     write_json,
@@ -134,3 +135,22 @@ def test_json_is_read_as_written_and_may_be_missing(tmp_path):
     assert read_json(tmp_path / "b.json", {}) == {}
     with pytest.raises(FileNotFoundError, match=r"b\.json"):
         read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "notes.txt/sub/folder", "broken/sub"])
+def test_a_folder_where_a_file_is_raises_with_the_file(tmp_path, path):
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "broken").symlink_to("nowhere")
+    message = rf"{path.split('/')[0]} is not a folder.*Received: folder='.*{path}'"
+    with pytest.raises(NotADirectoryError, match=message):
+        check_writable(tmp_path / path)
+    with pytest.raises(NotADirectoryError, match=message), atomic_file(tmp_path / path / "file"):
+        pytest.fail("entered")
+
+
+def test_a_folder_without_permission_raises_and_others_are_not_created(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new/folder")
+    assert names(tmp_path) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=rf"cannot be written to {tmp_path}\. .*new/folder'"):
+        check_writable(tmp_path / "new/folder")

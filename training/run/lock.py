@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from keras_encnet.utils.files import is_running, remove_leftovers
+from keras_encnet.utils.files import check_writable, is_running, remove_leftovers
 
 NAME = "lock.json"
 
@@ -45,6 +45,7 @@ def locked(run_dir: Path) -> Iterator[None]:
 def _acquired(path: Path) -> TextIO:
     """Opens a lock file, takes the lock and records this process in it."""
     while True:
+        check_writable(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115, closed by the caller
         try:
