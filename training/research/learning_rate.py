@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rates, losses = measure(config)
         averages = smoothed(losses)
         suggestion, explanation = suggest(rates, averages)
-        record = {"config": run_folder.describe(config), "suggestion": suggestion}
-        record |= {"learning_rate": rates, "loss": losses, "smoothed_loss": averages}
+        measured = {"learning_rate": rates, "loss": losses, "smoothed_loss": averages}
+        record = {"config": run_folder.describe(config), "suggestion": suggestion, **measured}
         write_json(output / "learning_rate.json", {**record, "environment": environment()})
         save_range_test(output / "learning_rate.png", rates, losses, averages, suggestion)
         print(f"{explanation}\nResults written to {output}")
