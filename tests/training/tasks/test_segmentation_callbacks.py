@@ -21,7 +21,7 @@ def test_validation_that_misses_or_repeats_an_image_raises(rng):
         check.on_test_end()
 
 
-def small_model(**compile_options):
+def small_model(scaled=False, **compile_options):
     """A network whose backbone has a normalization that is trained, and one that never is."""
     keras.utils.set_random_seed(0)
     images = keras.Input((8, 8, 3))
@@ -32,8 +32,9 @@ def small_model(**compile_options):
     model = SegmentationModel(
         images, {"segmentation": logits}, backbone_layers=("conv", "bn", "frozen_bn")
     )
+    optimizer = SGD(0.1, l2=0.01, multipliers={"classifier": 2.0}, use_ema=True)
     model.compile(
-        SGD(0.1, l2=0.01, multipliers={"classifier": 2.0}, use_ema=True),
+        keras.mixed_precision.LossScaleOptimizer(optimizer) if scaled else optimizer,
         {"segmentation": keras.losses.SparseCategoricalCrossentropy(from_logits=True)},
         **compile_options,
     )
@@ -59,7 +60,8 @@ def fit(model, rng, epochs, *callbacks, **options):
     images = rng.normal(size=(4, 8, 8, 3)).astype("float32")
     batches = tf.data.Dataset.from_tensors((images, (images[..., 0] > 0).astype("int32")))
     record = Record()
-    model.fit(batches, epochs=epochs, callbacks=[*callbacks, record], verbose=0, **options)
+    options |= {"shuffle": False, "verbose": 0}
+    model.fit(batches, epochs=epochs, callbacks=[*callbacks, record], **options)
     return record
 
 
@@ -72,9 +74,16 @@ BACKBONE = {"conv/kernel", "conv/bias", "bn/gamma", "bn/beta"}
 BACKBONE |= {"bn/moving_mean", "bn/moving_variance"}
 
 
-@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_backbone_is_trained_after_the_epochs_in_which_it_is_frozen(eagerly, rng):
-    model = small_model(run_eagerly=eagerly)
+@pytest.mark.parametrize(
+    ("eagerly", "scaled"),
+    [
+        (True, False),
+        pytest.param(False, False, marks=pytest.mark.slow),
+        pytest.param(False, True, marks=pytest.mark.slow),
+    ],
+)
+def test_backbone_is_trained_after_the_epochs_in_which_it_is_frozen(eagerly, scaled, rng):
+    model = small_model(scaled, run_eagerly=eagerly)
     start = {weight.path: weight.numpy() for weight in model.weights}
     record = fit(model, rng, 4, FreezeBackbone(2))
     first, second, third, _ = record.weights
