@@ -8,6 +8,7 @@ import threading
 
 import tyro
 
+from keras_encnet.utils.checks import check_count
 from keras_encnet.utils.packages import import_optional
 from saved_models.demo.sources import open_models
 from saved_models.demo.uploads import PageLimits
@@ -36,6 +37,7 @@ def main(
     """
     if not models:
         raise ValueError("Name at least one model. Received: models=()")
+    check_count("port", port, most=65535)
     import_optional("gradio", "gradio", "The page")
     from saved_models.demo.page import served  # needs gradio
 

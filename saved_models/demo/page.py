@@ -77,30 +77,40 @@ def served(models: Sequence[Model], limits: PageLimits, host: str, port: int) ->
         port: the port.
 
     Raises:
-        OSError: if the port is not free.
+        OSError: if the port is in use or there is no such interface.
     """
     with tempfile.TemporaryDirectory(prefix="uploads-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # read when a page is built
         page = build_page(models, limits)
         try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                prevent_thread_lock=True,
-                quiet=True,
-                max_file_size=limits.bytes,
-                allowed_paths=[],
-                footer_links=[],
-                enable_monitoring=False,
-                mcp_server=False,
-                ssr_mode=False,
-                css=STYLE,
-                theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
-            )
-            yield address
+            yield _listen(page, limits, host, port)
         finally:
             page.close(verbose=False)
+
+
+def _listen(page, limits, host, port):
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            max_file_size=limits.bytes,
+            allowed_paths=[],
+            footer_links=[],
+            enable_monitoring=False,
+            mcp_server=False,
+            ssr_mode=False,
+            css=STYLE,
+            theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+        )
+    except OSError as error:
+        raise OSError(
+            "The port is in use, or this machine has no such interface: choose another `--port` or "
+            f"`--host`. Received: host={host!r}, port={port}"
+        ) from error
+    return address
 
 
 def _label(limits):

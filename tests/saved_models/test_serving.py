@@ -18,12 +18,16 @@ from PIL import Image
 from keras_encnet.export import Limits, export_saved_model
 from saved_models import client
 from saved_models.client import Server
+from saved_models.demo.models import View
+from saved_models.demo.sources import open_models
+from saved_models.demo.uploads import PageLimits
 from saved_models.grpc_client import GrpcClient
 from saved_models.predictions import predict_files
 from saved_models.rest_client import RestClient
 from saved_models.server import ServerError
 from tests.export import encoded, odd_files
 from tests.fixtures import raw_images, small_encnet
+from tests.saved_models.demo.parts import write_image
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("sky", "tree", "road", "car", "person")
@@ -192,6 +196,30 @@ def test_masks_do_not_overwrite_images(tmp_path):
     with pytest.raises(ValueError, match="overwrite these images.*a.png"):
         client.main((tmp_path,), "street", output=tmp_path)
     assert (tmp_path / "a.png").read_bytes() == b"an image"
+
+
+def test_the_demo_page_shows_the_same_over_rest_grpc_and_from_the_saved_model(
+    server, server_folder, tmp_path
+):
+    upload = write_image(tmp_path / "a.png", 30, 50)
+    sources = (
+        f"http://localhost:{server['rest']}/v1/models/street",
+        f"grpc://localhost:{server['grpc']}/v1/models/street/versions/2",
+        str(server_folder),
+    )
+    models = open_models(sources, PageLimits())
+    assert [model.name for model in models] == ["street", "street/2 (1)", "street/2 (2)"]
+    first, *others = (model.predict(upload, View()) for model in models)
+    assert first.mask.shape == (30, 50)
+    assert first.class_names == NAMES
+    for other in others:
+        np.testing.assert_array_equal(other.mask, first.mask)
+        np.testing.assert_allclose(other.presence, first.presence, rtol=1e-5)
+        assert other.class_names == NAMES
+    upload.path.write_bytes(b"no image")
+    for model in models:
+        with pytest.raises(ServerError, match="Not a JPEG"):
+            model.predict(upload, View())
 
 
 @pytest.mark.slow

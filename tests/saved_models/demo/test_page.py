@@ -19,7 +19,8 @@ from tests.saved_models.demo.parts import HOSTILE, write_image
 pytestmark = pytest.mark.slow
 gradio = pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+BROWSERS = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+CHROMIUM, DRIVER = next(BROWSERS, None), shutil.which("chromedriver")
 NAMES = ("sky", HOSTILE, "road", "car", "person")
 LIMITS = PageLimits(bytes=200_000, pixels=512 * 512)
 
@@ -149,6 +150,15 @@ def test_files_above_the_limit_are_refused_while_they_are_uploaded(page, tmp_pat
 def test_the_page_makes_no_request_to_other_machines(page, address):
     names = page.execute_script("return performance.getEntries().map(entry => entry.name)")
     assert [n for n in names if n.startswith("http") and not n.startswith(address)] == []
+
+
+def test_a_port_in_use_is_an_error_that_names_it(models, address):
+    from saved_models.demo.page import served
+
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(OSError, match=f"choose another `--port`.*port={port}"):
+        with served(models, LIMITS, "127.0.0.1", port):
+            raise AssertionError
 
 
 @pytest.mark.parametrize("path", [__file__, "/etc/passwd", "http://127.0.0.1:9/secret"])
