@@ -41,24 +41,34 @@ class LogProgress(keras.callbacks.Callback):
         self.timed = -1  # the first step may compile, and waits for the first batch
 
     def on_train_batch_end(self, batch, logs=None):
-        now = self.clock()
         self.timed += 1
         if self.timed == 0:
-            self.start = now
-        if now - self.printed < INTERVAL:
-            return
-        self.printed = now
+            self.start = self.clock()
+        if self._is_due():
+            print(self._describe_step(logs), flush=True)
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._is_due():
+            print(f"epoch {self.state.epoch + 1}, validation: {batch + 1} batches", flush=True)
+
+    def _is_due(self):
+        now = self.clock()
+        due = now - self.printed >= INTERVAL
+        if due:
+            self.printed = now
+        return due
+
+    def _describe_step(self, logs):
         step = self.state.step + 1  # `Checkpointing`, the last callback, has not counted it yet
         epoch = self.state.epoch
         speed = "the first step may include compilation"
         if self.timed:
-            seconds = (now - self.start) / self.timed
+            seconds = (self.printed - self.start) / self.timed
             left = (self.epochs * self.steps_per_epoch - step) * seconds
             speed = f"{seconds:.3g} s per step, {duration(left)} of training steps left"
-        print(
+        return (
             f"epoch {epoch + 1} of {self.epochs}, step {step - epoch * self.steps_per_epoch} of "
-            f"{self.steps_per_epoch}: loss {float(logs['loss']):.4g}, {speed}",
-            flush=True,
+            f"{self.steps_per_epoch}: loss {float(logs['loss']):.4g}, {speed}"
         )
 
 

@@ -176,6 +176,7 @@ def open_checked(
         ValueError: if files or labels cannot be used; it names them.
     """
     split = open_split(config.data, name, config.map_labels)
+    print(f"Reading the {len(split)} images and masks of {split.name} once.", flush=True)
     report = check_split(split, config.ignore_class)
     if not config.skip_bad:
         report.raise_if_bad()

@@ -3,7 +3,6 @@
 import re
 import shlex
 
-import numpy as np
 import pytest
 
 from tests.training.folders import write_split
@@ -17,12 +16,13 @@ from training.tasks.next_commands import next_commands
 
 def lines_of(seconds, capsys, epochs=2, steps=10, state=None):
     """Returns the lines printed by a training whose steps take these seconds."""
-    times = iter([0.0, *np.cumsum(seconds)])
+    now = 0.0
     state = State() if state is None else state
-    log = LogProgress(state, epochs, steps, clock=lambda: next(times))
-    for i in range(len(seconds)):
+    log = LogProgress(state, epochs, steps, clock=lambda: now)
+    for i, taken in enumerate(seconds):
         if i == 0 or state.step % steps == 0:
             log.on_epoch_begin(state.epoch)
+        now += taken
         log.on_train_batch_end(i, {"loss": 2.0})
         state.step += 1
         if state.step % steps == 0:
@@ -50,6 +50,15 @@ def test_slow_first_step_is_reported_without_a_speed(capsys):
 def test_resumed_run_reports_its_step_of_the_epoch(capsys):
     state = State(step=13, epoch=1)
     assert "epoch 2 of 2, step 4 of 10" in lines_of([61.0], capsys, state=state)[0]
+
+
+def test_long_validation_is_reported(capsys):
+    now = 0.0
+    log = LogProgress(State(epoch=1), 2, 10, clock=lambda: now)
+    for batch in range(5):
+        now += 25.0
+        log.on_test_batch_end(batch, {"loss": 2.0})
+    assert capsys.readouterr().out.splitlines() == ["epoch 2, validation: 3 batches"]
 
 
 def test_fast_training_prints_nothing(capsys):
