@@ -35,7 +35,7 @@ def main(
         allow_absent_classes: Accept classes without a pixel in splits whose name starts with
             `train`.
         skip_bad: Fail only if a split has no valid image, like training with `--skip-bad`.
-        page: HTML file to write, by default `check_data.html` in the folder.
+        page: HTML file to write, or a folder for `check_data.html`; by default `folder`.
     """
     check = check_folder(folder, splits, ignore_class, map_labels, allow_absent_classes, skip_bad)
     finish_check(check, page)

@@ -1,3 +1,6 @@
+import html
+import re
+import shlex
 import subprocess
 import sys
 
@@ -5,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.training.folders import write_split
-from training import check_data
+from training import check_data, cli
+from training.configs import RECIPES
 from training.figures import data_page
 
 IGNORED = np.full((4, 6), 255, "uint8")
@@ -145,6 +149,7 @@ def test_a_page_is_written_to_the_folder_or_to_a_given_file(tmp_path, run):
     for options, page in (
         ({}, tmp_path / "data/check_data.html"),
         ({"page": tmp_path / "pages/mine.html"}, tmp_path / "pages/mine.html"),
+        ({"page": tmp_path / "pages"}, tmp_path / "pages/check_data.html"),
     ):
         status, printed = run(tmp_path / "data", **options)
         assert status == 0
@@ -166,3 +171,17 @@ def test_a_folder_without_a_data_set_gets_no_page(tmp_path, run):
     assert not (tmp_path / "typo").exists()
     assert run(tmp_path)[0] == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_of_a_training_reads_the_data_as_the_check_has(tmp_path, run):
+    root = tmp_path / "my photos"
+    write_split(root, {name: (None, np.array([[0, 1, 9]], "uint8")) for name in "abc"})
+    options = {"ignore_class": (9, 255), "map_labels": ("7:1",), "allow_absent_classes": True}
+    status, printed = run(root, skip_bad=True, **options)
+    assert status == 0
+    (command,) = re.findall(r"python -m training.train (.*)", printed)
+    name, config = cli.choose(RECIPES, shlex.split(command))
+    assert name == "folder_encnet50"
+    assert (config.data, config.val_share, config.skip_bad) == (str(root), 0.2, True)
+    assert {key: getattr(config, key) for key in options} == options
+    assert html.escape(command) in (root / "check_data.html").read_text(encoding="utf-8")

@@ -46,9 +46,10 @@ def finish_check(check: FolderCheck, path: Path | None = None) -> None:
 
     Args:
         check: what the check has found.
-        path: the HTML file, by default `check_data.html` in the folder of the data set.
+        path: the HTML file, or a folder for `check_data.html`; by default that of the data set.
     """
-    path = path or check.folder / "check_data.html"
+    path = path or check.folder
+    path = path / "check_data.html" if path.is_dir() else path
     try:
         if check.reports:
             save_data_page(path, check)
@@ -142,7 +143,7 @@ def _training(check):
     report = check.training
     if report is None:
         return ""
-    command = f"python -m training.train folder_encnet50 --data {shlex.quote(str(check.folder))}"
+    command = shlex.join(check.command)
     weights = {}
     if report.pixel_counts.any():
         weights = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_encnet.utils.files import atomic_folder, write_json
+from keras_encnet.utils.files import atomic_folder, check_writable, write_json
 from training import cli
 from training.importing.classes import label_classes
 from training.importing.conversion import Frame
@@ -94,6 +94,7 @@ def import_export(
         raise FileExistsError(
             f"The output must not exist. Remove it, or choose another. Received: output={output}"
         )
+    check_writable(output)
     files = Source(source)
     if files.root.is_relative_to(output.resolve()) or output.resolve().is_relative_to(files.root):
         raise ValueError(

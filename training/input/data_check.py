@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class FolderCheck:
         reports: Dict from the names of the splits to their `Report`, training splits first.
         problems: Sentences, why splits cannot be used for training.
         notes: Sentences about the data that do not prevent a training.
-        plan: Sentences about a training with `folder_encnet50`: sizes and steps.
+        command: List of strings, the command that trains `folder_encnet50` on these data.
+        plan: Sentences about this training: sizes and steps.
         failed: Names of the splits that cannot be used for training.
     """
 
@@ -30,6 +32,7 @@ class FolderCheck:
     reports: dict[str, Report] = dataclasses.field(default_factory=dict)
     problems: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    command: list[str] = dataclasses.field(default_factory=list)
     plan: list[str] = dataclasses.field(default_factory=list)
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -98,6 +101,11 @@ def check_folder(
         for message in report.split_problems(every_class):
             check.fail(name, f"  {message}")
         _describe_contents(check, report)
+    check.command = [*"python -m training.train folder_encnet50 --data".split(), str(folder)]
+    check.command += _options(ignore_class, map_labels, allow_absent_classes, skip_bad)
+    if "train" in found and "val" not in found:
+        check.note("There is no list `val.txt`: validate on a part of the training images.")
+        check.command += ["--val-share", "0.2"]
     if check.training is not None:
         _plan(check, check.training)
     if not splits:
@@ -115,7 +123,15 @@ def _plan(check, report):
     config = FolderEncNet50(data=str(check.folder))
     sizes = describe_sizes(**automatic_sizes(config, report.sizes))
     check.plan = [sizes, *config.describe_steps(len(report.sizes)).splitlines()]
-    print("Training with `folder_encnet50`:", *check.plan, sep="\n  ")
+    print("Command for a training:", shlex.join(check.command), *check.plan, sep="\n  ")
+
+
+def _options(ignore_class, map_labels, allow_absent_classes, skip_bad):
+    """Returns the options of a training that reads the data as the check has."""
+    options = ["--ignore-class", *map(str, ignore_class)] if tuple(ignore_class) != (255,) else []
+    options += ["--map-labels", *map_labels] if map_labels else []
+    options += ["--allow-absent-classes"] * allow_absent_classes
+    return options + ["--skip-bad"] * skip_bad
 
 
 def _describe_contents(check, report):
@@ -127,9 +143,7 @@ def _describe_contents(check, report):
 
 
 def _compare_lists(check, found):
-    """Notes images that no list names, and a missing validation split."""
-    if "train" in found and "val" not in found:
-        check.note("There is no `val.txt`; pass `--val-share 0.2` to training, or write one.")
+    """Notes images that no list names."""
     listed = [stem for report in check.reports.values() for stem in report.split.stems]
     unlisted = unlisted_stems(check.folder / "images", listed)
     if unlisted and set(check.reports) >= set(found):

@@ -45,9 +45,11 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
     Raises:
         FileNotFoundError: if a path does not exist and does not end like an image, or if there is
             no image. A missing image is an error of that image.
-        ValueError: if an image is given twice.
+        ValueError: if there is no path, or if an image is given twice.
     """
     paths = list(paths)
+    if not paths:
+        raise ValueError("Pass image files, or folders with images. Received: no path")
     missing = [path for path in paths if not path.exists() and not _is_image(path.name)]
     if missing:
         raise FileNotFoundError(f"No such file or folder. Received: {_first(missing)}")

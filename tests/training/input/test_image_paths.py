@@ -83,6 +83,11 @@ def test_results_that_would_overwrite_something_raise(tmp_path, names, message):
         check_results(find_images(paths, tmp_path / "out"), [".png", "_overlay.png"])
 
 
+def test_no_path_raises():
+    with pytest.raises(ValueError, match="Pass image files, or folders"):
+        find_images([], Path("out"))
+
+
 def test_an_image_that_is_given_twice_raises(tmp_path):
     touch(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="given twice.*a.jpg"):
