@@ -78,7 +78,7 @@ def rows_of(
         rows.append(_row(config, "se_weight", 0.0))
     if "se_loss" in parts:
         rows.append(FULL)
-    own = config.neck or "none"
+    own: Any = config.neck or "none"
     rows = [
         row if neck == own else _with_neck(row, neck) for neck in necks or [own] for row in rows
     ]
@@ -96,10 +96,8 @@ def rows_of(
     return list({row.name: row for row in rows}.values())
 
 
-def _with_neck(row, neck, own):
-    """Returns a row with a neck; unless it is the recipe's own, its name follows after a dash."""
-    if neck == own:
-        return row
+def _with_neck(row, neck):
+    """Returns a row with another neck than that of the recipe, which its name has after a dash."""
     label = f"{row.label}, {NECK_LABELS[neck]}"
     return Row(f"{row.name}-{neck}", label, {**row.changes, "neck": neck})
 
