@@ -1,0 +1,175 @@
+"""Predict many images with an exported model on Apache Beam.
+
+python -m saved_models.batch "photos/**.jpg" masks --model saved_models/street
+python -m saved_models.batch "gs://bucket/*.jpg" gs://bucket/masks --model gs://bucket/street \
+    --runner DataflowRunner --project PROJECT --region REGION --temp_location gs://bucket/temporary
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import apache_beam as beam
+import tyro
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
+
+from saved_models.beam import files
+from saved_models.beam.model import find_version, load
+from saved_models.beam.pipeline import COUNTS, Job, predict_images
+from training import cli
+
+# Runs in this process, or with `--direct_running_mode` in several. Beam's own default downloads
+# another runner.
+LOCAL_RUNNER = "FnApiRunner"
+RERUN = "The same command predicts the images that have no prediction yet."
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Predict many images with an exported model on Apache Beam.
+
+    Writes `masks/NAME.png` and `records/NAME.json` to OUTPUT as soon as an image is predicted; NAME
+    is its path in the folder of the images. At the end, `predictions.jsonl` contains one line per
+    image, and `errors.jsonl` the images without a prediction, with the reason. Images that were
+    predicted in an earlier call and have not changed are not predicted again. The exit status is 1
+    if any image has no prediction.
+
+    Other options are those of Apache Beam and follow the ones below, such as `--runner`,
+    `--direct_num_workers` and `--direct_running_mode`.
+    """
+
+    images: tyro.conf.Positional[str]
+    """Pattern of image files on any file system of Beam, or a folder."""
+    output: tyro.conf.Positional[str]
+    """Folder of the predictions on any file system of Beam."""
+    model: str
+    """Folder of an exported SavedModel, or of its versions."""
+    version: int | None = None
+    """Number of the version; by default the highest."""
+
+
+def main(arguments: Arguments, beam_arguments: Sequence[str]) -> None:
+    """Predicts images, and prints their number.
+
+    Args:
+        arguments: those of this command.
+        beam_arguments: options of Apache Beam.
+    """
+    options = checked_options(beam_arguments)
+    images = files.find_images(arguments.images, arguments.output)
+    path = find_version(arguments.model, arguments.version)
+    check_reachable(options, images=images.root, output=arguments.output, model=path)
+    model = load(path)
+    folder = files.folder_path(arguments.output)
+    root = claim_output(folder, images.root, path, model.fingerprint)
+    job = Job(
+        images=dataclasses.replace(images, root=root),
+        output=folder,
+        model=path,
+        has_masks=model.has_masks,
+        batch_size=model.limits["images"],
+        max_bytes=model.limits["bytes"],
+    )
+    counts = run(job, options)
+    print(
+        f"{counts['predicted']} images predicted, {counts['earlier']} in earlier calls, "
+        f"{counts['failed']} failed; see {folder}predictions.jsonl and errors.jsonl"
+    )
+    if counts["failed"]:
+        raise SystemExit(1)
+
+
+def run(job: Job, options: PipelineOptions) -> dict[str, int]:
+    """Runs the pipeline, and returns the number of images that it counted.
+
+    Raises:
+        OSError: if the pipeline fails.
+    """
+    pipeline = beam.Pipeline(options=options)
+    predict_images(pipeline, job)
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except KeyboardInterrupt as error:
+        raise type(error)(f"Interrupted. {RERUN}") from error
+    except Exception as error:  # Beam adds the trace of the worker to errors
+        raise OSError(f"The pipeline failed: {str(error).splitlines()[0]} {RERUN}") from error
+    if state not in (None, PipelineState.DONE):
+        raise OSError(f"The pipeline ended in the state {state}. {RERUN}")
+    return {name: count_of(result, name) for name in COUNTS}
+
+
+def count_of(result: beam.runners.runner.PipelineResult, name: str) -> int:
+    """Returns the sum of a counter of the pipeline."""
+    found = result.metrics().query(MetricsFilter().with_namespace("batch").with_name(name))
+    return sum(counter.result or 0 for counter in found["counters"])
+
+
+def checked_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Returns the options of Beam.
+
+    Raises:
+        ValueError: for arguments that are none of them, which Beam would ignore.
+    """
+    options = PipelineOptions(list(arguments))
+    known = options.get_all_options()
+    unknown = sorted(options.get_all_options(retain_unknown_options=True).keys() - known.keys())
+    unknown += arguments[:1] if arguments and not arguments[0].startswith("-") else []
+    if unknown:
+        raise ValueError(
+            "These are neither options of this command nor of Apache Beam, whose options follow "
+            f"the others. Received: {unknown}"
+        )
+    standard = options.view_as(StandardOptions)
+    standard.runner = standard.runner or LOCAL_RUNNER
+    return options
+
+
+def check_reachable(options: PipelineOptions, **paths: str) -> None:
+    """Raises ValueError for local paths that the machines of Dataflow cannot read."""
+    local = {name: path for name, path in paths.items() if files.is_local(path)}
+    if "dataflow" in options.view_as(StandardOptions).runner.lower() and local:
+        received = ", ".join(f"{name}={path!r}" for name, path in local.items())
+        raise ValueError(
+            "The machines of Dataflow cannot read files of this one: use addresses such as "
+            f"`gs://bucket/folder`. Received: {received}"
+        )
+
+
+def claim_output(folder: str, root: str, path: str, fingerprint: str) -> str:
+    """Records in the output folder which model and which folder of images it belongs to.
+
+    Args:
+        folder: the output folder.
+        root: the folder of the images.
+        path: the model.
+        fingerprint: that of the model.
+
+    Returns:
+        The folder to which names of outputs are relative, as a record of an earlier call has it.
+
+    Raises:
+        FileExistsError: if the output belongs to another model or to images elsewhere, whose
+            predictions would count as those of these.
+    """
+    manifest = f"{folder}batch.json"
+    if not FileSystems.exists(manifest):
+        record = {"images": root, "model": path, "fingerprint": fingerprint}
+        files.write(manifest, (json.dumps(record) + "\n").encode())
+        return root
+    record = json.loads(files.read(manifest))
+    if record["fingerprint"] != fingerprint or not root.startswith(record["images"]):
+        raise FileExistsError(
+            f"The output folder contains predictions of {record['model']!r} for images in "
+            f"{record['images']!r}: choose another one. "
+            f"Received: output={folder!r}, model={path!r}, images in {root!r}"
+        )
+    return record["images"]
+
+
+if __name__ == "__main__":
+    with cli.plain_errors():
+        main(*tyro.cli(Arguments, prog="python -m saved_models.batch", return_unknown_args=True))
