@@ -7,6 +7,7 @@ python -m saved_models.batch "gs://bucket/*.jpg" gs://bucket/masks --model gs://
 
 import dataclasses
 import json
+import logging
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -90,16 +91,32 @@ def run(job: Job, options: PipelineOptions) -> dict[str, int]:
     """
     pipeline = beam.Pipeline(options=options)
     predict_images(pipeline, job)
+    logging.getLogger("apache_beam.runners.common").addFilter(is_failure)
     try:
         result = pipeline.run()
         state = result.wait_until_finish()
-    except KeyboardInterrupt as error:
-        raise type(error)(f"Interrupted. {RERUN}") from error
-    except Exception as error:  # Beam adds the trace of the worker to errors
-        raise OSError(f"The pipeline failed: {str(error).splitlines()[0]} {RERUN}") from error
+    except BaseException as error:
+        if interruption := interruption_in(error):
+            raise type(interruption)(f"Interrupted. {RERUN}") from error
+        if not isinstance(error, Exception):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise OSError(f"The pipeline failed: {reason}. {RERUN}") from error
     if state not in (None, PipelineState.DONE):
         raise OSError(f"The pipeline ended in the state {state}. {RERUN}")
     return {name: count_of(result, name) for name in COUNTS}
+
+
+def interruption_in(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Returns the interruption that Beam has turned into an error of a step, or None."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def is_failure(record: logging.LogRecord) -> bool:
+    """Returns whether a message is about something else than an interruption."""
+    return not record.exc_info or interruption_in(record.exc_info[1]) is None
 
 
 def count_of(result: beam.runners.runner.PipelineResult, name: str) -> int:

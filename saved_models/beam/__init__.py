@@ -1,1 +1,1 @@
-"""Prediction of many images on Apache Beam. Workers need TensorFlow, but not Keras."""
+"""Prediction of many images on Apache Beam."""

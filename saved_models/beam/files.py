@@ -13,7 +13,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from saved_models.predictions import SUFFIXES
+from training.input.image_paths import ALL_SUFFIXES
 
 TEMPORARY = ".tmp-"
 # Bytes of one part of a name. File systems allow 255, of which suffixes need some.
@@ -28,18 +28,21 @@ class Images:
         pattern: in Beam's syntax: `*` does not match "/", `**` does.
         root: the folder, with "/" at its end, to which the names of outputs are relative.
         excluded: folder, with "/" at its end, whose files are no images.
-        suffixes: lower-case suffixes of image files; all files if empty.
+        is_folder: whether the pattern matches all files of a folder, so that those without the
+            suffix of an image and hidden ones are left out.
     """
 
     pattern: str
     root: str
     excluded: str
-    suffixes: tuple[str, ...] = ()
+    is_folder: bool = False
 
     def contain(self, path: str) -> bool:
         """Returns whether a file that matches the pattern is an image to predict."""
-        is_image = not self.suffixes or path.lower().endswith(self.suffixes)
-        return is_image and not path.startswith(self.excluded)
+        if path.startswith(self.excluded):
+            return False
+        is_hidden = "/." in path[len(self.root) - 1 :]
+        return not self.is_folder or (path.lower().endswith(ALL_SUFFIXES) and not is_hidden)
 
 
 def find_images(pattern: str, output: str) -> Images:
@@ -56,7 +59,7 @@ def find_images(pattern: str, output: str) -> Images:
     path, excluded = full_path(pattern), folder_path(output)
     if path.endswith("/") or (is_local(path) and os.path.isdir(path)):
         root = folder_path(path)
-        images = Images(all_within(root), root, excluded, SUFFIXES)
+        images = Images(all_within(root), root, excluded, is_folder=True)
     else:
         fixed = re.split(r"[*?[]", path)[0]
         images = Images(path, fixed[: fixed.rfind("/") + 1], excluded)
@@ -132,9 +135,7 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     folder, _ = FileSystems.split(path)
     temporary = FileSystems.join(folder, TEMPORARY + uuid.uuid4().hex)
     try:
-        with FileSystems.create(
-            temporary, compression_type=CompressionTypes.UNCOMPRESSED
-        ) as file:
+        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
         FileSystems.rename([temporary], [path])
     except BaseException:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from saved_models.beam import files
 from saved_models.predictions import MASK
+from training.input.image_paths import explain
 
 SIGNATURE = "serving_default"
 
@@ -57,9 +58,9 @@ class ServedModel:
                 self.loaded = tf.saved_model.load(local)
                 fingerprint = tf.saved_model.experimental.read_fingerprint(local)
             except Exception as error:  # damaged files make reading fail in many ways
-                reason = str(error).splitlines()[0]
+                reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
                 raise ValueError(
-                    f"The SavedModel cannot be loaded: {reason} Received: model={path!r}"
+                    f"The SavedModel cannot be loaded: {reason}. Received: model={path!r}"
                 ) from error
         self.fingerprint = f"{fingerprint.saved_model_checksum:x}-{fingerprint.checkpoint_hash:x}"
         signatures = self.loaded.signatures
@@ -88,7 +89,7 @@ class ServedModel:
 
     def _prediction(self, status, **outputs):
         if status != b"ok":
-            return Prediction(error=status.decode())
+            return Prediction(error=explain(status.decode()))
         mask = outputs.pop(MASK, None)
         described = {name: self._for_json(value) for name, value in outputs.items()}
         if mask is not None:
