@@ -20,7 +20,7 @@ from keras_encnet.applications import (
     PSPNet101,
     pretrained,
 )
-from keras_encnet.export import export_litert, export_onnx, export_saved_model
+from keras_encnet.export import export_litert, export_onnx, export_openvino, export_saved_model
 from keras_encnet.inference import MultiScaleSegmenter, decode_predictions
 from keras_encnet.losses import (
     DiceLoss,
@@ -84,6 +84,7 @@ __all__ = [
     "decode_predictions",
     "export_litert",
     "export_onnx",
+    "export_openvino",
     "export_saved_model",
     "from_pytorch",
     "layers",

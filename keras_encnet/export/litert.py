@@ -1,14 +1,21 @@
 """Export to LiteRT (TensorFlow Lite), for phones and embedded devices."""
 
 import os
+import re
 import tempfile
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_encnet.export.portable import PortableModel
+from keras_encnet.export.quantization import PRECISIONS, calibration_images, is_of_layer
 from keras_encnet.utils.files import atomic_file
+
+# Names that the converter gives to the outputs of the model.
+OUTPUT = re.compile(r"(Stateful)?PartitionedCall(:\d+)?$")
 
 
 def export_litert(
@@ -16,6 +23,8 @@ def export_litert(
     path: str | os.PathLike,
     size: Sequence[int] | None = None,
     probabilities: bool = False,
+    precision: str = "float32",
+    calibration: Any = None,
 ) -> None:
     """Writes a LiteRT file that takes raw images.
 
@@ -23,19 +32,62 @@ def export_litert(
     width are 1 until the program resizes the input, unless `size` sets them. The outputs are those
     of `PortableModel`. Only builtin operators are used. Batch normalization is folded.
 
+    A file in int8 has about a quarter of the size, and the same input and outputs:
+
+    - `"int8"`: weights, per channel, and feature maps. Their ranges are those that `calibration`
+      shows. The normalization of images, the Context Encoding Module, other sums over pixels and
+      the logits stay in float32.
+    - `"dynamic_int8"`: weights. Feature maps are stored in float32, and the program may quantize
+      them while it computes, by the range of each.
+
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
         path: the file, such as `encnet.tflite`, overwritten if it exists.
         size: `(height, width)`, if all images have the same size.
         probabilities: whether to return the probabilities of each pixel as well.
+        precision: `"float32"`, `"dynamic_int8"` or `"int8"`.
+        calibration: for `"int8"`, about 100 images of the kind that the file will get, such as
+            training images: `(count, height, width, 3)`, or a list or data set of images
+            `(height, width, 3)`, RGB in 0 to 255. They are resized to the working size of the
+            model; with `size`, they must have this size.
 
     Raises:
-        ValueError: for a model of another class, or without the output `segmentation`.
+        ValueError: for a model of another class, or without the output `segmentation`; for another
+            precision, and for images that the file could not take.
     """
+    images = calibration_images(model, precision, PRECISIONS, calibration, size)
     portable = PortableModel(model, size, probabilities)
     with tempfile.TemporaryDirectory() as folder:
         # Through a SavedModel, which preserves the names of inputs and outputs.
         tf.saved_model.save(portable, folder, {"serving_default": portable.predict})
-        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "int8":
+            content = _quantized(converter, images, portable.float_layers)
+        else:
+            content = converter.convert()
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _quantized(converter, images, float_layers):
+    """Returns the model with int8 feature maps, except for those of some layers."""
+    builtins = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [builtins.TFLITE_BUILTINS_INT8, builtins.TFLITE_BUILTINS]
+    converter.representative_dataset = lambda: ([image] for image in images)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
+        # Only the debugger of quantization can exclude operations.
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset
+        )
+        tensors = tf.lite.Interpreter(model_content=debugger.calibrated_model).get_tensor_details()
+        debugger.options = tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_nodes=[
+                name
+                for name in (tensor["name"] for tensor in tensors)
+                if OUTPUT.match(name) or is_of_layer(name, float_layers)
+            ]
+        )
+    return debugger.get_nondebug_quantized_model()

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
-from keras_encnet.graph.precision import with_precision
+from keras_encnet.graph.precision import integer_sensitive, with_precision
 from keras_encnet.graph.rebuilding import copy_of, quantized_layers, rebuild
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -62,6 +62,7 @@ class InferenceNetwork(tf.Module):
         inner = fold_batch_normalization(inner) if fold else inner
         inner = rebuild(with_precision(inner, precision), _fusable)
         self.names = sorted(inner.output)
+        self.float_layers = integer_sensitive(inner)
 
         @tf.function(input_signature=[self.spec])
         def outputs(images):

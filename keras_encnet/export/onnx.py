@@ -1,15 +1,21 @@
 """Export to ONNX."""
 
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 
 from keras_encnet.export.portable import PortableModel
+from keras_encnet.export.quantization import PRECISIONS, calibration_images, is_of_layer
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.packages import import_optional
 
 OPSET = 18
+# Operations that take and return int8: those between the convolutions of a network as well.
+QUANTIZED = ("Conv", "Add", "Concat", "MaxPool", "Relu")
 
 
 def export_onnx(
@@ -18,11 +24,17 @@ def export_onnx(
     size: Sequence[int] | None = None,
     probabilities: bool = False,
     opset: int = OPSET,
+    precision: str = "float32",
+    calibration: Any = None,
 ) -> None:
     """Writes an ONNX file that takes raw images.
 
     The input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255, of any size unless
     `size` sets it. The outputs are those of `PortableModel`. Batch normalization is folded.
+
+    Files in `"int8"` and `"dynamic_int8"` are as those of `export_litert`: a quarter of the size,
+    with the Context Encoding Module, other sums over pixels and the logits in float32. In
+    `"dynamic_int8"`, the range of each feature map is computed when the file is run.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
@@ -30,20 +42,82 @@ def export_onnx(
         size: `(height, width)`, if all images have the same size.
         probabilities: whether to return the probabilities of each pixel as well.
         opset: version of ONNX's operators.
+        precision: `"float32"`, `"dynamic_int8"` or `"int8"`.
+        calibration: for `"int8"`, about 100 images, as for `export_litert`.
+
+    Raises:
+        MissingPackageError: if tf2onnx, or for int8 onnxruntime, is not installed.
+        ValueError: for a model of another class, or without the output `segmentation`; for another
+            precision, and for images that the file could not take.
+    """
+    images = calibration_images(model, precision, PRECISIONS, calibration, size)
+    onnx = import_optional("onnx", "tf2onnx", "Exporting to ONNX")
+    if precision != "float32":
+        quantization = import_optional("onnxruntime.quantization", "onnxruntime", "ONNX in int8")
+    portable = PortableModel(model, size, probabilities)
+    proto = onnx_model(portable, opset)
+    if precision != "float32":
+        proto = _quantized(proto, images, portable.float_layers, quantization, onnx)
+    with atomic_file(path) as temporary:
+        onnx.save(proto, temporary)
+
+
+def onnx_model(portable: PortableModel, opset: int = OPSET) -> Any:
+    """Converts a model to ONNX.
+
+    Returns:
+        The `onnx.ModelProto`.
 
     Raises:
         MissingPackageError: if tf2onnx is not installed.
-        ValueError: for a model of another class, or without the output `segmentation`.
     """
     tf2onnx = import_optional("tf2onnx", "tf2onnx", "Exporting to ONNX")
     onnx = import_optional("onnx", "tf2onnx", "Exporting to ONNX")
-    portable = PortableModel(model, size, probabilities)
     proto, _ = tf2onnx.convert.from_function(portable.predict, [portable.network.spec], opset=opset)
     for node in proto.graph.node:
         if node.op_type == "Conv":
             _pad_explicitly(node, onnx.helper)
-    with atomic_file(path) as temporary:
-        onnx.save(proto, temporary)
+    return proto
+
+
+def _quantized(proto, images, float_layers, quantization, onnx):
+    """Returns the model with int8 weights and, given images, int8 feature maps.
+
+    Nodes of `float_layers` do not change.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, prepared, quantized = (Path(folder) / f"{i}.onnx" for i in range(3))
+        onnx.save(proto, source)
+        quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        nodes = onnx.load(prepared).graph.node
+        arguments = {
+            "nodes_to_exclude": [x.name for x in nodes if is_of_layer(x.name, float_layers)],
+            "per_channel": True,
+            "weight_type": quantization.QuantType.QInt8,
+        }
+        if images:
+            quantization.quantize_static(
+                prepared,
+                quantized,
+                _Reader(images),
+                activation_type=quantization.QuantType.QInt8,
+                op_types_to_quantize=list(QUANTIZED),
+                **arguments,
+            )
+        else:
+            quantization.quantize_dynamic(prepared, quantized, **arguments)
+        return onnx.load(quantized)
+
+
+class _Reader:
+    """Images in the form that ONNX Runtime reads."""
+
+    def __init__(self, images):
+        self.images = iter(images)
+
+    def get_next(self):
+        image = next(self.images, None)
+        return None if image is None else {"images": image}
 
 
 def _pad_explicitly(node, helper):

@@ -8,6 +8,9 @@ import tensorflow as tf
 from keras_encnet.export.network import InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
 
+# Scope of the operations from the outputs of the network to the predictions.
+PREDICTIONS = "predictions"
+
 
 class PortableModel(tf.Module):
     """A model without loops over strips or images, for the converters of other runtimes.
@@ -31,11 +34,16 @@ class PortableModel(tf.Module):
         self.probabilities = probabilities
         self.network = InferenceNetwork(model, freeze=False, size=size)
         self.predict = tf.function(self._predict, [self.network.spec])
+        self.float_layers = {*self.network.float_layers, PREDICTIONS}
 
     def _predict(self, images):
         outputs = self.network(images)
         if "probabilities" in outputs:
             return outputs
+        with tf.name_scope(PREDICTIONS):
+            return self._predictions(images, outputs)
+
+    def _predictions(self, images, outputs):
         upsampling = BilinearUpsampling(self.network.align_corners)
         logits = upsampling(outputs["segmentation"], images)
         predictions = {"classes": tf.argmax(logits, -1, tf.int32)}

@@ -5,11 +5,25 @@ import collections
 import keras
 
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild
-from keras_encnet.layers import Encoding, ImageNormalization
+from keras_encnet.layers import (
+    AdaptiveAveragePooling,
+    BilinearUpsampling,
+    Encoding,
+    FeatureMapAttention,
+    ImageNormalization,
+)
 from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
 from keras_encnet.utils.compat import producer_of
 
 NORMALIZATIONS = (ImageNormalization, *KERAS_NORMALIZATIONS)
+# Layers with quantities that 256 levels represent too coarsely: coordinates, sums over pixels.
+NO_INTEGERS = (
+    AdaptiveAveragePooling,
+    BilinearUpsampling,
+    FeatureMapAttention,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+)
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -41,6 +55,16 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
         return copy_of(layer, dtype=policy)
 
     return rebuild(model, copy)
+
+
+def integer_sensitive(model: keras.Model) -> set[str]:
+    """Returns the names of the layers that stay in float32 where others compute with integers.
+
+    These are the layers that `with_precision` leaves in float32, and those that sum over pixels or
+    derive gates from such sums.
+    """
+    others = {layer.name for layer in model.layers if isinstance(layer, NO_INTEGERS)}
+    return _sensitive(model) | others
 
 
 def _sensitive(model):

@@ -7,24 +7,8 @@ import pytest
 from keras_encnet import SegmentationModel
 from keras_encnet.export import export_litert, export_onnx
 from keras_encnet.layers import ImageNormalization
+from tests.export.runtimes import run_litert, run_onnx
 from tests.fixtures import NETWORKS, assert_same_classes, raw_images
-
-
-def run_litert(path, images):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    reader = interpreter.Interpreter(str(path))
-    reader.resize_tensor_input(reader.get_input_details()[0]["index"], images.shape)
-    kinds = {details["op_name"] for details in reader._get_ops_details()}
-    assert not any(kind.startswith("Flex") for kind in kinds)
-    return reader.get_signature_runner()(images=images.astype("float32"))
-
-
-def run_onnx(path, images):
-    runtime = pytest.importorskip("onnxruntime")
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {"images": images.astype("float32")}), strict=True))
-
 
 FORMATS = pytest.mark.parametrize(
     ("export", "run"),
