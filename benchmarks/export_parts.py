@@ -18,7 +18,7 @@ import tyro
 from benchmarks.measuring import median_seconds
 from benchmarks.random_models import NETWORKS, encnet50, smooth_noise
 from keras_encnet.export import image_bytes
-from keras_encnet.export.network import InferenceNetwork
+from keras_encnet.export.network import NO_INT8, InferenceNetwork
 from keras_encnet.labels import default_palette
 from keras_encnet.utils.class_maps import class_maps
 from keras_encnet.utils.png import encode_indexed_png
@@ -135,7 +135,7 @@ def traced(outputs, image):
 
 def part_of(node):
     for start, part in PARTS.items():
-        if re.search(f"/({start})", node):
+        if re.search(f"/({NO_INT8})?({start})", node):
             return part
     return "others"
 

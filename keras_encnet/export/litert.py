@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_encnet.export.portable import PortableModel
-from keras_encnet.export.quantization import PRECISIONS, calibration_images, is_of_layer
+from keras_encnet.export.quantization import PRECISIONS, calibration_images, stays_in_float32
 from keras_encnet.utils.files import atomic_file
 
 # Names that the converter gives to the outputs of the model.
@@ -63,15 +63,12 @@ def export_litert(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == "int8":
-            content = _quantized(converter, images, portable.float_layers)
-        else:
-            content = converter.convert()
+        content = _quantized(converter, images) if images else converter.convert()
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _quantized(converter, images, float_layers):
+def _quantized(converter, images):
     """Returns the model with int8 feature maps, except for those of some layers."""
     builtins = tf.lite.OpsSet
     converter.target_spec.supported_ops = [builtins.TFLITE_BUILTINS_INT8, builtins.TFLITE_BUILTINS]
@@ -87,7 +84,7 @@ def _quantized(converter, images, float_layers):
             denylisted_nodes=[
                 name
                 for name in (tensor["name"] for tensor in tensors)
-                if OUTPUT.match(name) or is_of_layer(name, float_layers)
+                if OUTPUT.match(name) or stays_in_float32(name)
             ]
         )
     return debugger.get_nondebug_quantized_model()

@@ -14,6 +14,8 @@ from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils import compat
 
+NO_INT8 = "no_int8_"
+
 
 class FusableConv2D(keras.layers.Conv2D):
     """Conv2D as two operations that TensorFlow's optimizer fuses with a subsequent ReLU.
@@ -35,6 +37,9 @@ class InferenceNetwork(tf.Module):
 
     For a `SegmentationModel` these are `segmentation`, logits before upsampling, and `presence`,
     logits, if the model predicts it. For a `ClassificationModel` it is `probabilities`.
+
+    The operations of layers that int8 exports leave in float32 are in scopes whose names start with
+    `NO_INT8`.
 
     Args:
         model: a `SegmentationModel` or a `ClassificationModel`.
@@ -60,9 +65,10 @@ class InferenceNetwork(tf.Module):
         self.align_corners = False
         inner = self._inner(model)
         inner = fold_batch_normalization(inner) if fold else inner
-        inner = rebuild(with_precision(inner, precision), _fusable)
+        inner = with_precision(inner, precision)
+        sensitive = integer_sensitive(inner)
+        inner = rebuild(inner, lambda layer: _fusable(_marked(layer, sensitive)))
         self.names = sorted(inner.output)
-        self.float_layers = integer_sensitive(inner)
 
         @tf.function(input_signature=[self.spec])
         def outputs(images):
@@ -103,6 +109,10 @@ def _fusable(layer):
 def _gelu(x):
     """The exact GELU by erf, since tf2onnx cannot convert the erfc of Keras's."""
     return 0.5 * x * (1 + tf.math.erf(x / np.sqrt(2, dtype="float32")))
+
+
+def _marked(layer, sensitive):
+    return copy_of(layer, name=NO_INT8 + layer.name) if layer.name in sensitive else layer
 
 
 def check_exportable(model: keras.Model) -> None:

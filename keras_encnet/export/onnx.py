@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_encnet.export.portable import PortableModel
-from keras_encnet.export.quantization import PRECISIONS, calibration_images, is_of_layer
+from keras_encnet.export.quantization import PRECISIONS, calibration_images, stays_in_float32
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.packages import import_optional
 
@@ -57,7 +57,7 @@ def export_onnx(
     portable = PortableModel(model, size, probabilities)
     proto = onnx_model(portable, opset)
     if precision != "float32":
-        proto = _quantized(proto, images, portable.float_layers, quantization, onnx)
+        proto = _quantized(proto, images, quantization, onnx)
     with atomic_file(path) as temporary:
         onnx.save(proto, temporary)
 
@@ -80,10 +80,10 @@ def onnx_model(portable: PortableModel, opset: int = OPSET) -> Any:
     return proto
 
 
-def _quantized(proto, images, float_layers, quantization, onnx):
+def _quantized(proto, images, quantization, onnx):
     """Returns the model with int8 weights and, given images, int8 feature maps.
 
-    Nodes of `float_layers` do not change.
+    Nodes that have to stay in float32 do not change.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, quantized = (Path(folder) / f"{i}.onnx" for i in range(3))
@@ -91,7 +91,7 @@ def _quantized(proto, images, float_layers, quantization, onnx):
         quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node
         arguments = {
-            "nodes_to_exclude": [x.name for x in nodes if is_of_layer(x.name, float_layers)],
+            "nodes_to_exclude": [x.name for x in nodes if stays_in_float32(x.name)],
             "per_channel": True,
             "weight_type": quantization.QuantType.QInt8,
         }

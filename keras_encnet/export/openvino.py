@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_encnet.export.onnx import onnx_model
 from keras_encnet.export.portable import PortableModel
-from keras_encnet.export.quantization import calibration_images, is_of_layer
+from keras_encnet.export.quantization import calibration_images, stays_in_float32
 from keras_encnet.utils.files import atomic_file
 from keras_encnet.utils.packages import import_optional
 
@@ -73,9 +74,9 @@ def export_openvino(
         if precision == "bfloat16":
             _store_in_bfloat16(converted, openvino)
         elif precision == "int8":
-            converted = _quantized(converted, images, portable.float_layers, nncf)
+            converted = _quantized(converted, images, nncf)
         weights = path.with_suffix(".bin")
-        with atomic_file(weights) as new_weights, atomic_file(path) as new_graph:
+        with atomic_file(path) as new_graph, atomic_file(weights) as new_weights:
             result = Path(folder) / "model.xml"
             openvino.save_model(converted, result, compress_to_fp16=False)
             new_graph.write_bytes(result.read_bytes())
@@ -90,14 +91,16 @@ def _store_in_bfloat16(converted, openvino):
         if "Convolution" in operation.get_type_name():
             kernel = operation.input_value(1).get_node()
             if kernel.get_type_name() == "Constant":
-                rounded = opset.constant(kernel.data, types.bf16)
+                # Rounded to the nearest value here, since OpenVINO rounds towards zero.
+                nearest = tf.cast(tf.cast(kernel.data, tf.bfloat16), tf.float32).numpy()
+                rounded = opset.constant(nearest, types.bf16)
                 operation.input(1).replace_source_output(opset.convert(rounded, "f32").output(0))
 
 
-def _quantized(converted, images, float_layers, nncf):
+def _quantized(converted, images, nncf):
     """Returns the model with int8 kernels and feature maps, except for those of some layers."""
     names = [operation.get_friendly_name() for operation in converted.get_ops()]
-    ignored = [name for name in names if is_of_layer(name, float_layers)]
+    ignored = [name for name in names if stays_in_float32(name)]
     logging.getLogger("nncf").setLevel(logging.WARNING)  # it would list every operation
     return nncf.quantize(
         converted,

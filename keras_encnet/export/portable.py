@@ -5,11 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_encnet.export.network import InferenceNetwork
+from keras_encnet.export.network import NO_INT8, InferenceNetwork
 from keras_encnet.layers import BilinearUpsampling
-
-# Scope of the operations from the outputs of the network to the predictions.
-PREDICTIONS = "predictions"
 
 
 class PortableModel(tf.Module):
@@ -34,13 +31,12 @@ class PortableModel(tf.Module):
         self.probabilities = probabilities
         self.network = InferenceNetwork(model, freeze=False, size=size)
         self.predict = tf.function(self._predict, [self.network.spec])
-        self.float_layers = {*self.network.float_layers, PREDICTIONS}
 
     def _predict(self, images):
         outputs = self.network(images)
         if "probabilities" in outputs:
             return outputs
-        with tf.name_scope(PREDICTIONS):
+        with tf.name_scope(f"{NO_INT8}predictions"):
             return self._predictions(images, outputs)
 
     def _predictions(self, images, outputs):

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_encnet.export.network import check_exportable
+from keras_encnet.export.network import NO_INT8, check_exportable
 from keras_encnet.models.images import checked_batch
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.sizes import resize_images, scaled_size
@@ -96,16 +96,13 @@ def _as_seen(image, model, fixed):
     return image.astype("float32")
 
 
-def is_of_layer(name: str, layers: Collection[str]) -> bool:
-    """Returns whether a tensor or operation of a converted network is of one of the layers.
+def stays_in_float32(name: str) -> bool:
+    """Returns whether a tensor or operation of a converted network is not to be quantized.
 
-    >>> is_of_layer("encnet_1/relu_1/Relu;encnet_1/conv_1/Conv2D", {"conv"})
+    >>> stays_in_float32("encnet_1/relu_1/Relu;encnet_1/no_int8_logits_1/Conv2D")
     True
 
     Args:
-        name: its name, of one or, joined by semicolons, of several scopes. A scope is named like
-            its layer, possibly with a number.
-        layers: names of layers.
+        name: its name, of one or, joined by semicolons, of several operations.
     """
-    scopes = re.split("[/;]", name)
-    return any(scope in layers or re.sub(r"_\d+$", "", scope) in layers for scope in scopes)
+    return any(scope.startswith(NO_INT8) for scope in re.split("[/;]", name))
