@@ -4,8 +4,10 @@ python -m training.predict MODEL IMAGE_OR_FOLDER... --output FOLDER
 python -m training.predict MODEL DATA/images --output FOLDER --explain --truth DATA/labels
 """
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from training.tasks.descriptions import describe, sentence
 
 # What a single image may raise, such as a damaged file, or too little memory.
 ERRORS = (ValueError, OSError, MemoryError, tf.errors.OpError)
+WRITE_SECONDS = 5
 
 
 def main(
@@ -44,8 +47,8 @@ def main(
     """Segment images: masks, overlays, and the classes in them with their share and presence.
 
     For `photo.jpg`, this writes `photo.png`, an indexed image whose pixels are class ids, an image
-    with a legend, `photo_overlay.png`, and an entry in `predictions.json`, which is updated after
-    each image. Results of images in a folder keep their path in the folder. An image that fails
+    with a legend, `photo_overlay.png`, and an entry in `predictions.json`, which is updated every
+    few seconds. Results of images in a folder keep their path in the folder. An image that fails
     gets an entry with its `error`, and the exit status is then 1.
 
     Args:
@@ -83,13 +86,14 @@ def main(
     predictor = Predictor(network, explain, window, overlap, size, probabilities)
 
     predictions: dict[str, dict[str, Any]] = {}
-    for path, result in tqdm(results.items(), unit="image"):
-        try:
-            predictions[str(path)] = predictor(path, result, truths.get(path))
-        except ERRORS as error:
-            predictions[str(path)] = {"error": str(error)}
-            tqdm.write(f"error: {path}: {error}", file=sys.stderr)
-        run_folder.write_json(output / "predictions.json", predictions)
+    with recorded(output / "predictions.json", predictions) as record:
+        for path, result in tqdm(results.items(), unit="image"):
+            try:
+                predictions[str(path)] = predictor(path, result, truths.get(path))
+            except ERRORS as error:
+                predictions[str(path)] = {"error": str(error)}
+                tqdm.write(f"error: {path}: {error}", file=sys.stderr)
+            record()
     print_predictions(predictions)
     print(f"Results written to {output}")
     failed = [path for path, prediction in predictions.items() if "error" in prediction]
@@ -98,6 +102,27 @@ def main(
             f"{len(failed)} of {len(results)} images failed, see `predictions.json`. "
             f"Received: {failed[:10]}"
         )
+
+
+@contextlib.contextmanager
+def recorded(path: Path, predictions: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+    """Context manager that writes the predictions at its end, also after an interruption.
+
+    It yields a function that writes them if the last time was `WRITE_SECONDS` ago: after each of
+    many images, the time for it would grow with the square of their number.
+    """
+    written = time.monotonic()
+
+    def record():
+        nonlocal written
+        if time.monotonic() - written >= WRITE_SECONDS:
+            run_folder.write_json(path, predictions)
+            written = time.monotonic()
+
+    try:
+        yield record
+    finally:
+        run_folder.write_json(path, predictions)
 
 
 class Predictor:

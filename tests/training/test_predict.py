@@ -1,4 +1,4 @@
-"""`training.predict`: results of every image that can be read, complete after each image."""
+"""`training.predict`: results of every image that can be read, recorded when interrupted."""
 
 import json
 
@@ -92,7 +92,7 @@ def test_image_too_large_for_the_memory_does_not_affect_the_others(
     assert sum("shares" in record for record in records(tmp_path / "out").values()) == 2
 
 
-def test_predictions_are_complete_after_each_image(paths, tmp_path, monkeypatch):
+def test_predictions_before_an_interruption_are_recorded(paths, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         if len(list((tmp_path / "out").glob("*_overlay.png"))) == 2:
             raise KeyboardInterrupt
@@ -178,3 +178,15 @@ def test_results_of_images_in_folders_keep_their_paths(paths, tmp_path):
     ]
     failed = records(tmp_path / "out")[str(tmp_path / "photos/c.webp")]
     assert "`python -m training.import_data` converts TIFF and WebP" in failed["error"]
+
+
+def test_predictions_are_written_every_few_seconds_and_at_the_end(tmp_path, monkeypatch):
+    path, clock, predictions = tmp_path / "predictions.json", iter((0, 1, 7, 7, 8)), {}
+    monkeypatch.setattr(predict.time, "monotonic", lambda: next(clock))
+    with predict.recorded(path, predictions) as record:
+        for number, written in ((1, False), (2, True), (3, True)):
+            predictions[str(number)] = {}
+            record()
+            assert path.exists() == written
+        assert list(records(tmp_path)) == ["1", "2"]
+    assert list(records(tmp_path)) == ["1", "2", "3"]
