@@ -13,6 +13,7 @@ from saved_models.demo.responses import Responder
 from saved_models.demo.uploads import PageLimits
 
 KEPT_SECONDS = 3600  # after which an uploaded file is deleted
+CLEANING_SECONDS = 60  # between two searches for such files
 WAITING = 16  # number of images that may wait for the models
 SET_OPACITY = "x => { document.documentElement.style.setProperty('--mask-opacity', x) }"
 
@@ -26,7 +27,7 @@ def build_page(models: Sequence[Model], limits: PageLimits) -> gr.Blocks:
     """
     adjustable = any(isinstance(model, KerasModel) for model in models)
     with gr.Blocks(
-        title="Segmentation", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)
+        title="Segmentation", analytics_enabled=False, delete_cache=(CLEANING_SECONDS, KEPT_SECONDS)
     ) as page:
         gr.Markdown("# Segmentation")
         with gr.Row():
@@ -36,7 +37,7 @@ def build_page(models: Sequence[Model], limits: PageLimits) -> gr.Blocks:
                 window = gr.Number(
                     0,
                     label="Window",
-                    info="Height and width in pixels; 0: the entire image.",
+                    info="Height and width in pixels, then Enter; 0: the entire image.",
                     visible=adjustable,
                     elem_id="window",
                 )

@@ -8,10 +8,11 @@ import tensorflow as tf
 from saved_models.demo import drawing
 from saved_models.demo.models import Model, View
 from saved_models.demo.uploads import PageLimits, Upload, UploadReader
-from saved_models.server import ServerError
+from saved_models.server import ServerError, UnavailableError
 
 # What an image from an unknown source may raise.
 ERRORS = (ValueError, OSError, MemoryError, ServerError, tf.errors.OpError)
+UNAVAILABLE = "The server is unreachable or busy: try again, or check that it runs at this address."
 NO_MEMORY = "There is too little memory for this image: choose a smaller window."
 
 
@@ -62,9 +63,11 @@ def checked_window(window: float | None) -> int | None:
 
 
 def sentence(error: BaseException) -> str:
-    """Returns an error without the details that follow in the messages of TensorFlow."""
+    """Returns an error as a sentence, without the details in messages of TensorFlow."""
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         return NO_MEMORY
+    if isinstance(error, UnavailableError):
+        return f"{UNAVAILABLE} Received: {error}"
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
     return message.partition("\n")[0] or type(error).__name__
 

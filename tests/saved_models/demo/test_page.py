@@ -4,13 +4,14 @@ import json
 import shutil
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 from PIL import Image
 
-from saved_models.demo.models import KerasModel
+from saved_models.demo.models import WINDOWED, KerasModel
 from saved_models.demo.uploads import PageLimits
 from tests.export import encoded
 from tests.fixtures import small_encnet, small_fcn
@@ -124,6 +125,15 @@ def test_the_opacity_changes_in_the_browser(page, tmp_path):
     wait_until(lambda: mask.value_of_css_property("opacity") == "0.2")
 
 
+def test_windows_are_applied_with_enter(page, tmp_path):
+    upload(page, write_image(tmp_path / "photo.png", 48, 80).path)
+    wait_for(page, ".overlay .mask", count=2)
+    [field] = wait_for(page, "#window input")
+    field.clear()
+    field.send_keys("32\n")
+    wait_until(lambda: WINDOWED in page.find_element("css selector", ".result").text)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -169,3 +179,19 @@ def test_neither_files_nor_addresses_of_the_server_are_reachable(path, address):
     body = {"data": [file, 0, False], "fn_index": 0, "session_hash": "x"}
     response = requests.post(f"{address}/gradio_api/run/predict", json=body, timeout=20)
     assert (response.status_code, response.json()) == (500, {"error": None})
+
+
+def test_uploads_are_deleted_after_a_time_and_with_the_page(monkeypatch):
+    from saved_models.demo import page
+
+    monkeypatch.setattr(page, "KEPT_SECONDS", 1)
+    monkeypatch.setattr(page, "CLEANING_SECONDS", 1)
+    paths = []
+    with page.served([], LIMITS, "127.0.0.1", free_port()) as address:
+        for content in (b"first", b"second"):
+            file = {"files": ("a.png", content)}
+            [path] = requests.post(f"{address}gradio_api/upload", files=file, timeout=20).json()
+            paths.append(Path(path))
+            if content == b"first":
+                wait_until(lambda: not paths[0].exists())
+    assert not paths[1].parent.parent.exists()

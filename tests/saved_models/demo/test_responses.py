@@ -6,9 +6,9 @@ import tensorflow as tf
 from PIL import ExifTags, Image
 
 from saved_models.demo.models import Model, Prediction, View
-from saved_models.demo.responses import NO_MEMORY, Responder
+from saved_models.demo.responses import NO_MEMORY, UNAVAILABLE, Responder
 from saved_models.demo.uploads import ROTATED, PageLimits
-from saved_models.server import ServerError
+from saved_models.server import ServerError, UnavailableError
 from tests.export import encoded
 from tests.saved_models.demo.parts import write_image
 
@@ -81,6 +81,7 @@ def test_invalid_windows_are_refused(window, respond, tmp_path):
     ("error", "sentence"),
     [
         (ServerError("The server is <down>."), "The server is &lt;down&gt;."),
+        (UnavailableError("localhost:1 refused"), f"{UNAVAILABLE} Received: localhost:1 refused"),
         (ValueError("Wrong.\nDetails"), "Wrong.<"),
         (MemoryError(), NO_MEMORY),
         (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), NO_MEMORY),
