@@ -270,6 +270,11 @@ def _find(folder, stems, suffixes, split):
                 "`python -m training.import_data` converts data sets with TIFF and WebP images, or "
                 "with masks of other formats."
             )
+        elif len(missing) == len(stems):
+            remedy += (
+                " `python -m training.import_data` pairs images and masks whose names differ, such "
+                "as `a.jpg` and `a_mask.png`."
+            )
         raise FileNotFoundError(
             f"No file `{folder.name}/<stem>` with the suffix {' or '.join(suffixes)} for "
             f"{len(missing)} of {len(stems)} stems: {summarize(missing)}. {remedy} "

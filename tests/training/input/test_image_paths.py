@@ -11,6 +11,7 @@ from PIL import Image
 from keras_encnet.export.image_bytes import NO_IMAGE
 from saved_models.predictions import predict_file
 from tests.training.folders import write_split
+from tests.training.importing.exports import imported
 from training.input.folder import read_split
 from training.input.folder_check import check_split
 from training.input.image_files import read_image
@@ -132,3 +133,14 @@ def test_masks_of_other_formats_are_named(tmp_path):
     (root / "labels/a.png").rename(root / "labels/a.tif")
     with pytest.raises(FileNotFoundError, match=r"`labels/<stem>`.*formats: a.tif\. Convert"):
         read_split(root, "train")
+
+
+def test_masks_with_other_names_can_be_imported_as_the_message_says(tmp_path):
+    root = write_split(tmp_path / "in", {"a": (None, MASK), "b": (None, MASK)}).root
+    for name in "ab":
+        (root / f"labels/{name}.png").rename(root / f"labels/{name}_mask.png")
+    with pytest.raises(FileNotFoundError, match="2 of 2 stems.*`python -m training.import_data`"):
+        read_split(root, "train")
+    report, masks = imported(root, tmp_path / "out")
+    assert sorted(masks) == ["a", "b"]
+    assert report.classes == ("sky", "road", "car")
