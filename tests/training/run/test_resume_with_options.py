@@ -42,7 +42,7 @@ class Track(keras.callbacks.Callback):
         self.epochs.append(epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.model.optimizer.iterations == self.interrupt:
+        if int(self.model.optimizer.iterations) == self.interrupt:
             raise KeyboardInterrupt
 
 
