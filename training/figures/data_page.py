@@ -34,6 +34,7 @@ table { border-collapse: collapse; white-space: nowrap }
 td, th { padding: 2px 12px 2px 0; text-align: left }
 td.number { text-align: right; font-variant-numeric: tabular-nums }
 .bar { background: #59a; height: 0.8em; min-width: 1px } td.bars { width: 160px }
+.class { white-space: nowrap }
 .swatch { display: inline-block; width: 0.9em; height: 0.9em; margin: 0 0.3em 0 0.6em }
 .samples { display: flex; flex-wrap: wrap; gap: 16px } figure { margin: 0; max-width: 534px }
 figure img { max-width: 50% } .problem { color: #a00 } .note { color: #850 }
@@ -252,7 +253,7 @@ def _jpeg(pixels):
 def _class(report, number):
     color = "#" + bytes(default_palette(number + 1)[number]).hex()
     name = html.escape(report.split.class_names[number])
-    return f"<span class=swatch style='background: {color}'></span>{name}"
+    return f"<span class=class><span class=swatch style='background: {color}'></span>{name}</span> "
 
 
 class _Cell(str):
