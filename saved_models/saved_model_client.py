@@ -20,7 +20,7 @@ class SavedModelClient(Client):
     def __post_init__(self):
         try:
             self.loaded = tf.saved_model.load(self.address)
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except Exception as error:  # damaged files make loading fail in many ways
             raise ValueError(
                 "Expected the folder of a SavedModel, such as `saved_models/street/1`; this one is "
                 f"incomplete or damaged. Received: model={self.address!r}"

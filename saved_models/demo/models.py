@@ -122,7 +122,7 @@ class KerasModel(Model):
         if height * width > self.limits.network_pixels:
             raise ValueError(
                 f"The network would process {height} x {width} pixels at once, more than the limit "
-                f"of {self.limits.network_pixels} pixels: choose a smaller window. "
+                f"of {self.limits.network_pixels} pixels: choose a window of fewer pixels. "
                 f"Received: window={window}"
             )
 

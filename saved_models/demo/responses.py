@@ -13,7 +13,7 @@ from saved_models.server import ServerError, UnavailableError
 # What an image from an unknown source may raise.
 ERRORS = (ValueError, OSError, MemoryError, ServerError, tf.errors.OpError)
 UNAVAILABLE = "The server is unreachable or busy: try again, or check that it runs at this address."
-NO_MEMORY = "There is too little memory for this image: choose a smaller window."
+NO_MEMORY = "There is too little memory for this image: choose a window of fewer pixels."
 
 
 class Responder:

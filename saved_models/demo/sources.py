@@ -53,7 +53,7 @@ def open_model(source: str, limits: PageLimits) -> Model:
         OSError: if the file or folder does not exist.
         ValueError: if it is something else.
     """
-    if "://" in source:
+    if "://" in source and not source.startswith("hf://"):
         client = connect(source)
         return EncodedModel(_with_version(client), client)
     exported = find_saved_model(Path(source))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_encnet.export import Limits, image_bytes
 from training.input.image_files import exif_orientation
+from training.input.image_paths import explain
 
 ROTATED = (
     "The EXIF orientation of this file is not applied: image and mask show the pixels as stored."
@@ -67,7 +68,7 @@ class UploadReader:
         status, pixels = self._read(tf.constant(path.read_bytes()))
         reason = status.numpy().decode()
         if reason != image_bytes.OK:
-            raise ValueError(f"{reason} Received: file={path.name!r}")
+            raise ValueError(f"{explain(reason)} Received: file={path.name!r}")
         return Upload(path, pixels.numpy(), (ROTATED,) if _is_rotated(path) else ())
 
 

@@ -66,7 +66,7 @@ def test_networks_never_process_more_pixels_at_once_than_the_limit(network, uplo
     model = KerasModel("encnet", network, PageLimits(network_pixels=40 * 40))
     assert model.predict(upload, View()).mask.shape == (60, 90)  # at the working size
     for view in (View(native=True), View(window=50, native=True), View(window=1000, native=True)):
-        with pytest.raises(ValueError, match="choose a smaller window"):
+        with pytest.raises(ValueError, match="choose a window of fewer pixels"):
             model.predict(upload, view)
 
 

@@ -51,7 +51,8 @@ def test_each_model_has_a_part(respond, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"some text", "Not a JPEG, PNG, GIF or BMP image. Received: file=&#x27;notes.txt&#x27;"),
+        (b"some text", "Not a JPEG, PNG, GIF or BMP image. Convert"),
+        (b"some text", "Received: file=&#x27;notes.txt&#x27;"),
         (b"", "No bytes."),
         (encoded.encode(encoded.gradient(), "BMP")[:-900], "corrupt or truncated"),
         (encoded.encode(encoded.gradient(65, 64), "PNG"), "64 x 65 pixels exceed the limit"),
