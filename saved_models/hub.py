@@ -53,14 +53,17 @@ class Hub:
         """Uploads the files of a folder in one commit, and returns its address.
 
         Args:
-            folder: the folder. Other files of the repository are kept.
+            folder: the folder, with a model card. Other files of the repository are kept.
             message: of the commit.
             private: whether a repository that does not exist yet becomes private.
 
         Raises:
-            HubError: if the hub refuses the repository or the files, or cannot be reached.
+            HubError: if the hub refuses the card, the repository or the files, or cannot be
+                reached.
         """
         with self._sentences():
+            # First, since a refused card would leave an empty repository.
+            self.library.ModelCard((folder / "README.md").read_text()).validate()
             self.api.create_repo(self.repository, private=private, exist_ok=True)
             commit = self.api.upload_folder(
                 repo_id=self.repository, folder_path=folder, commit_message=message
@@ -82,11 +85,14 @@ class Hub:
             status = error.response.status_code
             reason = error.server_message or f"HTTP status {status}"
             raise HubError(f"{_refusal(status)} ({reason.rstrip('.')}). {received}") from error
-        except Exception as error:  # connections fail with the classes of several libraries
-            cause = " ".join((str(error) or type(error).__name__).split())
+        except ValueError as error:  # of the metadata of the card
             raise HubError(
-                f"The upload to {self.api.endpoint} failed: {cause}. Check the connection and run "
-                f"the same command again. {received}"
+                f"The hub refuses the model card; see `--license`: {_line(error)}. {received}"
+            ) from error
+        except Exception as error:  # connections fail with the classes of several libraries
+            raise HubError(
+                f"The upload to {self.api.endpoint} failed: {_line(error)}. Check the connection "
+                f"and run the same command again. {received}"
             ) from error
 
 
@@ -100,6 +106,10 @@ def _library(repository: str) -> ModuleType:
             f"Received: repository={repository!r}"
         ) from error
     return huggingface_hub
+
+
+def _line(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split()).rstrip(".")
 
 
 def _refusal(status: int) -> str:

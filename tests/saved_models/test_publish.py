@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import keras
@@ -18,6 +19,7 @@ from saved_models.hub_card import Facts, hub_card
 from tests.fixtures import raw_images
 from tests.saved_models.hub_stand_in import TOKEN, USER, HubStandIn
 from training import cli
+from training.run import trained_models
 
 NAMES = ("sky", "a | b", "road", "car", "person")
 SCORES = {
@@ -201,8 +203,9 @@ def test_refusals_of_the_hub_are_sentences(name, token, message, server, monkeyp
 
 def test_invalid_metadata_are_reported(server, card):
     (card / "README.md").write_text("---\nlicense: my-own\n---\n")
-    with pytest.raises(OSError, match="my-own.*Received: repository="):
+    with pytest.raises(OSError, match="model card; see `--license`.*my-own.*Received: repository="):
         hub.Hub(f"{USER}/net").upload(card, "Upload")
+    assert not server.repositories
 
 
 def test_login_is_checked_before_the_model_is_read(server, tmp_path, monkeypatch):
@@ -210,6 +213,16 @@ def test_login_is_checked_before_the_model_is_read(server, tmp_path, monkeypatch
     (tmp_path / "best.keras").write_text("damaged")
     with pytest.raises(SystemExit, match="hf auth login"):
         call(tmp_path, f"hf://{USER}/net", "--license", "mit", monkeypatch=monkeypatch)
+
+
+def test_missing_repositories_are_named_when_they_are_loaded(server):
+    with pytest.raises(huggingface_hub.errors.RepositoryNotFoundError, match="street/nothing"):
+        keras.saving.load_model("hf://street/nothing")
+
+
+def test_commands_state_how_to_use_a_model_of_the_hub():
+    with pytest.raises(ValueError, match=r"load_model\('hf://a/b'\).save\('b.keras'\).*Received"):
+        trained_models.find_model(Path("hf://a/b"))
 
 
 def test_unreachable_hub_is_reported(monkeypatch, tmp_path):

@@ -24,8 +24,15 @@ def find_model(path: str | os.PathLike) -> Path:
 
     Raises:
         FileNotFoundError: if it does not exist.
+        ValueError: if it is a repository of the Hugging Face Hub.
     """
     path = Path(path)
+    if path.parts[:1] == ("hf:",):
+        raise ValueError(
+            "Commands read local models. To save this one in a file, run in Python: `import keras, "
+            f"keras_encnet; keras.saving.load_model('hf://{'/'.join(path.parts[1:])}')"
+            f".save('{path.name}.keras')`. Received: model={str(path)!r}"
+        )
     found = path / "best.keras" if path.is_dir() else path
     if not found.exists():
         raise FileNotFoundError(
