@@ -59,7 +59,7 @@ def _find(name):
     if not callable(factory):
         meant = cli.did_you_mean(attribute, dir(module))
         raise ValueError(
-            f"`--callback` must name a function of the module, {module.__file__}.{meant} "
+            f"`--callback` must name a function of the module {module_name}.{meant} "
             f"Received: callback={name!r}"
         )
     return factory

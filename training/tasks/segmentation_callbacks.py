@@ -57,6 +57,7 @@ class FreezeBackbone(keras.callbacks.Callback):
         self.trainable: list[tuple[keras.layers.Layer, bool]] = []
 
     def on_train_begin(self, logs=None):
+        self._unfreeze()  # after an interrupted epoch
         with self.model.distribute_strategy.scope():
             self.model.optimizer.build(self.model.trainable_variables)
 

@@ -69,7 +69,8 @@ def test_functions_and_classes_create_callbacks_from_recipe_and_run_folder(modul
         (":track", "must be a module and a function in it"),
         ("no_such_module:track", "cannot be imported: ModuleNotFoundError: No module named 'no_s"),
         ("my_callbacks:trak", "must name a function of the module.* Did you mean track?"),
-        ("my_callbacks:number", "must name a function of the module"),
+        ("my_callbacks:number", "must name a function of the module my_callbacks"),
+        ("sys:track", "must name a function of the module sys"),
     ],
 )
 def test_functions_that_cannot_be_found_raise(name, message, module):
