@@ -19,7 +19,7 @@ from apache_beam.runners.runner import PipelineState
 
 from saved_models.beam import files
 from saved_models.beam.model import find_version, load
-from saved_models.beam.pipeline import COUNTS, Job, predict_images
+from saved_models.beam.pipeline import COUNTS, MANIFEST, Job, outputs_in, predict_images
 from training import cli
 
 # Runs in this process, or with `--direct_running_mode` in several. Beam's own default downloads
@@ -34,9 +34,9 @@ class Arguments:
 
     Writes `masks/NAME.png` and `records/NAME.json` to OUTPUT as soon as an image is predicted; NAME
     is its path in the folder of the images. At the end, `predictions.jsonl` contains one line per
-    image, and `errors.jsonl` the images without a prediction, with the reason. Images that were
-    predicted in an earlier call and have not changed are not predicted again. The exit status is 1
-    if any image has no prediction.
+    image that matches, and `errors.jsonl` the images without a prediction, with the reason. Images
+    that were predicted in an earlier call and have not changed are not predicted again. The exit
+    status is 1 if any image has no prediction.
 
     Other options are those of Apache Beam and follow the ones below, such as `--runner`,
     `--direct_num_workers` and `--direct_running_mode`.
@@ -60,11 +60,11 @@ def main(arguments: Arguments, beam_arguments: Sequence[str]) -> None:
         beam_arguments: options of Apache Beam.
     """
     options = checked_options(beam_arguments)
-    images = files.find_images(arguments.images, arguments.output)
+    folder = files.folder_path(arguments.output)
+    images = files.find_images(arguments.images, outputs_in(folder))
     path = find_version(arguments.model, arguments.version)
     check_reachable(options, images=images.root, output=arguments.output, model=path)
     model = load(path)
-    folder = files.folder_path(arguments.output)
     root = claim_output(folder, images.root, path, model.fingerprint)
     job = Job(
         images=dataclasses.replace(images, root=root),
@@ -75,6 +75,11 @@ def main(arguments: Arguments, beam_arguments: Sequence[str]) -> None:
         max_bytes=model.limits["bytes"],
     )
     counts = run(job, options)
+    if not any(counts.values()):
+        raise FileNotFoundError(
+            "No image was found: a folder is searched for files with the suffix of an image. "
+            f"Received: images={arguments.images!r}"
+        )
     print(
         f"{counts['predicted']} images predicted, {counts['earlier']} in earlier calls, "
         f"{counts['failed']} failed; see {folder}predictions.jsonl and errors.jsonl"
@@ -172,7 +177,7 @@ def claim_output(folder: str, root: str, path: str, fingerprint: str) -> str:
         FileExistsError: if the output belongs to another model or to images elsewhere, whose
             predictions would count as those of these.
     """
-    manifest = f"{folder}batch.json"
+    manifest = folder + MANIFEST
     if not FileSystems.exists(manifest):
         record = {"images": root, "model": path, "fingerprint": fingerprint}
         files.write(manifest, (json.dumps(record) + "\n").encode())

@@ -27,14 +27,14 @@ class Images:
     Attributes:
         pattern: in Beam's syntax: `*` does not match "/", `**` does.
         root: the folder, with "/" at its end, to which the names of outputs are relative.
-        excluded: folder, with "/" at its end, whose files are no images.
+        excluded: starts of paths that are no images: the outputs.
         is_folder: whether the pattern matches all files of a folder, so that those without the
             suffix of an image and hidden ones are left out.
     """
 
     pattern: str
     root: str
-    excluded: str
+    excluded: tuple[str, ...]
     is_folder: bool = False
 
     def contain(self, path: str) -> bool:
@@ -45,18 +45,18 @@ class Images:
         return not self.is_folder or (path.lower().endswith(ALL_SUFFIXES) and not is_hidden)
 
 
-def find_images(pattern: str, output: str) -> Images:
+def find_images(pattern: str, excluded: tuple[str, ...] = ()) -> Images:
     """Returns the images of a pattern, of a file, or of a folder, which is searched by suffix.
 
     Args:
         pattern: a path on any file system of Beam.
-        output: the folder of the predictions, which may be in the folder of the images.
+        excluded: starts of paths that are no images.
 
     Raises:
         FileNotFoundError: if no file matches.
         ValueError: if Beam has no file system for the path.
     """
-    path, excluded = full_path(pattern), folder_path(output)
+    path = full_path(pattern)
     if path.endswith("/") or (is_local(path) and os.path.isdir(path)):
         root = folder_path(path)
         images = Images(all_within(root), root, excluded, is_folder=True)

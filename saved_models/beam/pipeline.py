@@ -20,6 +20,7 @@ from saved_models.beam.model import Prediction, SavedModelHandler
 ERRORS = "errors"  # tag of the images without a prediction
 PENDING = "pending"  # tag of the images to predict
 MASK_SUFFIX, RECORD_SUFFIX = ".png", ".json"
+MANIFEST = "batch.json"
 COUNTS = ("predicted", "earlier", "failed")
 
 
@@ -54,11 +55,17 @@ class Job:
         return f"{self.output}records/"
 
 
+def outputs_in(folder: str) -> tuple[str, ...]:
+    """Returns the starts of the paths of all outputs in a folder."""
+    names = ("masks/", "records/", "predictions.jsonl", "errors.jsonl", MANIFEST)
+    return tuple(folder + name for name in names)
+
+
 def predict_images(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the prediction of all images without one to a pipeline.
 
     Writes the mask and the record of each image as soon as it is predicted, and at the end
-    `predictions.jsonl`, the records of all images, and `errors.jsonl`, the images without a
+    `predictions.jsonl`, the records of all images that match, and `errors.jsonl`, those without a
     prediction and why.
     """
     listings = {

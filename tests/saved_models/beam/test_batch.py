@@ -159,9 +159,10 @@ def test_output_belongs_to_one_model_and_one_folder(output, photos, models, caps
     assert "0 images predicted, 1 in earlier calls, 3 failed" in capsys.readouterr().out
 
 
-def test_output_in_the_folder_of_the_images_is_not_predicted(photos, models, capsys):
+@pytest.mark.parametrize("place", [".", "out"])
+def test_output_in_the_folder_of_the_images_is_not_predicted(place, photos, models, capsys):
     for predicted, earlier in ((4, 0), (0, 4)):
-        assert call(photos / "**", photos / "out", "--model", models) == 1
+        assert call(photos / "**", photos / place, "--model", models) == 1
         printed = capsys.readouterr().out
         assert f"{predicted} images predicted, {earlier} in earlier calls, 4 failed" in printed
 
@@ -216,6 +217,12 @@ def test_paths_without_images_or_models_are_refused(photos, models, tmp_path):
     ):
         assert re.search(message, call(images, tmp_path / "out", "--model", model))
     assert not (tmp_path / "out").exists()
+
+
+def test_folder_without_images_is_an_error(photos, models, tmp_path):
+    for path in photos.glob("*/*.*g"):
+        path.unlink()
+    assert "No image was found" in call(photos, tmp_path / "out", "--model", models)
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_names_do_not_depend_on_other_images_or_the_pattern(tmp_path, monkeypatc
     (tmp_path / "a/1.jpg").touch()
     monkeypatch.chdir(tmp_path)
     for pattern in ("a", "a/", "a/*.jpg", "a/1.jpg", f"{tmp_path}/a/**", "./a/?.jpg"):
-        images = files.find_images(pattern, "out")
+        images = files.find_images(pattern)
         [path] = files.paths_of(images.pattern)
         assert files.output_name(path, images.root) == "1.jpg"
 
