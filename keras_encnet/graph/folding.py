@@ -75,9 +75,10 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
     """Returns an equivalent model for inference without batch normalization.
 
     Batch normalization directly after a convolution (or Dense) whose output has no other use is
-    folded into its kernel and bias. Otherwise, as before the convolution of a pre-activation
-    block, it becomes one multiplication and one addition. Dropout is omitted. Weights are
-    computed in float64.
+    folded into its kernel and bias; between a depthwise and a 1x1 convolution, its shift is folded
+    into the bias of the latter, as TensorFlow cannot fuse that of the former. Otherwise, as before
+    the convolution of a pre-activation block, it becomes one multiplication and one addition.
+    Dropout is omitted. Weights are computed in float64.
 
     Example:
 
@@ -99,16 +100,27 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
     """
     norms = norms_by_producer(model)
     folded = {norm.name for norm in norms.values()}
+    depthwise = _depthwise_by_pointwise(model, norms)
+    without_bias = {layer.name for layer in depthwise.values()}
     idle = {layer.name for layer in model.layers if isinstance(layer, TRAINING_ONLY)}
 
     def copy(layer):
-        if layer.name in norms:
+        if layer.name in without_bias:
+            return copy_of(layer, use_bias=False)
+        if layer.name in norms or layer.name in depthwise:
             return copy_of(layer, use_bias=True, bias_initializer="zeros")
         if isinstance(layer, layers.BatchNormalization):
             return MultiplyAdd(layer.axis, name=layer.name, dtype=layer.dtype_policy)
         return copy_of(layer)
 
     def weights(layer):
+        if layer.name in without_bias:
+            return _folded_weights(layer, norms[layer.name])[:-1]
+        if layer.name in depthwise:
+            kernel, bias = _folded_weights(layer, norms.get(layer.name))
+            before = depthwise[layer.name]
+            shift = _folded_weights(before, norms[before.name])[-1]
+            return kernel, bias + shift @ kernel[0, 0]
         if layer.name in norms:
             return _folded_weights(layer, norms[layer.name])
         if isinstance(layer, layers.BatchNormalization):
@@ -197,6 +209,30 @@ def norms_by_producer(model: keras.Model) -> dict[str, layers.BatchNormalization
     return norms
 
 
+def _depthwise_by_pointwise(model, norms):
+    """Returns the normalized depthwise convolution before each 1x1 convolution, by its name.
+
+    Neither has an activation between, and no other layer uses what is between them.
+    """
+    nodes = calls(model)
+    called = collections.Counter(node.operation.name for node in nodes)
+    used = collections.Counter(id(x) for node in nodes for x in node.input_tensors)
+    used.update(id(x) for x in model.outputs)
+    producers = {norm.name: name for name, norm in norms.items()}
+    found = {}
+    for node in nodes:
+        layer = node.operation
+        plain = type(layer) is layers.Conv2D and layer.groups == called[layer.name] == 1
+        if not plain or layer.kernel_size != (1, 1) or layer.data_format != "channels_last":
+            continue
+        norm = compat.producer_of(node.input_tensors[0]).name
+        if norm in producers and used[id(node.input_tensors[0])] == 1:
+            before = model.get_layer(producers[norm])
+            if type(before) is layers.DepthwiseConv2D:
+                found[layer.name] = before
+    return found
+
+
 def _scale_and_shift(norm):
     """Returns the factors and summands of `norm` at inference, float64."""
     mean, variance, gamma, beta = (
@@ -213,8 +249,8 @@ def _scale_and_shift(norm):
 
 
 def _folded_weights(producer, norm):
-    """Returns the kernels and the bias of `producer` followed by `norm`."""
-    scale, shift = _scale_and_shift(norm)
+    """Returns the kernels and the bias of `producer` followed by `norm`, which may be None."""
+    scale, shift = (1.0, 0.0) if norm is None else _scale_and_shift(norm)
     weights = [np.asarray(weight, "float64") for weight in weights_of(producer)]
     *kernels, bias = weights if producer.use_bias else [*weights, 0.0]
     # A depthwise kernel ends in (input channels, multiplier), which are the output channels.

@@ -83,6 +83,48 @@ def test_linear_layers_are_folded(producer, randomize, rng):
     assert kinds(folded) == [layers.InputLayer, type(producer)]
 
 
+def depthwise_model(follow):
+    images = keras.Input((9, 9, 3))
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(images)
+    return keras.Model(images, follow(layers.BatchNormalization()(x)))
+
+
+def pointwise(x, **options):
+    return layers.Conv2D(4, 1, strides=2, use_bias=False, name="pointwise", **options)(x)
+
+
+@pytest.mark.parametrize(
+    "follow",
+    [
+        lambda x: pointwise(x, activation="tanh"),
+        lambda x: layers.BatchNormalization()(pointwise(x)),
+    ],
+    ids=["activation", "normalization"],
+)
+def test_shift_of_a_depthwise_convolution_becomes_a_bias_of_the_pointwise_one(
+    follow, randomize, rng
+):
+    model = randomize(depthwise_model(follow))
+    folded = folded_equal(model, rng.normal(size=(2, 9, 9, 3)))
+    assert not folded.get_layer("depthwise").use_bias
+    assert folded.get_layer("pointwise").use_bias
+
+
+@pytest.mark.parametrize(
+    "follow",
+    [
+        lambda x: layers.Conv2D(4, 3, padding="same")(x),
+        lambda x: layers.Conv2D(4, 1, groups=2)(x),
+        lambda x: layers.Conv2D(4, 1)(layers.ReLU()(x)),
+        lambda x: layers.Add()([layers.Conv2D(6, 1)(x), x]),
+    ],
+    ids=["3x3", "groups", "ReLU", "two uses"],
+)
+def test_shift_of_a_depthwise_convolution_stays_elsewhere(follow, randomize, rng):
+    model = randomize(depthwise_model(follow))
+    assert folded_equal(model, rng.normal(size=(2, 9, 9, 3))).get_layer("depthwise").use_bias
+
+
 def test_convolution_with_two_consumers_is_not_folded(randomize, rng):
     images = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 1)(images)
