@@ -1,6 +1,7 @@
 """Options of the recipes for segmentation."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -188,6 +189,13 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometr
                 f"Received: crop_size={self.crop_size}"
             )
         build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
+        weights = None if self.backbone_weights == "imagenet" else self.backbone_weights
+        for name, path in (("start_from", self.start_from), ("backbone_weights", weights)):
+            if path is not None and not Path(path).is_file():  # before all images are read
+                raise FileNotFoundError(
+                    f"`--{name.replace('_', '-')}`: the file does not exist. "
+                    f"Received: {name}={path!r}"
+                )
 
     def idle_options(self) -> set[str]:
         values = resolve(self.parts, self.variant, self.structure())

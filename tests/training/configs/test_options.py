@@ -102,3 +102,13 @@ def test_options_are_checked_before_data_is_read(config, tmp_path, monkeypatch):
 def test_changed_returns_options_that_differ_from_the_recipe():
     config = ScenesFCN(epochs=3, gating="scale")
     assert config.changed(("epochs", "batch_size", "gating")) == {"epochs": 3, "gating": "scale"}
+
+
+@pytest.mark.parametrize("option", ["start_from", "backbone_weights"])
+def test_missing_weights_raise_before_the_data_are_read(option, tmp_path):
+    path = tmp_path / "x.keras"
+    name = option.replace("_", "-")
+    with pytest.raises(FileNotFoundError, match=f"`--{name}`: .*Received: {option}='.*x.keras'"):
+        ScenesFCN(**{option: str(path)}).check()
+    path.touch()
+    ScenesFCN(**{option: str(path)}).check()
