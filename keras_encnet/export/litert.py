@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_encnet.export.portable import PortableModel
 from keras_encnet.export.quantization import PRECISIONS, calibration_images, stays_in_float32
 from keras_encnet.utils.files import atomic_file
+from keras_encnet.utils.sizes import resize_images
 
 # Names that the converter gives to the outputs of the model.
 OUTPUT = re.compile(r"(Stateful)?PartitionedCall(:\d+)?$")
@@ -49,7 +50,7 @@ def export_litert(
         calibration: for `"int8"`, about 100 images of the kind that the file will get, such as
             training images: `(count, height, width, 3)`, or a list or data set of images
             `(height, width, 3)`, RGB in 0 to 255. They are resized to the working size of the
-            model; with `size`, they must have this size.
+            model, and then to the size of the first; with `size`, they must have this size.
 
     Raises:
         ValueError: for a model of another class, or without the output `segmentation`; for another
@@ -70,6 +71,8 @@ def export_litert(
 
 def _quantized(converter, images):
     """Returns the model with int8 feature maps, except for those of some layers."""
+    # TensorFlow calibrates at the size of the first image.
+    images = [resize_images(image, images[0].shape[1:3]).numpy() for image in images]
     builtins = tf.lite.OpsSet
     converter.target_spec.supported_ops = [builtins.TFLITE_BUILTINS_INT8, builtins.TFLITE_BUILTINS]
     converter.representative_dataset = lambda: ([image] for image in images)

@@ -13,6 +13,7 @@ from tests.export.runtimes import run_litert, run_onnx, run_openvino
 from tests.fixtures import NETWORKS, raw_images
 
 IMAGES = raw_images(8, 64, 64)
+OF_SEVERAL_SIZES = [*IMAGES[:6], IMAGES[6][:40], IMAGES[7][:, :48]]
 LAYERS = ("more_features", "logits")
 EXPORTS = pytest.mark.parametrize("export", [export_litert, export_onnx, export_openvino])
 
@@ -119,7 +120,7 @@ def types_by_name(path):
 
 
 def test_convolutions_are_in_int8_and_logits_in_float32(model, tmp_path):
-    export_litert(model, tmp_path / "model", precision="int8", calibration=IMAGES)
+    export_litert(model, tmp_path / "model", precision="int8", calibration=OF_SEVERAL_SIZES)
     images = raw_images(1, 40, 56, seed=9)  # neither of these images nor of their size
     assert kappa(run_litert(tmp_path / "model", images), model.segment(images)) > 0.5
     types = types_by_name(tmp_path / "model")
@@ -159,7 +160,7 @@ FORMATS = {
 def test_class_maps_agree_with_float32(name, runtime, precision, randomize, tmp_path):
     export, run, file = FORMATS[runtime]
     model = randomize(NETWORKS[name]())
-    calibration = IMAGES if precision == "int8" else None
+    calibration = OF_SEVERAL_SIZES if precision == "int8" else None
     export(model, tmp_path / file, precision=precision, calibration=calibration)
     for size in ((64, 64), (40, 88)):
         images = raw_images(2, *size, seed=77)
