@@ -22,7 +22,7 @@ gradio = pytest.importorskip("gradio", reason="the extra `demo` is not installed
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 BROWSERS = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
 CHROMIUM, DRIVER = next(BROWSERS, None), shutil.which("chromedriver")
-NAMES = ("sky", HOSTILE, "road", "car", "person")
+NAMES = tuple(f"{i} {HOSTILE}" for i in range(5))
 LIMITS = PageLimits(bytes=200_000, pixels=512 * 512)
 
 
