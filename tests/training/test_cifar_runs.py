@@ -1,6 +1,7 @@
 """Tests that the CIFAR recipes train, resume and are scored by the same commands."""
 
 import json
+import re
 import shutil
 
 import keras
@@ -14,7 +15,7 @@ from training import evaluate
 from training.configs import RECIPES, ClassificationConfig
 from training.configs.cifar10 import CIFAR10EncNet16k64d
 from training.datasets import cifar
-from training.run import callbacks, fit
+from training.run import callbacks, fit, progress
 from training.tasks import task_of
 from training.tasks.segmentation_scores import SegmentationScoring
 
@@ -123,14 +124,20 @@ def test_resume_gives_identical_weights(run, tmp_path, monkeypatch):
     "name",
     [pytest.param("cifar10_resnet_64d", marks=pytest.mark.slow), "cifar10_se_resnet_64d"],
 )
-def test_networks_without_codewords_train_resume_and_are_scored(name, tmp_path, monkeypatch):
+def test_networks_without_codewords_train_resume_and_are_scored(
+    name, tmp_path, monkeypatch, capsys
+):
     run_dir = tmp_path / "run"
     options = {**SMALL, "width": 16, "batch_size": 12}
     del options["num_codewords"]
     config = RECIPES[name](**options)
     interrupted(config, run_dir, monkeypatch, steps=3)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    capsys.readouterr()
     _, history = fit.train(config, run_dir)
     assert len(history["val_accuracy"]) == 2
+    steps = re.findall(r"epoch \d of 2, step \d of 2", capsys.readouterr().out)
+    assert steps == ["epoch 2 of 2, step 1 of 2", "epoch 2 of 2, step 2 of 2"]
     evaluate.main(run_dir)
     scores = json.loads((run_dir / "evaluation-test" / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx(max(history["val_accuracy"]))

@@ -166,6 +166,7 @@ def test_killed_training_on_two_devices_resumes_with_identical_weights(
         assert training.kill()
     with Training(data, tmp_path / "run", TWO_DEVICES) as training:
         assert_equal(training.finish(), uninterrupted)
+        assert f"python -m training.evaluate {tmp_path}/run --split test" in training.log()
 
 
 def test_two_workers_stop_together_and_resume(data, uninterrupted, tmp_path):
