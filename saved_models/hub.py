@@ -4,11 +4,11 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from keras_encnet.utils.packages import import_optional
+
 PREFIX = "hf://"
-INSTALL = "python -m pip install huggingface_hub"
 
 
 class HubError(OSError):
@@ -39,12 +39,14 @@ class Hub:
         repository: `user/name`, named in errors.
 
     Raises:
-        HubError: if `huggingface_hub` is not installed, there is no valid token, or the hub cannot
-            be reached.
+        HubError: if there is no valid token, or the hub cannot be reached.
+        MissingPackageError: if `huggingface_hub` is not installed.
     """
 
     def __init__(self, repository: str):
-        self.repository, self.library = repository, _library(repository)
+        self.repository = repository
+        self.library = import_optional("huggingface_hub", "huggingface_hub", "`hf://`")
+        self.errors = import_optional("huggingface_hub.errors", "huggingface_hub", "`hf://`")
         self.api: Any = self.library.HfApi(library_name="keras")
         with self._sentences():
             self.user = self.api.whoami()["name"]
@@ -73,15 +75,14 @@ class Hub:
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:
         received = f"Received: repository={self.repository!r}"
-        errors = self.library.errors
         try:
             yield
-        except errors.LocalTokenNotFoundError as error:
+        except self.errors.LocalTokenNotFoundError as error:
             raise HubError(
                 "The hub requires a token with write access: run `hf auth login`, or set the "
                 f"variable HF_TOKEN. {received}"
             ) from error
-        except errors.HfHubHTTPError as error:
+        except self.errors.HfHubHTTPError as error:
             status = error.response.status_code
             reason = error.server_message or f"HTTP status {status}"
             raise HubError(f"{_refusal(status)} ({reason.rstrip('.')}). {received}") from error
@@ -94,18 +95,6 @@ class Hub:
                 f"The upload to {self.api.endpoint} failed: {_line(error)}. Check the connection "
                 f"and run the same command again. {received}"
             ) from error
-
-
-def _library(repository: str) -> ModuleType:
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ImportError as error:
-        raise HubError(
-            f"`hf://` requires the package huggingface_hub: `{INSTALL}`. "
-            f"Received: repository={repository!r}"
-        ) from error
-    return huggingface_hub
 
 
 def _line(error: Exception) -> str:

@@ -13,6 +13,7 @@ COMPAT = ROOT / "keras_encnet/utils/compat.py"
 
 # First-party imports inside functions, with the reason for each.
 DEFERRED = {
+    ("saved_models/batch.py", "saved_models.beam.run"): "needs apache-beam",
     ("saved_models/client.py", "saved_models.grpc_client"): "needs tensorflow-serving-api",
     ("saved_models/demo/__main__.py", "saved_models.demo.page"): "needs gradio",
 }

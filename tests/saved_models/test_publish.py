@@ -235,5 +235,5 @@ def test_unreachable_hub_is_reported(monkeypatch, tmp_path):
 
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(OSError, match="python -m pip install huggingface_hub"):
+    with pytest.raises(ImportError, match="python -m pip install huggingface_hub"):
         hub.Hub("a/b")

@@ -14,7 +14,7 @@ import tyro
 from PIL import Image
 
 from saved_models import batch
-from saved_models.beam import files, pipeline
+from saved_models.beam import files, pipeline, run
 from tests.saved_models.beam.memory import MemoryFileSystem
 from training import cli
 
@@ -136,7 +136,7 @@ def test_interrupted_call_ends_with_a_sentence(photos, models, tmp_path, monkeyp
 
     output = tmp_path / "out"
     monkeypatch.setattr(pipeline.files, "write", terminate)
-    monkeypatch.setattr(batch, "claim_output", lambda folder, root, *unused: root)
+    monkeypatch.setattr(run, "claim_output", lambda folder, root, *unused: root)
     assert call(photos, output, "--model", models) == 143
     printed = capsys.readouterr().err
     assert "Interrupted. The same command predicts the images" in printed
