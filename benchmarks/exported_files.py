@@ -8,6 +8,7 @@ each file on labeled images, and times them in turns, each in a process of its o
 one file: a SavedModel, or a file that ends in `.tflite`, `.onnx` or `.xml` (OpenVINO).
 """
 
+import functools
 import json
 import statistics
 import sys
@@ -180,17 +181,13 @@ def predictor(file: Path, hint: Hint = "f32", threads: int = 2) -> Callable:
     if file.suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
 
-        reader = Interpreter(str(file), num_threads=threads)
-        run, index = reader.get_signature_runner(), reader.get_input_details()[0]["index"]
+        @functools.cache
+        def runner(shape):
+            reader = Interpreter(str(file), num_threads=threads)
+            reader.resize_tensor_input(reader.get_input_details()[0]["index"], shape)
+            return reader.get_signature_runner()
 
-        def litert(images):
-            nonlocal run
-            if tuple(reader.get_input_details()[0]["shape"]) != images.shape:
-                reader.resize_tensor_input(index, images.shape)
-                run = reader.get_signature_runner()
-            return run(images=images)["classes"]
-
-        return litert
+        return lambda images: runner(images.shape)(images=images)["classes"]
     if file.suffix == ".onnx":
         import onnxruntime
 
