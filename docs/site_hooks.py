@@ -68,7 +68,10 @@ def on_files(files, config):
 
 def notebook_pages(notebook, config):
     """Yields a notebook as a Markdown page, and the images that its code shows."""
-    content, resources = nbconvert.MarkdownExporter().from_filename(notebook.abs_src_path)
+    names = {"unique_key": Path(notebook.src_uri).stem}  # of the images
+    content, resources = nbconvert.MarkdownExporter().from_filename(
+        notebook.abs_src_path, resources=names
+    )
     yield File.generated(config, notebook.src_uri.removesuffix(".ipynb") + ".md", content=content)
     for name, image in resources["outputs"].items():
         path = posixpath.join(posixpath.dirname(notebook.src_uri), name)
