@@ -142,7 +142,12 @@ def describe_model(client: Client, model: str) -> tuple[str, set[str]]:
         raise ServerError(f"No version of the model is available. Received: {states}")
     inputs, outputs = client.signature()
     if inputs != {"image_bytes"}:
-        raise ServerError(f"The model takes {sorted(inputs)}, not encoded images.")
+        raise ServerError(
+            "The model does not take encoded images: models of images with other than one or three "
+            "channels, or with values outside 0 to 255, only take the tensors of the signature "
+            f"`tensors`. Received: model={model!r}, whose signature for files takes "
+            f"{sorted(inputs) or 'nothing'}"
+        )
     version = f"{model}/{max(available)}"
     names = len(client.class_names())
     print(f"{version}: outputs {', '.join(sorted(outputs))}; {names} classes")

@@ -78,6 +78,12 @@ def main(
         scores=scores_of(path, scores),
     )
     write_configuration(target.parent, export)
+    if not export["encoded_images"]:
+        print(
+            "the model takes tensors only: encoded images are gray or RGB, in 0 to 255, and those "
+            f"of this model have {export['channels']} channels"
+            + (f" with the mean {export['mean']}" if export["mean"] else "")
+        )
     print(f"written to {target}; see {target / 'model_card.md'}")
 
 

@@ -38,8 +38,10 @@ class RestClient(Client):
     def signature(self) -> tuple[set[str], set[str]]:
         response = self._call("GET", "/metadata")
         with expected_structure():
-            signature = response["metadata"]["signature_def"]["signature_def"][SIGNATURE]
-            return set(signature["inputs"]), set(signature["outputs"])
+            signatures = response["metadata"]["signature_def"]["signature_def"]
+            if SIGNATURE not in dict(signatures):
+                return set(), set()
+            return set(signatures[SIGNATURE]["inputs"]), set(signatures[SIGNATURE]["outputs"])
 
     def class_names(self) -> list[str]:
         request = {"signature_name": "metadata", "inputs": {"query": [""]}}

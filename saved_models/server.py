@@ -58,7 +58,10 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     def signature(self) -> tuple[set[str], set[str]]:
-        """Returns the names of the inputs and outputs of the signature for encoded images."""
+        """Returns the names of the inputs and outputs of the signature for encoded images.
+
+        Both are empty if the model has no such signature.
+        """
 
     @abc.abstractmethod
     def class_names(self) -> list[str]:

@@ -128,6 +128,11 @@ def test_code_of_backbones_page_runs():
 
 
 @pytest.mark.slow
+def test_code_of_channels_page_runs():
+    assert run_python_of("docs/channels.md")["model"].channels == 4
+
+
+@pytest.mark.slow
 def test_code_of_serving_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backbone = keras_encnet.backbones.ResNet18(width_multiplier=0.125)

@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs, checked_overlap, is_split
+from keras_encnet.models.images import check_values
 from keras_encnet.utils.class_maps import dtype_of
 from keras_encnet.utils.files import atomic_file, check_writable
 from keras_encnet.utils.numerics import sigmoid
 from training import cli
 from training.figures import codewords
-from training.figures.overlays import save_mask, save_overlay
+from training.figures.overlays import as_rgb, save_mask, save_overlay
 from training.input.image_files import exif_orientation, read_image, read_mask
 from training.input.image_paths import check_results, find_images, result_path
 from training.run import run_folder, trained_models
@@ -78,7 +79,7 @@ def main(
         )
     kinds = ["", "_overlay"] + ["_codewords"] * explain
     suffixes = [f"{kind}.png" for kind in kinds] + ["_probabilities.npy"] * probabilities
-    results = find_images(images, output)
+    results = find_images(images, output, arrays=True)
     check_results(results, suffixes)
     check_writable(output)
     truths = {} if truth is None else find_truths(results, output, truth)
@@ -168,7 +169,8 @@ class Predictor:
             result: path of its results without a suffix.
             truth: its true mask, shown on the codeword page.
         """
-        network, image = self.network, read_image(path)
+        network, image = self.network, read_image(path, self.network.channels)
+        check_values(image, network.expected_images)
         if exif_orientation(path) != 1:
             tqdm.write(
                 f"{path} has the EXIF orientation {exif_orientation(path)}, which is not applied: "
@@ -182,7 +184,7 @@ class Predictor:
         if self.explain:
             page = result_path(result, "_codewords.png")
             shown = None if truth is None else read_mask(truth)
-            codewords.save_page(page, image, prediction, network.class_names, shown)
+            codewords.save_page(page, as_rgb(image), prediction, network.class_names, shown)
         presence = sigmoid(prediction["presence"]) if "presence" in prediction else None
         return describe(mask, network.class_names, presence)
 

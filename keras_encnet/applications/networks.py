@@ -7,11 +7,11 @@ from typing import Any
 
 from keras_encnet import backbones
 from keras_encnet.applications import pretrained
+from keras_encnet.graph.channels import load_weights
 from keras_encnet.models.segmentation import on_resnet
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.signatures import takes_options
 from keras_encnet.utils.checks import check_classes, check_weights
-from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size
 
 # The depths for which Keras Applications has weights.
@@ -28,6 +28,8 @@ def EncNet50(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     name: str = "encnet50",
     **options: Any,
@@ -46,6 +48,8 @@ def EncNet50(
             weights have another number, the layers with one row per class get
             random weights, and a warning names them.
         input_shape: `(height, width, channels)`; height and width may be None.
+            All weights fit any number of channels: the kernels for RGB are
+            repeated and scaled by `3 / channels`; one channel gets their sum.
         weights: None; the name of published weights, such as
             `"ade20k_official"` (`keras_encnet.pretrained.available()` lists
             them; the first call downloads and converts, which requires torch);
@@ -62,6 +66,8 @@ def EncNet50(
             Applications), `"torch"` for `"3x3"`.
         include_preprocessing: whether the model normalizes its images. False
             builds it on normalized images.
+        mean: mean of the raw images, see `EncNet`.
+        std: standard deviation of the raw images, see `EncNet`.
         working_size: size at which the network sees images in `segment`,
             `predict` and `evaluate`, see `SegmentationModel`; by default that
             of the protocol of the published weights, otherwise their own
@@ -88,6 +94,8 @@ def EncNet50(
         outputs=outputs,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
         working_size=working_size,
         name=name,
         **options,
@@ -128,6 +136,8 @@ def _named(network: str, head: str, depth: int) -> Callable[..., SegmentationMod
         outputs: str | Sequence[str] | None = None,
         preprocessing: str | None = None,
         include_preprocessing: bool = True,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
         working_size: Size = None,
         name: str = network.lower(),
         **options: Any,
@@ -144,6 +154,8 @@ def _named(network: str, head: str, depth: int) -> Callable[..., SegmentationMod
             outputs=outputs,
             preprocessing=preprocessing,
             include_preprocessing=include_preprocessing,
+            mean=mean,
+            std=std,
             working_size=working_size,
             name=name,
             **options,

@@ -18,12 +18,12 @@ import keras
 
 from keras_encnet.applications.published import Published, table
 from keras_encnet.backbones import preprocessing_of
+from keras_encnet.graph.channels import fitted, image_convolutions, load_weights
 from keras_encnet.models.structure import resolve
 from keras_encnet.pytorch import from_pytorch
 from keras_encnet.pytorch.reading import NotACheckpointError, unpacked
 from keras_encnet.utils.downloads import keras_home, naming_download
 from keras_encnet.utils.files import atomic_file
-from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size
 
 
@@ -177,7 +177,7 @@ def _check_structure(entry, head, arguments):
     structure["preprocessing"] = preprocessing_of(structure["stride_on"])
     for name, value in arguments.items():
         # Dropout has no weights.
-        if "dropout" not in name and structure.get(name, value) != value:
+        if "dropout" not in name and name in structure and structure[name] != value:
             raise ValueError(
                 f"The weights {entry.weights!r} require `{name}={structure[name]!r}`. "
                 f"Received: {name}={value!r}"
@@ -187,13 +187,18 @@ def _check_structure(entry, head, arguments):
 def copy_weights(source: keras.Model, target: keras.Model) -> list[str]:
     """Copies the weights of layers that agree in name and shapes.
 
+    The first convolution of a model for RGB images fits any number of channels.
+
     Returns:
         The names of the layers of `target` that were left as they are.
     """
     found = {layer.name: layer.get_weights() for layer in source.layers}
+    first = image_convolutions(target)
     unchanged = []
     for layer in target.layers:
         weights = found.get(layer.name, [])
+        if weights and layer.name in first:
+            weights = fitted(weights, layer.kernel.shape)
         if [w.shape for w in weights] == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(weights)
         else:

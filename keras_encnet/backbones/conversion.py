@@ -9,9 +9,11 @@ import keras
 import numpy as np
 
 from keras_encnet.backbones.stages import STRIDES, find_stages
+from keras_encnet.graph.channels import RGB, fitted, image_convolutions
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
 from keras_encnet.layers import BatchNormalization
 from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
+from keras_encnet.preprocessing import for_channels
 from keras_encnet.utils.compat import run_graph
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
@@ -33,6 +35,8 @@ def convert(
         images: the input of the copy, by default one of the same shape.
         omitted: names of layers to leave out.
     """
+    channels = (network.inputs[0] if images is None else images).shape[-1]
+    first = image_convolutions(network)
     windows, paddings = _same_padding(network) if classifies else (set(), set())
     names = _numbered(network.layers) if classifies else {}
     if images is None and not (windows or any(map(_is_foreign, network.layers))):
@@ -49,11 +53,15 @@ def convert(
         if _is_depthwise(layer):
             return _depthwise(layer, changes)
         if _is_normalization(layer):
-            return _rescaling(layer, changes)
+            return _rescaling(layer, changes, channels)
+        if type(layer) is keras.layers.Rescaling:
+            changes |= {k: _per_channel(getattr(layer, k), channels) for k in ("scale", "offset")}
         return copy_of(layer, **changes)
 
     def weights(layer):
         values = [] if _is_normalization(layer) else weights_of(layer)
+        if layer.name in first:
+            return fitted(values, (*layer.kernel_size, channels, layer.filters))
         return [np.swapaxes(values[0], 2, 3), *values[1:]] if _is_depthwise(layer) else values
 
     return rebuild(network, copy, weights, omitted={*paddings, *omitted}, images=images)
@@ -205,8 +213,17 @@ def _is_normalization(layer):
     return type(layer) is keras.layers.Normalization and len(layer.axis) == 1 and not layer.invert
 
 
-def _rescaling(layer, changes):
+def _rescaling(layer, changes, channels):
     """Returns the same arithmetic with constants in the graph, which tf2onnx can convert."""
     mean, variance = (np.ravel(x).astype("float64") for x in (layer.mean, layer.variance))
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
-    return keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist(), **changes)
+    scale, offset = ((x / deviation).tolist() for x in (1, -mean))
+    return keras.layers.Rescaling(
+        _per_channel(scale, channels), _per_channel(offset, channels), **changes
+    )
+
+
+def _per_channel(values, channels):
+    """Returns constants of a normalization for images with another number of channels."""
+    is_for_rgb = np.size(values) == RGB != channels
+    return for_channels(values, channels).tolist() if is_for_rgb else values

@@ -1,15 +1,17 @@
 """The networks of Keras Applications as backbones."""
 
+import contextlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_encnet.backbones.conversion import classifier_stages, convert
-from keras_encnet.backbones.normalization import with_normalization
+from keras_encnet.backbones.normalization import check_statistics, with_normalization
+from keras_encnet.graph.channels import RGB
 from keras_encnet.layers.image_normalization import KERAS_NORMALIZATIONS
 from keras_encnet.preprocessing import MODES, preprocess_input
 from keras_encnet.utils.checks import check_input_shape
@@ -38,6 +40,8 @@ def from_keras_applications(
     weights: str | os.PathLike | None = None,
     input_shape: tuple[int | None, ...] = (None, None, 3),
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     **arguments: Any,
 ) -> keras.Model:
     """Builds a network of Keras Applications that returns the features of its four stages.
@@ -52,10 +56,13 @@ def from_keras_applications(
         name: name of a function of `keras.applications`, such as `"EfficientNetV2B0"`, in any case.
         weights: None (random), `"imagenet"` (downloads), or the path of a
             `.weights.h5` file saved by the function with `include_top=False`.
-        input_shape: `(height, width, channels)`; height and width may be None.
+        input_shape: `(height, width, channels)`; height and width may be None. For another number
+            of channels than three, weights for RGB are adapted as by `ResNet`.
         include_preprocessing: whether the images are raw, in 0 to 255. The
             model then has an `ImageNormalization` with the mode that the
             weights expect, `"none"` if layers of the network normalize them.
+        mean: mean of the raw images, see `ImageNormalization`.
+        std: standard deviation of the raw images, see `ImageNormalization`.
         **arguments: further arguments of the function, such as `alpha` of
             MobileNet.
 
@@ -78,6 +85,7 @@ def from_keras_applications(
         )
     name, build, _ = found
     check_input_shape(input_shape)
+    check_statistics(include_preprocessing, mean, std)
     if weights not in (None, "imagenet") and not os.path.isfile(weights):
         raise ValueError(
             "The weights of a backbone must be None (random initialization), 'imagenet' "
@@ -88,12 +96,7 @@ def from_keras_applications(
         arguments["include_preprocessing"] = include_preprocessing
     try:
         with naming_imagenet(name, weights):
-            model = build(
-                include_top=False,
-                weights=weights,
-                input_shape=(SIZE, SIZE, input_shape[-1]),
-                **arguments,
-            )
+            model = _built(build, input_shape[-1], weights, arguments)
     except DownloadError:
         raise
     except Exception as error:
@@ -107,7 +110,20 @@ def from_keras_applications(
     backbone = convert(classifier_stages(model), classifies=True, images=images, omitted=omitted)
     if not include_preprocessing:
         return backbone
-    return with_normalization(backbone, "torch" if omitted else preprocessing_of_network(name))
+    mode = "torch" if omitted else preprocessing_of_network(name)
+    return with_normalization(backbone, mode, mean, std)
+
+
+def _built(build, channels, weights, arguments):
+    """Returns a network for images with these channels if Keras can build it, or else for RGB.
+
+    The weights for ImageNet are for RGB, and so are some networks that normalize images themselves.
+    """
+    arguments = {"include_top": False, "weights": weights, **arguments}
+    if channels != RGB and weights != "imagenet":
+        with contextlib.suppress(Exception):
+            return build(input_shape=(SIZE, SIZE, channels), **arguments)
+    return build(input_shape=(SIZE, SIZE, RGB), **arguments)
 
 
 def preprocessing_of_network(name: str) -> str:

@@ -7,7 +7,11 @@ import keras
 
 from keras_encnet.backbones.conversion import convert, is_classifier, with_stages
 from keras_encnet.backbones.keras_applications import NETWORKS, preprocessing_of_network
-from keras_encnet.backbones.normalization import own_normalization, with_normalization
+from keras_encnet.backbones.normalization import (
+    check_statistics,
+    own_normalization,
+    with_normalization,
+)
 from keras_encnet.layers.image_normalization import normalization_in
 from keras_encnet.utils.checks import KINDS_OF_BACKBONES, check_backbone
 from keras_encnet.utils.compat import is_functional
@@ -18,6 +22,8 @@ def as_backbone(
     layers: Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
 ) -> keras.Model:
     """Returns a model from raw images to the features of its four stages.
 
@@ -54,6 +60,8 @@ def as_backbone(
             front; that of the network of Keras Applications with its name, if the model does not
             name its stages; otherwise `"torch"`.
         include_preprocessing: whether the result normalizes raw images.
+        mean: mean of the raw images, see `ImageNormalization`.
+        std: standard deviation of the raw images, see `ImageNormalization`.
 
     Returns:
         A `keras.Model` to a dict of features, `stage1` to `stage4`, each `(batch, height, width,
@@ -70,6 +78,7 @@ def as_backbone(
             f"`backbone` must be a functional model: {KINDS_OF_BACKBONES}. Received: "
             f"backbone={model.name!r} of class {type(model).__name__}"
         )
+    check_statistics(include_preprocessing, mean, std)
     own = own_normalization(model)
     if own is not None and (not include_preprocessing or preprocessing not in (None, own)):
         raise ValueError(
@@ -78,10 +87,20 @@ def as_backbone(
             f"with the mode {own!r}, preprocessing={preprocessing!r}, "
             f"include_preprocessing={include_preprocessing}"
         )
+    _check_repeated(model, mean, std)
     backbone = convert(with_stages(model, layers), layers is None and is_classifier(model))
     if normalization_in(backbone) is not None or not include_preprocessing:
         return backbone
-    return with_normalization(backbone, preprocessing or own or _expected(model, layers))
+    return with_normalization(backbone, preprocessing or own or _expected(model, layers), mean, std)
+
+
+def _check_repeated(model, mean, std):
+    """Raises ValueError if statistics are given to a backbone whose layer has its own."""
+    if normalization_in(model) is not None and (mean is not None or std is not None):
+        raise ValueError(
+            "The backbone has an `ImageNormalization`: pass `mean` and `std` where it is built. "
+            f"Received: backbone={model.name!r}, mean={mean}, std={std}"
+        )
 
 
 def _expected(model, layers):

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from keras_encnet.backbones import resnet_weights
+from keras_encnet.backbones.normalization import check_statistics
 from keras_encnet.layers import BatchNormalization, ImageNormalization
 from keras_encnet.utils.checks import check_input_shape, is_count
 
@@ -43,6 +44,8 @@ def ResNet(
     width_multiplier: float = 1.0,
     weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     name: str = "resnet",
 ) -> keras.Model:
     """Builds a dilated ResNet that returns the features of its four stages.
@@ -80,10 +83,15 @@ def ResNet(
             Applications) or the path of a `.weights.h5` file saved by
             `keras.applications.ResNetXX(include_top=False)`. These exist for
             ResNet-50, 101 and 152 with `stem="plain"` and `stride_on="1x1"`,
-            at any output stride.
+            at any output stride. For another number of channels, the kernels
+            of RGB are repeated and scaled by `3 / channels`; one channel gets
+            their sum.
         preprocessing: mode of an `ImageNormalization` layer, such as
             `"caffe"`, with which the images are raw, in 0 to 255; None for
             normalized images.
+        mean: mean of the raw images, a number or one per channel, see
+            `ImageNormalization`; by default that of ImageNet.
+        std: standard deviation of the raw images, as `mean`.
         name: name of the model.
 
     Returns:
@@ -115,10 +123,9 @@ def ResNet(
         raise ValueError(
             f"`width_multiplier` must be positive. Received: width_multiplier={width_multiplier}"
         )
+    check_statistics(preprocessing is not None, mean, std)
     if weights is not None:
-        resnet_weights.check(
-            weights, tuple(blocks), bottleneck, input_shape, stem, stride_on, width_multiplier
-        )
+        resnet_weights.check(weights, tuple(blocks), bottleneck, stem, stride_on, width_multiplier)
 
     def width(channels):
         return max(1, round(channels * width_multiplier))
@@ -126,7 +133,7 @@ def ResNet(
     images = keras.Input(input_shape, name="images")
     x = images
     if preprocessing is not None:
-        x = ImageNormalization(preprocessing, name="image_normalization")(x)
+        x = ImageNormalization(preprocessing, mean, std, name="image_normalization")(x)
     x = _stem(x, [width(w) for w in STEMS[stem]])
     outputs = {}
     dilations = STAGES[8 if dilate_strided and output_stride == 32 else output_stride]
@@ -222,6 +229,8 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
         blocks: Sequence[int] = blocks,
         weights: str | os.PathLike | None = None,
         preprocessing: str | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
         name: str = f"resnet{depth}",
     ) -> keras.Model:
         return ResNet(
@@ -236,6 +245,8 @@ def _named(depth: int, blocks: Sequence[int], bottleneck: bool) -> Callable[...,
             width_multiplier=width_multiplier,
             weights=weights,
             preprocessing=preprocessing,
+            mean=mean,
+            std=std,
             name=name,
         )
 

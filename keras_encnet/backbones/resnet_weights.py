@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_encnet.graph.channels import image_convolutions, inflated
 from keras_encnet.utils.downloads import DownloadError, naming_imagenet
 from keras_encnet.utils.keras_files import first_sentence
 
@@ -20,7 +21,6 @@ def check(
     weights: str | os.PathLike,
     blocks: tuple[int, ...],
     bottleneck: bool,
-    input_shape: tuple[int | None, ...],
     stem: str,
     stride_on: str,
     width_multiplier: float,
@@ -29,17 +29,15 @@ def check(
     exists = (
         bottleneck
         and blocks in NETWORKS
-        and tuple(input_shape[2:]) == (3,)
         and (stem, stride_on, width_multiplier) == ("plain", "1x1", 1)
     )
     if not exists:
         raise ValueError(
-            "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with three input "
-            "channels, `stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`. For any other "
-            "structure, pass None (random initialization). Received: "
+            "Keras Applications has ImageNet weights for ResNet-50, 101 and 152 with "
+            "`stem='plain'`, `stride_on='1x1'` and `width_multiplier=1`. For any other structure,"
+            " pass None (random initialization). Received: "
             f"weights={weights!r}, blocks={blocks}, bottleneck={bottleneck}, "
-            f"input_shape={input_shape}, stem={stem!r}, stride_on={stride_on!r}, "
-            f"width_multiplier={width_multiplier}"
+            f"stem={stem!r}, stride_on={stride_on!r}, width_multiplier={width_multiplier}"
         )
     if weights != "imagenet" and not os.path.exists(weights):
         raise ValueError(
@@ -54,7 +52,8 @@ def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[i
 
     Keras Applications has biases in its convolutions and an epsilon of
     1.001e-5 in its batch normalization. Both are equivalent to other moving
-    statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`.
+    statistics: `mean - bias` and `variance + (1.001e-5 - epsilon)`. For images
+    with another number of channels than three, see `graph.channels.inflated`.
 
     Raises:
         DownloadError: if `"imagenet"` cannot be downloaded.
@@ -73,9 +72,13 @@ def load_weights(model: keras.Model, weights: str | os.PathLike, blocks: tuple[i
             f"Received: weights={weights!r}"
         ) from error
     source = {layer.name: layer for layer in source.layers}
+    first = image_convolutions(model)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            layer.kernel.assign(source[layer.name].kernel)
+            kernel = source[layer.name].kernel
+            if layer.name in first:
+                kernel = inflated(kernel.numpy(), layer.kernel.shape[2])
+            layer.kernel.assign(kernel)
         elif isinstance(layer, keras.layers.BatchNormalization):
             norm = source[layer.name]
             bias = source[layer.name.removesuffix("_bn") + "_conv"].bias

@@ -37,21 +37,25 @@ class Limits:
     tensor_pixels: int = 2048 * 2048
 
 
-def read(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
+def read(data: tf.Tensor, limits: Limits, channels: int = 3) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an encoded image, or returns why it is refused.
 
     Args:
         data: string scalar, the bytes.
         limits: `Limits`.
+        channels: as of `decode`.
 
     Returns:
         `status`, a string scalar, `"ok"` or the reason why the image is refused; and the image,
-        uint8 `(height, width, 3)`, RGB. A refused image is one black pixel.
+        uint8 `(height, width, channels)`. A refused image is one black pixel.
     """
     status, data = inspect(data, limits)
-    image = tf.cond(status == OK, lambda: decode_or_none(data), _no_image)
+    image = tf.cond(
+        status == OK, lambda: decode_or_none(data, channels), lambda: _no_image(channels)
+    )
     status = tf.where((status == OK) & (tf.size(image) == 0), CORRUPT, status)
-    return status, tf.cond(status == OK, lambda: image, lambda: tf.zeros((1, 1, 3), tf.uint8))
+    black = tf.zeros((1, 1, channels), tf.uint8)
+    return status, tf.cond(status == OK, lambda: image, lambda: black)
 
 
 def inspect(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
@@ -95,8 +99,21 @@ def inspect(data: tf.Tensor, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
     return status, data
 
 
-def decode(data: tf.Tensor) -> tf.Tensor:
-    """Decodes an image that `inspect` accepted: uint8 `(height, width, 3)`, RGB."""
+def decode(data: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """Decodes an image that `inspect` accepted.
+
+    Args:
+        data: string scalar, the bytes.
+        channels: 3 for RGB, which drops an alpha channel and repeats gray; 1 for gray, of RGB the
+            luma; 4 for RGB and the alpha channel of a PNG, 255 if it has none.
+
+    Returns:
+        uint8 `(height, width, channels)`.
+    """
+    if channels == 4:
+        return tf.ensure_shape(tf.io.decode_png(data, 4), (None, None, 4))
+    if channels == 1:
+        return _gray(decode(data))
     is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
     image = tf.cond(
         is_bmp,
@@ -107,22 +124,32 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def decode_or_none(data: tf.Tensor) -> tf.Tensor:
+# Weights of red, green and blue in the luma of ITU-R 601, in parts of 65536.
+LUMA = (19595, 38470, 7471)
+
+
+def _gray(image):
+    """Returns the luma of RGB images, rounded; equal channels do not change."""
+    sums = tf.reduce_sum(tf.cast(image, tf.int32) * LUMA, -1, keepdims=True)
+    return tf.cast((sums + 2**15) // 2**16, tf.uint8)
+
+
+def decode_or_none(data: tf.Tensor, channels: int = 3) -> tf.Tensor:
     """Decodes an image like `decode`; an image that cannot be decoded has no pixels.
 
     The operations of a graph cannot catch errors, and an error would fail all images of a batch.
     The elements of a data set can be skipped if they raise one.
     """
-    images = tf.data.Dataset.from_tensors(data).map(decode).ignore_errors()
-    images = images.concatenate(tf.data.Dataset.from_tensors(_no_image())).take(1)
+    decoded = tf.data.Dataset.from_tensors(data).map(lambda x: decode(x, channels)).ignore_errors()
+    images = decoded.concatenate(tf.data.Dataset.from_tensors(_no_image(channels))).take(1)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     return images.with_options(options).get_single_element()
 
 
-def _no_image():
-    return tf.ensure_shape(tf.zeros((0, 0, 3), tf.uint8), (None, None, 3))
+def _no_image(channels):
+    return tf.ensure_shape(tf.zeros((0, 0, channels), tf.uint8), (None, None, channels))
 
 
 def _refused(status, data):

@@ -29,7 +29,7 @@ def export_litert(
 ) -> None:
     """Writes a LiteRT file that takes raw images.
 
-    The input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255. Batch, height and
+    The input is `images`, float32 `(batch, height, width, channels)`, raw. Batch, height and
     width are 1 until the program resizes the input, unless `size` sets them. The outputs are those
     of `PortableModel`. Only builtin operators are used. Batch normalization is folded.
 
@@ -48,9 +48,9 @@ def export_litert(
         probabilities: whether to return the probabilities of each pixel as well.
         precision: `"float32"`, `"dynamic_int8"` or `"int8"`.
         calibration: for `"int8"`, about 100 images of the kind that the file will get, such as
-            training images: `(count, height, width, 3)`, or a list or data set of images
-            `(height, width, 3)`, RGB in 0 to 255. They are resized to the working size of the
-            model, and then to the size of the first; with `size`, they must have this size.
+            training images: `(count, height, width, channels)`, or a list or data set of images
+            `(height, width, channels)`, raw. They are resized to the working size of the model,
+            and then to the size of the first; with `size`, they must have this size.
 
     Raises:
         ValueError: for a model of another class, or without the output `segmentation`; for another

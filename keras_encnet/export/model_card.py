@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_encnet.models.segmentation_model import SegmentationModel
@@ -31,9 +32,8 @@ CARD = """# {name}
 
 ## Input
 
-- RGB images with values in 0 to 255. The normalization (`{preprocessing}`) is part of the graph.
-- `serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size and resizes
-  them to {resized}. The orientation in EXIF data is ignored.
+- {images}. The normalization (`{preprocessing}`) is part of the graph.
+- {encoded}
 - `tensors` and `tensors_uint8` take {tensors}.
 - At most {limits[images]} encoded images per request, of {limits[bytes]:,} bytes and
   {limits[pixels]:,} pixels each; at most {limits[scans]} scans per JPEG. At most
@@ -61,6 +61,9 @@ def describe(
         "classes": model.classes,
         "class_names": list(model.class_names),
         "preprocessing": model.preprocessing,
+        "channels": model.channels,
+        "mean": _rounded(model.expected_images.mean),
+        "std": _rounded(model.expected_images.std),
         "parameters": model.count_params(),
         "layers": _layers(model),
         "outputs": sorted(model.output) if is_segmentation else ["probabilities"],
@@ -69,6 +72,10 @@ def describe(
         **{k: dataclasses.asdict(v) if k == "limits" else v for k, v in export.items()},
         "versions": {p: importlib.metadata.version(p) for p in ("tensorflow", "keras")},
     }
+
+
+def _rounded(values):
+    return None if values is None else np.round(values, 4).tolist()
 
 
 def model_card(
@@ -92,11 +99,32 @@ def model_card(
             "origin": description["origin"] or "Not specified.",
             "scores": _fenced(description["scores"]) if description["scores"] else "Not specified.",
             "structure": _structure(description),
-            "resized": _resized(description),
+            "images": _images(description),
+            "encoded": _encoded(description),
             "tensors": _taken(description),
             "signatures": "\n".join(_signature(*item) for item in functions.items()),
             "class_names": ", ".join(description["class_names"]),
         }
+    )
+
+
+def _images(description):
+    channels, mean, std = (description[name] for name in ("channels", "mean", "std"))
+    kind = {1: "Gray images", 3: "RGB images"}.get(channels, f"Images with {channels} channels")
+    if mean is None:
+        return f"{kind} with values in 0 to 255"
+    return f"{kind} with the mean {mean} and the standard deviation {std}"
+
+
+def _encoded(description):
+    if not description["encoded_images"]:
+        return (
+            "There is no signature for encoded images, which are gray or RGB and have values in 0 "
+            "to 255."
+        )
+    return (
+        "`serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size "
+        f"and resizes\n  them to {_resized(description)}. The orientation in EXIF data is ignored."
     )
 
 

@@ -33,7 +33,7 @@ class FusableConv2D(keras.layers.Conv2D):
 
 
 class InferenceNetwork(tf.Module):
-    """Maps raw images `(batch, height, width, 3)`, float32 in 0 to 255, to a dict of outputs.
+    """Maps raw images `(batch, height, width, channels)`, float32, to a dict of outputs.
 
     For a `SegmentationModel` these are `segmentation`, logits before upsampling, and `presence`,
     logits, if the model predicts it. For a `ClassificationModel` it is `probabilities`.
@@ -61,7 +61,10 @@ class InferenceNetwork(tf.Module):
         super().__init__()
         check_exportable(model)
         size = model.input.shape[1:3] if size is None else size
-        self.spec = tf.TensorSpec((None, *size, 3), tf.float32, name="images")
+        self.spec = tf.TensorSpec((None, *size, model.channels), tf.float32, name="images")
+        self.channels = model.channels
+        # Files hold gray or RGB images with values in 0 to 255.
+        self.takes_files = self.channels in (1, 3) and model.expected_images.has_bytes
         self.align_corners = False
         inner = self._inner(model)
         inner = fold_batch_normalization(inner) if fold else inner

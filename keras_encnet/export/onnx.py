@@ -29,7 +29,7 @@ def export_onnx(
 ) -> None:
     """Writes an ONNX file that takes raw images.
 
-    The input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255, of any size unless
+    The input is `images`, float32 `(batch, height, width, channels)`, raw, of any size unless
     `size` sets it. The outputs are those of `PortableModel`. Batch normalization is folded.
 
     Files in `"int8"` and `"dynamic_int8"` are as those of `export_litert`: a quarter of the size,

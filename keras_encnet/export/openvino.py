@@ -29,7 +29,7 @@ def export_openvino(
 ) -> None:
     """Writes a model for OpenVINO that takes raw images: the graph and, next to it, the weights.
 
-    The input is `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255, of any size unless
+    The input is `images`, float32 `(batch, height, width, channels)`, raw, of any size unless
     `size` sets it. The outputs are those of `PortableModel`. Batch normalization is folded.
 
     - `"float32"`: weights in float32.

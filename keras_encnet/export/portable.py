@@ -12,7 +12,7 @@ from keras_encnet.layers import BilinearUpsampling
 class PortableModel(tf.Module):
     """A model without loops over strips or images, for the converters of other runtimes.
 
-    `predict` takes `images`, float32 `(batch, height, width, 3)`, RGB in 0 to 255. For a
+    `predict` takes `images`, float32 `(batch, height, width, channels)`, raw. For a
     `SegmentationModel` it returns `classes`, int32 `(batch, height, width)`; `presence`,
     probabilities `(batch, classes)`, if the model predicts them; and with `probabilities=True`
     `probabilities`, `(batch, height, width, classes)`. For a `ClassificationModel` it returns

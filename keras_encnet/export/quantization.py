@@ -16,9 +16,9 @@ from keras_encnet.utils.sizes import resize_images, scaled_size
 
 PRECISIONS = ("float32", "dynamic_int8", "int8")
 CALIBRATION = (
-    "`calibration` must be raw images of the kind that the file will get, RGB with values in 0 to "
-    "255: an array `(count, height, width, 3)`, or a list or data set of images `(height, width, "
-    "3)`; about 100 images of the training data."
+    "`calibration` must be raw images of the kind that the file will get: an array "
+    "`(count, height, width, channels)`, or a list or data set of images "
+    "`(height, width, channels)`; about 100 images of the training data."
 )
 
 
@@ -35,12 +35,12 @@ def calibration_images(
         model: the model that will be exported.
         precision: the argument of an export.
         precisions: its possible values.
-        calibration: the argument of an export: RGB images in 0 to 255, or batches of them. Unless
-            the file takes one size only, they are resized to the working size of the model.
+        calibration: the argument of an export: raw images, or batches of them. Unless the file
+            takes one size only, they are resized to the working size of the model.
         size: the argument of an export, `(height, width)` or None.
 
     Returns:
-        float32 images `(1, height, width, 3)`; none unless `precision` is `"int8"`.
+        float32 images `(1, height, width, channels)`; none unless `precision` is `"int8"`.
 
     Raises:
         ValueError: for a model that cannot be exported; for another precision; for `"int8"` without
@@ -64,18 +64,19 @@ def calibration_images(
             f"Received: calibration={calibration!r}"
         )
     fixed = model.input.shape[1:3] if size is None else tuple(size)
-    images = [_as_seen(image, model, fixed) for image in _single_images(calibration)]
+    single = _single_images(calibration, model.expected_images)
+    images = [_as_seen(image, model, fixed) for image in single]
     if not images:
         raise ValueError(f"{CALIBRATION} Received: no images")
     return images
 
 
-def _single_images(calibration):
+def _single_images(calibration, expected):
     """Yields the images of a data set or an array, checked, as batches of one."""
     is_image = getattr(calibration, "ndim", None) == 3
     for number, batch in enumerate([calibration] if is_image else calibration):
         try:
-            images = checked_batch(batch, raw=True)
+            images = checked_batch(batch, expected)
         except ValueError as error:
             raise ValueError(f"Image {number} of `calibration`: {error}") from error
         for image in images:

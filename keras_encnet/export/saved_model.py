@@ -53,8 +53,9 @@ def export_saved_model(
       `status` (`"ok"`, or why the image was refused), `mask_png_bytes` (an indexed PNG of the size
       of the image whose pixels are class ids; 16-bit grayscale above 256 classes; empty for a
       refused image) and, if the model predicts it, `presence`, probabilities `(batch, classes)`.
-    - `tensors` and `tensors_uint8`: from `images`, `(batch, height, width, 3)`, RGB in 0 to 255,
-      which are not resized, to `classes`, `(batch, height, width)`, uint8 (int32 above 256
+      Only for models of gray or RGB images with values in 0 to 255.
+    - `tensors` and `tensors_uint8`: from `images`, `(batch, height, width, channels)`, raw, which
+      are not resized, to `classes`, `(batch, height, width)`, uint8 (int32 above 256
       classes), `presence`, and optionally `probabilities`.
     - `metadata`: from `query`, any strings, to `class_names`, `palette` and `description` (JSON).
 
@@ -117,6 +118,7 @@ def export_saved_model(
         folded=fold,
         frozen=freeze,
         limits=limits,
+        encoded_images=network.takes_files,
         origin=origin,
         scores=scores,
     )
@@ -137,7 +139,8 @@ def export_saved_model(
         functions = signatures.functions()
         _save(signatures, functions, folder, model.class_names, palette)
         if warm_up:
-            write_warm_up_requests(folder, path.parent.name, photo, warm_up)
+            shape = (*photo, model.channels)
+            write_warm_up_requests(folder, path.parent.name, shape, warm_up, functions)
         (folder / "model_card.md").write_text(model_card(description, functions, path))
     return description
 

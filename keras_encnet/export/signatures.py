@@ -66,15 +66,15 @@ class Signatures(tf.Module, abc.ABC):
         """Returns the signatures by name."""
         spec = self.network.spec
         functions = {
-            "serving_default": tf.function(
-                self.encoded_images, [tf.TensorSpec((None,), tf.string, "image_bytes")]
-            ),
             "tensors": tf.function(self.tensors, [spec]),
             "tensors_uint8": tf.function(
                 self.tensors, [tf.TensorSpec(spec.shape, tf.uint8, spec.name)]
             ),
             "metadata": tf.function(self.metadata, [tf.TensorSpec((None,), tf.string, "query")]),
         }
+        if self.network.takes_files:
+            files = tf.TensorSpec((None,), tf.string, "image_bytes")
+            functions = {"serving_default": tf.function(self.encoded_images, [files]), **functions}
         return {name: f.get_concrete_function() for name, f in functions.items()}
 
     def tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -110,7 +110,7 @@ class Signatures(tf.Module, abc.ABC):
             image_bytes,
             fn_output_signature=(
                 tf.TensorSpec((), tf.string),
-                tf.TensorSpec((*self.size, 3), tf.float32),
+                tf.TensorSpec((*self.size, self.network.channels), tf.float32),
                 tf.TensorSpec((2,), tf.int32),
             ),
             parallel_iterations=2,
@@ -120,7 +120,7 @@ class Signatures(tf.Module, abc.ABC):
 
     def _read(self, data):
         """Returns the status of an encoded image, its resized pixels, and its size."""
-        status, image = read(data, self.limits)
+        status, image = read(data, self.limits, self.network.channels)
         return status, resize_images(image[None], self.size)[0], tf.shape(image)[:2]
 
     def metadata(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -165,7 +165,7 @@ class SegmentationSignatures(Signatures):
 
     def _predict_file(self, data):
         """Predicts one encoded image; a refused one, which is a black pixel, is not enlarged."""
-        status, image = read(data, self.limits)
+        status, image = read(data, self.limits, self.network.channels)
         accepted, size = status == OK, tf.shape(image)[:2]
         seen = tf.where(accepted, scaled_size(size, self.working_size), 1)
         outputs = self.network(resize_images(image[None], seen))

@@ -1,6 +1,6 @@
 """Warm-up requests, which TensorFlow Serving runs before a version is available."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write_warm_up_requests(
-    folder: Path, name: str, size: Sequence[int], batch_sizes: Sequence[int]
+    folder: Path,
+    name: str,
+    shape: Sequence[int],
+    batch_sizes: Sequence[int],
+    signatures: Collection[str],
 ) -> None:
     """Writes one request per batch size and signature that takes images.
 
@@ -23,20 +27,22 @@ def write_warm_up_requests(
     Args:
         folder: folder of the SavedModel.
         name: name of the model on the server.
-        size: `(height, width)` of the images.
+        shape: `(height, width, channels)` of the images.
         batch_sizes: positive integers.
+        signatures: names of those that the model has.
 
     Raises:
         MissingPackageError: if tensorflow-serving-api is not installed.
     """
     predict_pb2, prediction_log_pb2 = protocol_buffers()
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), "uint8")
-    jpeg = tf.io.encode_jpeg(image).numpy()
+    image = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     inputs = {
-        "serving_default": ("image_bytes", np.array(jpeg, object)),
         "tensors": ("images", image.astype("float32")),
         "tensors_uint8": ("images", image),
     }
+    if "serving_default" in signatures:
+        jpeg = np.array(tf.io.encode_jpeg(image).numpy(), object)
+        inputs = {"serving_default": ("image_bytes", jpeg), **inputs}
     path = folder / FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -28,12 +28,11 @@ from keras_encnet.utils.windows import pixels_within, shifted_starts, stretches
 BATCH_PIXELS = 2**21
 # Number of probabilities in memory at a time when an image is predicted from the top.
 BAND_VALUES = 2**24
-IMAGES = tf.TensorSpec((None, None, None, 3), tf.float32)
 OWN_SIZE = tf.TensorSpec((2,), tf.int32)
 
 
 class CompiledOutputs:
-    """Maps images `(batch, height, width, 3)` to a dict of NumPy arrays.
+    """Maps images `(batch, height, width, channels)` to a dict of NumPy arrays.
 
     The network is traced at the first call, and again if an attribute of one of its layers has
     been assigned since: for example by `enable_lora` or `quantize`, which also add variables.
@@ -64,7 +63,7 @@ class CompiledOutputs:
         """Runs images in batches of bounded size, or in windows.
 
         Args:
-            images: `(batch, height, width, 3)`, as the network expects them.
+            images: `(batch, height, width, channels)`, as the network expects them.
             window: height and width of the windows, or None for entire images.
             overlap: number of pixels that neighboring windows have in common, less than
                 `window`; by default a quarter of it.
@@ -107,7 +106,7 @@ class CompiledOutputs:
         In memory are the image and, before upsampling, the logits of the windows that share rows.
 
         Args:
-            image: `(height, width, 3)`, as the network expects it.
+            image: `(height, width, channels)`, as the network expects it.
             window: as above.
             overlap: as above.
             size: as above.
@@ -199,8 +198,9 @@ class CompiledOutputs:
         state = LayerState(compat.all_layers(self.inner))
         if state != self._state:
             self._state = state
-            self._outputs = tf.function(self._network, input_signature=[IMAGES])
-            self._predictions = tf.function(self._with_classes, input_signature=[IMAGES, OWN_SIZE])
+            images = tf.TensorSpec((None, None, None, self.inner.input.shape[-1]), tf.float32)
+            self._outputs = tf.function(self._network, input_signature=[images])
+            self._predictions = tf.function(self._with_classes, input_signature=[images, OWN_SIZE])
 
     def _of_window(self, image, corner, shape):
         (top, left), (height, width) = corner, shape
@@ -247,7 +247,7 @@ class OutputsAtOwnSize:
         self.inner = keras.Model(model.input, tensors)
 
     def __call__(self, images: tf.Tensor, resized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the outputs for images `(batch, height, width, 3)`, which were resized before."""
+        """Returns the outputs for images `(batch, height, width, channels)` and these resized."""
         outputs = self.inner(resized, training=False)
         for name, align_corners in self.align_corners.items():
             outputs[name] = BilinearUpsampling(align_corners)(outputs[name], images)

@@ -43,7 +43,7 @@ class MultiScaleSegmenter:
     ((15, 20, 4), (15, 20))
 
     Args:
-        model: a Keras model from images `(batch, height, width, 3)` to logits
+        model: a Keras model from images `(batch, height, width, channels)` to logits
             `(batch, height, width, classes)`, or to a dict with logits under `"segmentation"`.
             The current weights of a `SegmentationModel` are copied. Any other model gets images
             as they are given: if it does not normalize them, normalize them before.
@@ -72,8 +72,8 @@ class MultiScaleSegmenter:
             pixels of four 480x480 windows.
 
     Call arguments:
-        image: one RGB image `(height, width, 3)` as the model takes it: uint8 or float in 0 to 255
-            unless it was built with `include_preprocessing=False`.
+        image: one image `(height, width, channels)` as the model takes it: uint8 or float in 0 to
+            255, unless it was built with `mean` and `std` or with `include_preprocessing=False`.
 
     Returns:
         Scores `(height, width, classes)`, a float32 NumPy array; their arg-max is the prediction.
@@ -111,7 +111,7 @@ class MultiScaleSegmenter:
             raise ValueError(
                 f"`protocol` must be one of {sorted(PROTOCOLS)}. Received: protocol={protocol!r}"
             )
-        build = PROTOCOLS[protocol]
+        build, channels = PROTOCOLS[protocol], model.inputs[0].shape[-1]
         size = _checked_base_size(base_size, model, protocol)
         if crop_size is None:
             crop_size = _crop_size(size)
@@ -127,11 +127,12 @@ class MultiScaleSegmenter:
             crop_size=crop_size,
             scales=_checked_scales(scales),
             flip=bool(flip),
-            pad_value=_checked_pad_value(pad_value),
+            pad_value=_checked_pad_value(pad_value, channels),
             window=_checked_window(window, build.windows, protocol),
             stride=_checked_stride(stride, crop_size),
             align_corners=build.align_corners if align_corners is None else bool(align_corners),
             batch_size=_checked_count("batch_size", batch_size),
+            channels=channels,
         )
         self._scores = build(_logits_function(model), self.settings)
 
@@ -149,7 +150,9 @@ def _logits_function(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         # Folding saves time and a third of the memory.
         model = fold_batch_normalization(model.with_outputs("segmentation"))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    images = tf.TensorSpec((None, None, None, model.inputs[0].shape[-1]), tf.float32)
+
+    @tf.function(input_signature=[images])
     def logits(images):
         outputs = model(images, training=False)
         if isinstance(outputs, dict):
@@ -166,12 +169,13 @@ def _logits_function(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 def _checked_image(image, model):
     image = np.asarray(image)
-    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+    channels = model.inputs[0].shape[-1]
+    if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
         raise ValueError(
-            f"Expected one image `(height, width, 3)`. Received: image.shape={image.shape}"
+            f"Expected one image `(height, width, {channels})`. Received: image.shape={image.shape}"
         )
     if isinstance(model, SegmentationModel):
-        check_values(image, raw=model.preprocessing is not None)
+        check_values(image, model.expected_images)
     if not np.isfinite(image).all():
         raise ValueError("The image must be finite. Received: an image with NaN or inf")
     return image.astype("float32", copy=False)
@@ -232,11 +236,11 @@ def _checked_scales(scales):
     return scales
 
 
-def _checked_pad_value(value):
+def _checked_pad_value(value, channels):
     value = np.asarray(value, "float32")
-    if value.shape not in [(), (3,)] or not np.isfinite(value).all():
+    if value.shape not in [(), (channels,)] or not np.isfinite(value).all():
         raise ValueError(
-            "`pad_value` must be one finite number or three, one per channel. "
+            f"`pad_value` must be one finite number or {channels}, one per channel. "
             f"Received: pad_value={value}"
         )
     return value

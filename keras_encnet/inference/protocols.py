@@ -35,17 +35,18 @@ class Settings:
     stride: int
     align_corners: bool
     batch_size: int
+    channels: int
 
 
 class Protocol(abc.ABC):
-    """Maps a normalized image `(height, width, 3)` to scores `(height, width, classes)`.
+    """Maps a normalized image `(height, width, channels)` to scores `(height, width, classes)`.
 
     Attributes:
         windows: allowed values of `window`, the default first.
         align_corners: the default of `align_corners`.
 
     Args:
-        logits: a `tf.function` from images `(batch, height, width, 3)` to float32 logits
+        logits: a `tf.function` from images `(batch, height, width, channels)` to float32 logits
             `(batch, height, width, classes)`.
         settings: `Settings`.
     """
@@ -73,7 +74,7 @@ class Official(Protocol):
         self.exponentials = tf.function(
             self._exponentials,
             input_signature=[
-                tf.TensorSpec((None, None, None, 3), tf.float32),
+                tf.TensorSpec((None, None, None, settings.channels), tf.float32),
                 tf.TensorSpec((), tf.float32),
             ],
         )

@@ -16,8 +16,8 @@ STRIP_VALUES = 2**22
 
 
 def pad(image: np.ndarray, size: Sequence[int], value: np.ndarray | float) -> np.ndarray:
-    """Pads an image `(height, width, 3)` to `size` at the right and at the bottom."""
-    padded = np.empty((*size, 3), "float32")
+    """Pads an image `(height, width, channels)` to `size` at the right and at the bottom."""
+    padded = np.empty((*size, image.shape[-1]), "float32")
     padded[:] = value
     padded[: image.shape[0], : image.shape[1]] = image
     return padded
@@ -45,8 +45,8 @@ def average_over_windows(
     """Runs windows of an image and averages their scores where they overlap.
 
     Args:
-        run: function from windows `(batch, *size, 3)` to scores `(batch, *size, classes)`.
-        image: `(height, width, 3)`; all windows must lie inside.
+        run: function from windows `(batch, *size, channels)` to scores `(batch, *size, classes)`.
+        image: `(height, width, channels)`; all windows must lie inside.
         starts: the starts of windows along the height and along the width.
         size: height and width of the windows.
         batch_size: windows per call of `run`.

@@ -2,10 +2,13 @@
 
 import functools
 import os
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
+from keras_encnet.backbones.normalization import check_statistics
+from keras_encnet.graph.channels import load_weights
 from keras_encnet.layers import BatchNormalization, ImageNormalization
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.gates import (
@@ -14,7 +17,6 @@ from keras_encnet.models.gates import (
     squeeze_excitation_gate,
 )
 from keras_encnet.utils.checks import check_classes, check_count, check_input_shape, check_weights
-from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.numerics import at_least_float32
 
 # For each stage, its width as a multiple of that of the first, and the stride of its first block.
@@ -32,6 +34,8 @@ def ResNet14(
     classes: int = 10,
     classifier_activation: str | None = "softmax",
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     name: str = "resnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds the baseline: a pre-activation ResNet of 14 layers ("ResNet 64d").
@@ -53,11 +57,14 @@ def ResNet14(
         include_preprocessing: whether the model normalizes its images, as
             `preprocess_input(images, "cifar10")` does. False builds it on
             normalized images.
+        mean: mean of the raw images, a number or one per channel, see
+            `ImageNormalization`; by default that of CIFAR-10.
+        std: standard deviation of the raw images, as `mean`.
         name: name of the model.
 
     Returns:
-        A `ClassificationModel` from RGB images, uint8 or float in 0 to 255, to
-        `(batch, classes)`, float32; if `include_top` is false, a
+        A `ClassificationModel` from images, usually RGB, uint8 or float in 0 to
+        255, to `(batch, classes)`, float32; if `include_top` is false, a
         `keras.Model`.
 
     Raises:
@@ -68,9 +75,8 @@ def ResNet14(
         - [Identity Mappings in Deep Residual Networks](https://arxiv.org/abs/1603.05027)
     """
     _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
-    inputs, x = _features(
-        _pre_activation_block, width, input_tensor, input_shape, include_preprocessing
-    )
+    images = _images(input_tensor, input_shape, include_preprocessing, mean, std)
+    inputs, x = _features(_pre_activation_block, width, *images)
     return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
@@ -85,6 +91,8 @@ def SEResNet14(
     classes: int = 10,
     classifier_activation: str | None = "softmax",
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     name: str = "se_resnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds the ResNet of 14 layers with squeeze and excitation ("SE-ResNet 64d").
@@ -104,6 +112,8 @@ def SEResNet14(
         classes: see `ResNet14`.
         classifier_activation: see `ResNet14`.
         include_preprocessing: see `ResNet14`.
+        mean: see `ResNet14`.
+        std: see `ResNet14`.
         name: name of the model.
 
     Returned value and errors: see `ResNet14`.
@@ -114,7 +124,8 @@ def SEResNet14(
     gate = functools.partial(squeeze_excitation_gate, reduction=reduction)
     block = functools.partial(_gated_block, gate=gate)
     _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
-    inputs, x = _features(block, width, input_tensor, input_shape, include_preprocessing)
+    images = _images(input_tensor, input_shape, include_preprocessing, mean, std)
+    inputs, x = _features(block, width, *images)
     return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
@@ -130,6 +141,8 @@ def EncNet14(
     classes: int = 10,
     classifier_activation: str | None = "softmax",
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     name: str = "encnet14",
 ) -> ClassificationModel | keras.Model:
     """Builds EncNet for small images ("EncNet 16k64d": 16 codewords, width 64).
@@ -156,6 +169,8 @@ def EncNet14(
         classes: see `ResNet14`.
         classifier_activation: see `ResNet14`.
         include_preprocessing: see `ResNet14`.
+        mean: see `ResNet14`.
+        std: see `ResNet14`.
         name: name of the model.
 
     Returned value and errors: see `ResNet14`.
@@ -165,15 +180,22 @@ def EncNet14(
     )
     block = functools.partial(_gated_block, gate=gate)
     _check_arguments(width, weights, input_shape, pooling, classes, classifier_activation)
-    inputs, x = _features(block, width, input_tensor, input_shape, include_preprocessing)
+    images = _images(input_tensor, input_shape, include_preprocessing, mean, std)
+    inputs, x = _features(block, width, *images)
     return _model(inputs, x, include_top, weights, pooling, classes, classifier_activation, name)
 
 
-def _features(block, width, input_tensor, input_shape, include_preprocessing):
+def _images(input_tensor, input_shape, include_preprocessing, mean, std):
+    """Returns the input of the model and the normalized images."""
+    check_statistics(include_preprocessing, mean, std)
     x = layers.Input(input_shape, name="images") if input_tensor is None else input_tensor
     inputs = keras.utils.get_source_inputs(x)[0]
     if include_preprocessing:
-        x = ImageNormalization("cifar10", name="image_normalization")(x)
+        x = ImageNormalization("cifar10", mean, std, name="image_normalization")(x)
+    return inputs, x
+
+
+def _features(block, width, inputs, x):
     x = _conv(x, width, 3, name="stem", use_bias=True)
     x = _norm_relu(x, name="stem")
     for i, (multiple, stride) in enumerate(STAGES, start=1):

@@ -50,9 +50,10 @@ class ClassificationModel(ImageModel):
         """Predicts the probability of each class.
 
         Args:
-            images: One RGB image `(height, width, 3)` or a batch `(batch, height, width, 3)`;
-                integers or floats in 0 to 255. Normalized floats for a model that was built with
-                `include_preprocessing=False`.
+            images: One image `(height, width, channels)` or a batch
+                `(batch, height, width, channels)`; integers or floats in 0 to 255, or in the range
+                of the `mean` and `std` that the model was built with. Normalized floats for one
+                built with `include_preprocessing=False`.
 
         Returns:
             Probabilities as float32, `(classes,)` or `(batch, classes)`.
@@ -60,7 +61,7 @@ class ClassificationModel(ImageModel):
         Raises:
             ValueError: If shapes, dtypes or values are not those of such images.
         """
-        outputs = self.predict(checked_batch(images, raw=self.preprocessing is not None), verbose=0)
+        outputs = self.predict(checked_batch(images, self.expected_images), verbose=0)
         if self.classifier_activation is None:
             outputs = np.asarray(keras.ops.softmax(outputs))
         return outputs[0] if np.ndim(images) == 3 else outputs

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_encnet.layers.image_normalization import normalization_in
-from keras_encnet.models.images import with_checked_images
+from keras_encnet.models.images import Expected, expected_by, with_checked_images
 from keras_encnet.models.scalable_model import ScalableModel
 from keras_encnet.utils import compat
 
@@ -23,11 +23,11 @@ NO_H5 = (
 class ImageModel(ScalableModel):
     """A functional model from images to outputs per class.
 
-    With an `ImageNormalization` layer, which the builders add, the images are raw: RGB, uint8 or
-    float, in 0 to 255. `fit`, `evaluate`, `predict`, `train_on_batch`, `test_on_batch` and
-    `predict_on_batch` raise an error for other images: they check arrays completely, and the first
-    batch of everything else. Without the layer they expect normalized floats. Calling the model
-    does not check images.
+    With an `ImageNormalization` layer, which the builders add, the images are raw: uint8 or float,
+    in 0 to 255 unless the layer has a mean and a standard deviation of its own. `fit`, `evaluate`,
+    `predict`, `train_on_batch`, `test_on_batch` and `predict_on_batch` raise an error for other
+    images: they check arrays completely, and the first batch of everything else. Without the layer
+    they expect normalized floats. Calling the model does not check images.
 
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
@@ -58,6 +58,16 @@ class ImageModel(ScalableModel):
     def preprocessing(self) -> str | None:
         """Mode of the model's normalization of raw images; None if it takes normalized images."""
         return normalization_in(self)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.input.shape[-1]
+
+    @property
+    def expected_images(self) -> Expected:
+        """What the methods of the model expect of images."""
+        return expected_by(self)
 
     @property
     def classes(self) -> int:
@@ -112,7 +122,7 @@ class ImageModel(ScalableModel):
         super().save(filepath, *args, **kwargs)
 
     def _with_checked_images(self, data):
-        return with_checked_images(data, raw=self.preprocessing is not None)
+        return with_checked_images(data, self.expected_images)
 
     def own_config(self) -> dict:
         return {"class_names": None if self._class_names is None else list(self._class_names)}

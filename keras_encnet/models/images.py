@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Generator, Iterable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_encnet.layers.image_normalization import normalization_layer
 
 # Resizing and lossy conversions exceed a range by less.
 ROUNDING = 0.01
@@ -24,49 +27,96 @@ NOT_NORMALIZED = (
     "`include_preprocessing=True` for raw images (with `preprocessing='none'` if the backbone "
     "normalizes them)."
 )
+OTHER_RANGE = (
+    "Images must have the range of the images that the model was built for, with the mean {mean} "
+    "and the standard deviation {std}. Store and scale them in the same way, without NaN."
+)
+# Images whose mean is farther away, in standard deviations, have another range.
+FAR = 100
+# Values in 0 to 1 are a scaled image for a model whose images usually exceed this.
+SCALE = 10
 
 
-def checked_batch(images: Any, raw: bool) -> np.ndarray:
-    """Returns one RGB image, or a batch of them, as a batch.
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """The images that a model takes.
+
+    Attributes:
+        channels: Integer, the number of channels.
+        raw: Whether images are raw; otherwise they are normalized.
+        mean: Numbers, the mean of each channel of the raw images; None if they are in 0 to 255.
+        std: Their standard deviation, or None.
+    """
+
+    channels: int
+    raw: bool
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether images in files of 8 bits per channel have the range of the raw images."""
+        if self.mean is None or self.std is None:
+            return self.raw
+        usual = (self.mean >= 0) & (self.mean <= 255)
+        return self.raw and bool(usual.all() and (self.mean + self.std).max() > SCALE)
+
+
+def expected_by(model: keras.Model) -> Expected:
+    """Returns what a functional model expects of its images."""
+    channels, layer = model.inputs[0].shape[-1], normalization_layer(model)
+    if layer is None or (layer.mean is None and layer.std is None):
+        return Expected(channels, raw=layer is not None)
+    return Expected(channels, True, *layer.statistics())
+
+
+def checked_batch(images: Any, expected: Expected) -> np.ndarray:
+    """Returns one image, or a batch of them, as a batch.
 
     Raises:
         ValueError: For another shape, or as `check_values`.
     """
-    images = np.asarray(images)
-    if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
+    images, channels = np.asarray(images), expected.channels
+    if images.ndim not in (3, 4) or images.shape[-1] != channels or 0 in images.shape:
+        kind = "RGB images" if channels == 3 else "images"
         raise ValueError(
-            "Expected RGB images `(height, width, 3)` or `(batch, height, width, 3)`, or a list "
-            f"of the former. Received: shape={images.shape}"
+            f"Expected {kind} `(height, width, {channels})` or `(batch, height, width, "
+            f"{channels})`, or a list of the former, for a model with `input_shape=(..., "
+            f"{channels})`. Received: shape={images.shape}"
         )
-    check_values(images, raw)
+    check_values(images, expected)
     return images[None] if images.ndim == 3 else images
 
 
-def check_values(images: np.ndarray, raw: bool) -> None:
+def check_values(images: np.ndarray, expected: Expected) -> None:
     """Raises ValueError unless the values of images are those that a model expects.
 
-    Images in float must not all be in 0 to 1, unless they are black.
+    Images in float must not all be in 0 to 1, unless they are black, or unless the mean and the
+    standard deviation of the model are those of such images.
 
     Args:
-        images: Array of any shape.
-        raw: Whether the model takes raw images; otherwise it takes normalized images.
+        images: Array `(..., channels)`.
+        expected: What the model expects.
     """
     dtype = tf.as_dtype(images.dtype)
-    _check_dtype(dtype, raw)
-    if raw and dtype != tf.uint8 and images.size:
-        low, high = images.min(), images.max()
-        if not _is_raw(low, high, dtype):
-            raise ValueError(f"{NOT_RAW} Received: values from {low} to {high}")
+    _check_dtype(dtype, expected.raw)
+    _check_channels(images.shape, expected)
+    if _takes_any(dtype, expected) or not images.size:
+        return
+    low, high = images.min(), images.max()
+    center = images.mean(tuple(range(images.ndim - 1)), dtype="float64")
+    if not _is_in_range(low, high, center, dtype, expected):
+        raise ValueError(f"{_range_of(expected)} Received: values from {low} to {high}")
 
 
-def with_checked_images(data: Any, raw: bool) -> Any:
+def with_checked_images(data: Any, expected: Expected) -> Any:
     """Checks the images in the data of `fit`, `evaluate` or `predict`.
 
     Arrays and tensors are checked completely, of everything else the first batch.
 
     Args:
         data: The argument `x`.
-        raw: See `check_values`.
+        expected: What the model expects.
 
     Returns:
         `data`, with the check inside if it is a `tf.data.Dataset` or a generator.
@@ -75,56 +125,75 @@ def with_checked_images(data: Any, raw: bool) -> Any:
         ValueError: As `check_values`. A dataset raises `InvalidArgumentError` when it is read.
     """
     if isinstance(data, tf.data.Dataset):
-        return _checked_dataset(data, raw)
+        return _checked_dataset(data, expected)
     if isinstance(data, types.GeneratorType):
-        return _checked_generator(data, raw)
+        return _checked_generator(data, expected)
     if isinstance(data, keras.utils.PyDataset):
-        _check_batch(data[0], raw)
+        _check_batch(data[0], expected)
     elif not isinstance(data, tf.distribute.DistributedDataset):
-        _check_batch(data, raw)
+        _check_batch(data, expected)
     return data
 
 
-def _check_batch(batch, raw):
+def _check_batch(batch, expected):
     images = tf.nest.flatten(batch)[0]
     if hasattr(images, "__array__"):
-        check_values(np.asarray(images), raw)
+        check_values(np.asarray(images), expected)
     elif isinstance(images, Iterable):  # such as a DataLoader of PyTorch
         for first in images:
-            check_values(np.asarray(tf.nest.flatten(first)[0]), raw)
+            check_values(np.asarray(tf.nest.flatten(first)[0]), expected)
             break
 
 
-def _checked_generator(batches: Generator, raw: bool) -> Generator:
+def _checked_generator(batches: Generator, expected: Expected) -> Generator:
     for number, batch in enumerate(batches):
         if number == 0:
-            _check_batch(batch, raw)
+            _check_batch(batch, expected)
         yield batch
 
 
-def _checked_dataset(dataset, raw):
+def _checked_dataset(dataset, expected):
     spec = tf.nest.flatten(dataset.element_spec)[0]
     if not isinstance(spec, tf.TensorSpec):
         return dataset
-    _check_dtype(spec.dtype, raw)
-    if not raw or spec.dtype == tf.uint8:
+    _check_dtype(spec.dtype, expected.raw)
+    _check_channels(spec.shape, expected)
+    if _takes_any(spec.dtype, expected):
         return dataset
 
     # In the pipeline, since XLA, with which Keras compiles steps on GPUs, drops assertions.
     def checked(number, batch):
         images = tf.nest.flatten(batch)[0]
-        tf.cond(number == 0, lambda: _assert_raw(images), lambda: True)
+        tf.cond(number == 0, lambda: _assert_in_range(images, expected), lambda: True)
         return batch
 
     return dataset.enumerate().map(checked)
 
 
-def _assert_raw(images):
+def _assert_in_range(images, expected):
     low, high = (tf.cast(f(images), tf.float32) for f in (tf.reduce_min, tf.reduce_max))
-    valid = _is_raw(low, high, images.dtype) | (tf.size(images) == 0)
-    message = tf.strings.format(f"{NOT_RAW} Received: values from {{}} to {{}}", [low, high])
+    pixels = tf.reshape(tf.cast(images, tf.float64), (-1, expected.channels))
+    center = tf.reduce_mean(pixels, 0)
+    valid = _is_in_range(low, high, center, images.dtype, expected) | (tf.size(images) == 0)
+    text = _range_of(expected).replace("{", "(").replace("}", ")")
+    message = tf.strings.format(f"{text} Received: values from {{}} to {{}}", [low, high])
     tf.debugging.Assert(valid, [message])
     return True
+
+
+def _check_channels(shape, expected):
+    if shape.rank if isinstance(shape, tf.TensorShape) else shape:
+        channels = shape[-1]
+        if channels not in (None, expected.channels):
+            raise ValueError(
+                f"The model takes images with {expected.channels} channels, the last axis. "
+                f"Received: images of shape {tuple(shape)}"
+            )
+
+
+def _takes_any(dtype, expected):
+    """Returns whether a model takes all images of a dtype."""
+    return not expected.raw or (expected.mean is None and dtype == tf.uint8)
 
 
 def _check_dtype(dtype, raw):
@@ -134,8 +203,19 @@ def _check_dtype(dtype, raw):
         raise ValueError(f"{NOT_NORMALIZED} Received: dtype={dtype.name}")
 
 
-def _is_raw(low, high, dtype):
-    """Returns whether images of this dtype with these extremes are raw."""
-    in_range = (low >= -ROUNDING) & (high <= 255 + ROUNDING)
-    is_scaled = (high <= 1 + ROUNDING) & ((low != 0) | (high != 0))
-    return in_range & ~is_scaled if dtype.is_floating else in_range
+def _is_in_range(low, high, center, dtype, expected):
+    """Returns whether images of this dtype with these extremes and means are raw."""
+    is_scaled = (high <= 1 + ROUNDING) & ((low != 0) | (high != 0)) & dtype.is_floating
+    if expected.mean is None:
+        return (low >= -ROUNDING) & (high <= 255 + ROUNDING) & ~is_scaled
+    distances = abs(center - expected.mean) / expected.std
+    in_range = keras.ops.all(distances <= FAR) if tf.is_tensor(center) else (distances <= FAR).all()
+    in_range &= (low > -np.inf) & (high < np.inf)
+    return in_range & ~is_scaled if (expected.mean + expected.std).max() > SCALE else in_range
+
+
+def _range_of(expected):
+    if expected.mean is None:
+        return NOT_RAW
+    mean, std = (np.round(x, 4).tolist() for x in (expected.mean, expected.std))
+    return OTHER_RANGE.format(mean=mean, std=std)

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
+from keras_encnet.graph.channels import load_weights
 from keras_encnet.models.segmentation import on_backbone
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.models.signatures import takes_options
-from keras_encnet.utils.keras_files import load_weights
 from keras_encnet.utils.sizes import Size
 
 
@@ -22,6 +22,8 @@ def EncNet(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     name: str = "encnet",
     **options: Any,
@@ -42,7 +44,8 @@ def EncNet(
             of keras-hub. See `backbones.as_backbone` for the conversion.
         classes: number of classes, at least 2, without the ignored label.
         weights: None, or the path of a `.weights.h5` file of the complete
-            model with all the outputs of its variant, from `save_weights`.
+            model with all the outputs of its variant, from `save_weights`;
+            that of a model for RGB images fits any number of channels.
         variant: preset for the options, listed below.
         outputs: names of the outputs to keep, all by default. The model
             computes only what they need.
@@ -53,6 +56,11 @@ def EncNet(
             other networks for classification.
         include_preprocessing: whether the model normalizes its images. False
             builds it on normalized images.
+        mean: mean of the raw images, a number or one per channel, see
+            `ImageNormalization`; by default that of the images that the
+            backbone was trained on. With `mean` and `std`, images have the
+            range of these instead of 0 to 255.
+        std: standard deviation of the raw images, as `mean`.
         working_size: size at which the network sees images in `segment`,
             `predict` and `evaluate`, see `SegmentationModel`; by default their
             own.
@@ -60,9 +68,9 @@ def EncNet(
         **options: structural options, listed below.
 
     Returns:
-        A `SegmentationModel` from RGB images `(batch, height, width, 3)`, uint8
-        or float in 0 to 255, to a dict of float32 outputs: `segmentation`,
-        logits `(batch, height, width, classes)`; `presence`, logits `(batch,
+        A `SegmentationModel` from images `(batch, height, width, channels)`,
+        usually RGB, uint8 or float in 0 to 255, to a dict of float32 outputs:
+        `segmentation`, logits `(batch, height, width, classes)`; `presence`, logits `(batch,
         classes)`; and that of the auxiliary head, `presence_stage3` or
         `segmentation_stage3`. The logits before upsampling are the output of
         the layer `segmentation_logits`. The layers of the backbone are shared
@@ -87,6 +95,8 @@ def EncNet(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
         working_size=working_size,
         **options,
     )
@@ -101,6 +111,8 @@ def FCN(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     name: str = "fcn",
     **options: Any,
@@ -123,6 +135,8 @@ def FCN(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
         working_size=working_size,
         **options,
     )
@@ -137,6 +151,8 @@ def PSPNet(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     name: str = "pspnet",
     **options: Any,
@@ -168,6 +184,8 @@ def PSPNet(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
         working_size=working_size,
         **options,
     )
@@ -182,6 +200,8 @@ def DeepLabV3(
     outputs: str | Sequence[str] | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     name: str = "deeplabv3",
     **options: Any,
@@ -207,6 +227,8 @@ def DeepLabV3(
         name=name,
         preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
         working_size=working_size,
         **options,
     )

@@ -6,7 +6,7 @@ A neck, in `models/necks.py`, is a function from these features to those that th
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +41,8 @@ def on_backbone(
     name: str,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     **options: Any,
 ) -> SegmentationModel:
@@ -54,6 +56,8 @@ def on_backbone(
         name: name of the model.
         preprocessing: see `EncNet`.
         include_preprocessing: see `EncNet`.
+        mean: see `EncNet`.
+        std: see `EncNet`.
         working_size: see `EncNet`.
         **options: structural options of the head.
 
@@ -63,7 +67,11 @@ def on_backbone(
     check_classes(classes)
     values = resolve((head,), variant, options)
     backbone = as_backbone(
-        backbone, preprocessing=preprocessing, include_preprocessing=include_preprocessing
+        backbone,
+        preprocessing=preprocessing,
+        include_preprocessing=include_preprocessing,
+        mean=mean,
+        std=std,
     )
     return assemble(head, backbone, classes, values, name, working_size)
 
@@ -79,6 +87,8 @@ def on_resnet(
     backbone_weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
     **options: Any,
 ) -> SegmentationModel:
@@ -94,6 +104,8 @@ def on_resnet(
         backbone_weights: weights of the ResNet, see `backbones.ResNet`.
         preprocessing: see `EncNet`; by default what the weights of the ResNet expect.
         include_preprocessing: see `EncNet`.
+        mean: see `EncNet`.
+        std: see `EncNet`.
         working_size: see `EncNet`.
         **options: structural options of `"resnet"` and of the head.
 
@@ -108,6 +120,8 @@ def on_resnet(
         input_shape=input_shape,
         weights=backbone_weights,
         preprocessing=preprocessing if include_preprocessing else None,
+        mean=mean,
+        std=std,
         **{option: values[option] for option in options_of("resnet")},
     )
     backbone = as_backbone(

@@ -160,9 +160,10 @@ class SegmentationModel(ResizingModel):
         image, and so are predictions.
 
         Args:
-            images: One RGB image `(height, width, 3)`, a batch `(batch, height, width, 3)`, or a
-                list of images of any size; integers or floats in 0 to 255. Normalized floats for
-                a model that was built with `include_preprocessing=False`.
+            images: One image `(height, width, channels)`, usually RGB, a batch
+                `(batch, height, width, channels)`, or a list of images of any size; integers or
+                floats in 0 to 255, or in the range of the `mean` and `std` that the model was
+                built with. Normalized floats for one built with `include_preprocessing=False`.
             window: None for entire images, or the height and width of the windows in pixels of
                 the resized image, preferably about the size of the crops in training or larger.
             overlap: Number of pixels that neighboring windows have in common, less than
@@ -185,7 +186,7 @@ class SegmentationModel(ResizingModel):
         """
         if isinstance(images, (list, tuple)):
             return [self.segment(image, window, overlap, size, probabilities) for image in images]
-        batch = checked_batch(images, raw=self.preprocessing is not None)
+        batch = checked_batch(images, self.expected_images)
         seen = self.network_size(batch.shape[1:3], size)
         outputs = self._compiled_segmentation(batch, window, overlap, seen, probabilities)
         [predictions] = outputs.values()

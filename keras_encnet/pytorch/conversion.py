@@ -3,12 +3,13 @@
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_encnet.graph.channels import RGB, fitted, image_convolutions
 from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
 from keras_encnet.pytorch.families import Family, recognize
 from keras_encnet.pytorch.reading import read_tensors, renamed, to_numpy
@@ -64,21 +65,30 @@ class Network:
         classes: number of classes of the checkpoint, None for a bare backbone.
         new_layers: layers that keep random weights because the model has another number of
             classes.
+        first_layers: the convolutions of the images, which may be of RGB images in the checkpoint.
     """
 
     model: keras.Model
     targets: dict[str, Target]
     classes: int | None
     new_layers: tuple[str, ...]
+    first_layers: Collection[str]
 
-    def expected_shapes(self) -> dict[str, tuple[Any, ...]]:
-        """Returns the shape that each tensor of the checkpoint must have."""
-        return {
-            name: (self.classes, *target.shape[1:])
-            if target.layer in self.new_layers
-            else target.shape
-            for name, target in self.targets.items()
-        }
+    def expected_shapes(self, found: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+        """Returns the shape that each tensor of the checkpoint must have.
+
+        Args:
+            found: the shapes in the checkpoint.
+        """
+        return {name: self._stored_shape(t, found.get(name)) for name, t in self.targets.items()}
+
+    def _stored_shape(self, target, found):
+        if target.layer in self.new_layers:
+            return (self.classes, *target.shape[1:])
+        if target.layer in self.first_layers and len(target.shape) == 4 and found != target.shape:
+            filters, _, *kernel_size = target.shape
+            return (filters, RGB, *kernel_size)
+        return target.shape
 
 
 def from_pytorch(
@@ -89,6 +99,8 @@ def from_pytorch(
     input_shape: Sequence[int | None] | None = None,
     stochastic_scale: bool = False,
     include_preprocessing: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     working_size: Size = None,
 ) -> keras.Model:
     """Builds the Keras model of a published PyTorch checkpoint, with its weights.
@@ -118,12 +130,16 @@ def from_pytorch(
             False for mmsegmentation. mmsegmentation's 769x769 checkpoints require True, which
             cannot be read from the file.
         output_stride: output stride of the ResNet, 8 (default), 16 or 32; with a neck 32.
-        input_shape: `(height, width, channels)`. Any size by default.
+        input_shape: `(height, width, channels)`. Any size by default, and RGB. For another number
+            of channels, the kernels for RGB are repeated and scaled by `3 / channels`; one channel
+            gets their sum.
         stochastic_scale: whether the Encoding layers of a CIFAR EncNet are those of `encnetdrop`,
             which uses random smoothing factors in training and -0.5 at inference instead of the
             stored ones. This cannot be read from the file.
         include_preprocessing: whether the model normalizes its images. False builds it on images
             normalized by `preprocess_input(images, "torch")`, CIFAR networks by `"cifar10"`.
+        mean: mean of the raw images, a number or one per channel, see `ImageNormalization`.
+        std: standard deviation of the raw images, as `mean`.
         working_size: size at which the network sees images in `segment`, `predict` and `evaluate`,
             see `SegmentationModel`. By default their own; the official code's protocol has 520.
 
@@ -153,6 +169,8 @@ def from_pytorch(
         "input_shape": input_shape,
         "stochastic_scale": stochastic_scale or None,
         "include_preprocessing": None if include_preprocessing else False,
+        "mean": mean,
+        "std": std,
         "working_size": working_size,
     }
     options = {name: value for name, value in options.items() if value is not None}
@@ -188,7 +206,8 @@ def _build(family: Family, tensors: Mapping[str, Any], options: dict[str, Any]) 
         options = {"classes": stored, **options}
     model, modules = family.build(shapes, family.parts, **options)
     new_layers = () if options.get("classes") == stored else family.class_layers
-    return Network(model, _targets(model, modules), stored, new_layers)
+    first_layers = image_convolutions(model)
+    return Network(model, _targets(model, modules), stored, new_layers, first_layers)
 
 
 def _targets(model, modules):
@@ -208,7 +227,7 @@ def _targets(model, modules):
 def _check_fit(tensors, network, family, checkpoint):
     """Raises ValueError with the names of all tensors that do not fit."""
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    expected = network.expected_shapes()
+    expected = network.expected_shapes(found)
     kinds = {
         "Missing": [f"{n} {shape}" for n, shape in expected.items() if n not in found],
         "Unexpected": [f"{n} {shape}" for n, shape in found.items() if n not in expected],
@@ -243,4 +262,6 @@ def _assign(tensors, network):
     for name, target in network.targets.items():
         if target.layer not in network.new_layers:
             value = np.transpose(to_numpy(tensors.pop(name)), target.axes)
+            if target.layer in network.first_layers and value.ndim == 4:
+                [value] = fitted([value], target.variable.shape)
             target.variable.assign(value)

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     checkpoint, output = options.pop("checkpoint"), options.pop("output")
+    if (channels := options.pop("image_channels")) is not None:
+        options["input_shape"] = (None, None, channels)
     sides = options["working_size"]
     if sides is not None and len(sides) == 1:
         options["working_size"] = sides[0]
@@ -81,6 +83,19 @@ def _parser():
         help="long side to which the model resizes images, or bounds of the long and the short "
         "side (default: their own size)",
     )
+    parser.add_argument(
+        "--image-channels",
+        type=int,
+        help="number of channels of the images; weights for RGB are adapted (default: 3)",
+    )
+    for option, name in (("--mean", "mean"), ("--std", "standard deviation")):
+        parser.add_argument(
+            option,
+            type=float,
+            nargs="+",
+            metavar="VALUE",
+            help=f"{name} of the raw images, a number or one per channel (default: of the weights)",
+        )
     return parser
 
 

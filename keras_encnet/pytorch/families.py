@@ -15,6 +15,8 @@ from keras_encnet.pytorch.names import Shapes, holds, size_of
 
 # The names of the models, to which their depth is added.
 NAMES = {FCN: "fcn", PSPNet: "pspnet", DeepLabV3: "deeplabv3_"}
+# Options of `from_pytorch` about the images, which all families have.
+IMAGE_OPTIONS = ("input_shape", "include_preprocessing", "mean", "std")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Family:
     mark: str
     build: Callable[..., tuple[keras.Model, dict[str, str]]]
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    options: tuple[str, ...] = ("input_shape", "output_stride", "include_preprocessing")
+    options: tuple[str, ...] = (*IMAGE_OPTIONS, "output_stride")
     class_layers: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -73,13 +75,13 @@ def recognize(names: Iterable[str]) -> tuple[Family, str]:
     )
 
 
-def _backbone(shapes, prefix, values, input_shape=(None, None, 3), include_preprocessing=True):
+def _backbone(shapes, prefix, values, include_preprocessing=True, **options):
     """Builds the ResNet of a checkpoint; `values` are those of its structural options."""
     structure, layers = names.resnet_structure(shapes, prefix)
     depth = 2 + sum(structure["blocks"]) * (3 if structure["bottleneck"] else 2)
     backbone = backbones.ResNet(
         **{name: values[name] for name in options_of("resnet")} | structure,
-        input_shape=input_shape,
+        **options,
         preprocessing="torch" if include_preprocessing else None,
         name=f"resnet{depth}",
     )
@@ -113,7 +115,6 @@ def _encnet(
     prefix,
     align_corners=None,
     output_stride=None,
-    include_preprocessing=True,
     working_size=None,
     **options,
 ):
@@ -123,9 +124,7 @@ def _encnet(
         "lateral": _has(shapes, parts, "lateral", "fusion"),
     }
     values = resolve(("resnet", "encnet"), variant, structure | {"output_stride": output_stride})
-    backbone, layers, depth = _backbone(
-        shapes, prefix, values, include_preprocessing=include_preprocessing, **options
-    )
+    backbone, layers, depth = _backbone(shapes, prefix, values, **options)
     masks = ("segmentation", "segmentation_stage3")[: 1 + (values["auxiliary"] == "fcn")]
     model = EncNet(
         backbone,
@@ -134,7 +133,7 @@ def _encnet(
         **structure,
         # A network trained without the SE-loss has no presence layer.
         outputs=None if _has(shapes, parts, "presence") else masks,
-        include_preprocessing=include_preprocessing,
+        include_preprocessing=options.get("include_preprocessing", True),
         working_size=working_size,
         name=f"encnet{depth}",
     )
@@ -162,7 +161,6 @@ def _other_head(
     prefix,
     align_corners=None,
     output_stride=None,
-    include_preprocessing=True,
     working_size=None,
     **options,
 ):
@@ -170,15 +168,13 @@ def _other_head(
     structure = _common(shapes, parts, variant, align_corners)
     # The options above are those of any head.
     values = resolve(("resnet", "fcn"), variant, structure | {"output_stride": output_stride})
-    backbone, layers, depth = _backbone(
-        shapes, prefix, values, include_preprocessing=include_preprocessing, **options
-    )
+    backbone, layers, depth = _backbone(shapes, prefix, values, **options)
     model = network(
         backbone,
         classes=classes,
         variant=variant,
         **structure,
-        include_preprocessing=include_preprocessing,
+        include_preprocessing=options.get("include_preprocessing", True),
         working_size=working_size,
         name=f"{NAMES[network]}{depth}",
     )
@@ -285,7 +281,7 @@ FAMILIES = (
         mark="model.3.0.se.fc.",
         build=_cifar_encnet,
         parts=names.cifar(names.CIFAR_ENCODING_BLOCK),
-        options=("input_shape", "classes", "stochastic_scale", "include_preprocessing"),
+        options=(*IMAGE_OPTIONS, "classes", "stochastic_scale"),
         class_layers=("predictions",),
     ),
     Family(
@@ -293,7 +289,7 @@ FAMILIES = (
         mark="model.3.0.conv_block.",
         build=_cifar_resnet,
         parts=names.cifar(names.CIFAR_PRE_ACTIVATION_BLOCK),
-        options=("input_shape", "classes", "include_preprocessing"),
+        options=(*IMAGE_OPTIONS, "classes"),
         class_layers=("predictions",),
     ),
     Family("a ResNet with torchvision's names", mark="layer1.0.", build=_resnet, ignored=("fc.",)),

@@ -88,11 +88,11 @@ class KerasModel(Model):
         network: keras_encnet.SegmentationModel,
         limits: PageLimits = PageLimits(),  # noqa: B008
     ):
-        channels = network.input.shape[-1]
-        if channels != 3:
+        if network.channels != 3 or not network.expected_images.has_bytes:
             raise ValueError(
-                "The page shows images with three channels. "
-                f"Received: model={name!r}, which takes {channels}"
+                "The page shows images with three channels and values in 0 to 255. "
+                f"Received: model={name!r}, which takes {network.channels} channels"
+                + (f" with the mean {network.expected_images.mean}" * (network.channels == 3))
             )
         self.name, self.network, self.limits = name, network, limits
         tensors = {k: v for k, v in network.output.items() if k in ("segmentation", "presence")}

@@ -31,6 +31,8 @@ def test_variant_selects_the_backbone(
             "dilate_strided": variant == "mmsegmentation",
             "weights": "imagenet",
             "preprocessing": preprocessing,
+            "mean": None,
+            "std": None,
         }
     ]
     assert model.preprocessing == preprocessing

@@ -52,10 +52,48 @@ def test_saved_layer_keeps_its_mode(images, tmp_path):
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-def test_images_without_three_channels_raise_an_error(channels):
-    with pytest.raises(ValueError, match="include_preprocessing=False.*Received: input_shape="):
-        ImageNormalization()(np.zeros((1, 5, 7, channels), "uint8"))
+@pytest.mark.parametrize("mode", MODES)
+def test_constants_are_repeated_for_more_channels(images, mode):
+    out = ImageNormalization(mode)(np.concatenate([images, images], -1))
+    once = ImageNormalization(mode)(images)
+    np.testing.assert_array_equal(out, np.concatenate([once, once], -1))
+    assert ImageNormalization(mode)(images[..., [0, 1, 2, 0]]).shape[-1] == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_channel_has_the_mean_of_the_constants(images, mode):
+    _, mean, std = MODES[mode]
+    out = ImageNormalization(mode)(images[..., :1])
+    expected = (images[..., :1] - np.mean(mean)) / np.mean(std)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_images_are_standardized_by_their_own_statistics(rng, channels):
+    images = rng.uniform(0, 5000, (2, 5, 7, channels)).astype("float32")
+    mean, std = rng.uniform(1000, 2000, (2, channels))
+    out = ImageNormalization("torch", mean.tolist(), std.tolist())(images)
+    np.testing.assert_allclose(out, (images - mean) / std, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_images_with_own_statistics_become_those_of_the_training_of_the_weights(rng, mode):
+    mean, std = MODES["cifar10" if mode == "cifar10" else "torch"][1:]
+    standard = rng.normal(size=(2, 5, 7, 3))
+    own = ImageNormalization(mode, (1000, 2000, 3000), (10, 20, 30))
+    images = (standard * (10, 20, 30) + (1000, 2000, 3000)).astype("float32")
+    expected = ImageNormalization(mode)((standard * std + mean).astype("float32"))
+    np.testing.assert_allclose(own(images), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_saved_layer_keeps_its_statistics(tmp_path):
+    layer = ImageNormalization("tf", (1.0, 2.0), 3.0)
+    model = keras.Sequential([keras.Input((5, 7, 2)), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.layers[0].mean, loaded.layers[0].std) == ((1.0, 2.0), (3.0,))
+    x = np.full((1, 5, 7, 2), 9, "uint8")
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_unknown_mode_raises_an_error():

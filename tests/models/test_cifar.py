@@ -58,7 +58,7 @@ def test_probabilities_are_the_softmax_of_the_logits(build, rng):
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("shape", [(32, 32, 3), (None, None, 3), (40, 24, 1)])
 def test_features_have_a_quarter_of_the_image_size(build, shape):
-    model = build(8, include_top=False, input_shape=shape, include_preprocessing=shape[-1] == 3)
+    model = build(8, include_top=False, input_shape=shape)
     sides = [None if side is None else side // 4 for side in shape[:2]]
     assert model.output.shape == (None, *sides, 32)
 

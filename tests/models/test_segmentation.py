@@ -149,8 +149,6 @@ def test_arguments_that_contradict_the_normalization_of_the_backbone_raise(optio
         EncNet(small_resnet(preprocessing="caffe"), 3, **options)
 
 
-def test_images_of_other_channels_are_normalized_by_the_user(tiny_backbone):
-    with pytest.raises(ValueError, match="three channels.*include_preprocessing=False"):
-        FCN(tiny_backbone(channels=4), 3)
+def test_images_of_other_channels_can_be_normalized_by_the_user(tiny_backbone):
     model = FCN(tiny_backbone(channels=4), 3, include_preprocessing=False)
     assert model(np.zeros((1, 8, 8, 4), "float32"))["segmentation"].shape == (1, 8, 8, 3)

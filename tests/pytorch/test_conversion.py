@@ -170,3 +170,35 @@ def test_converted_models_take_raw_images(shapes, mode, rng):
     outputs = raw(images), normalized(keras_encnet.preprocess_input(images, mode))
     for actual, expected in zip(*map(keras.tree.flatten, outputs), strict=True):
         assert relative_error(actual, expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        published.cifar(4, 0),
+        pytest.param(published.official(**published.TINY), marks=pytest.mark.slow),
+    ],
+    ids=["cifar resnet", "official"],
+)
+def test_checkpoints_of_rgb_images_fit_any_number_of_channels(shapes, rng):
+    state, options = procedural.weights(shapes), {"mean": 110.0, "std": 60.0}
+    images = rng.integers(0, 256, (1, 32, 32, 1)).astype("uint8")
+    rgb = keras_encnet.from_pytorch(state, **options)(images.repeat(3, -1))
+    for channels in (1, 6):
+        model = keras_encnet.from_pytorch(state, input_shape=(None, None, channels), **options)
+        outputs = model(images.repeat(channels, -1))
+        for actual, expected in zip(*map(keras.tree.flatten, (outputs, rgb)), strict=True):
+            assert relative_error(actual, expected) < 1e-4
+
+
+def test_checkpoints_of_other_images_require_their_number_of_channels():
+    state = procedural.weights(published.cifar(4, 0))
+    [first] = [name for name, x in state.items() if x.ndim == 4 and x.shape[1] == 3]
+    state[first] = np.resize(state[first], (4, 5, 3, 3))
+    model = keras_encnet.from_pytorch(state, input_shape=(None, None, 5))
+    kernel = model.get_layer("stem_conv").kernel
+    np.testing.assert_array_equal(kernel, state[first].transpose(2, 3, 1, 0))
+    with pytest.raises(
+        ValueError, match=r"Misshapen \(1\):.*\(4, 5, 3, 3\) instead of \(4, 3, 3, 3"
+    ):
+        keras_encnet.from_pytorch(state)

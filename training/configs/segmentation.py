@@ -8,6 +8,7 @@ import tyro
 
 from keras_encnet.backbones import BACKBONES, BASIC_BLOCKS
 from keras_encnet.backbones.keras_applications import NETWORKS
+from keras_encnet.layers import ImageNormalization
 from keras_encnet.losses import PIXEL_LOSSES, build_pixel_loss
 from keras_encnet.models.segmentation import HEADS
 from keras_encnet.models.structure import (
@@ -20,11 +21,13 @@ from keras_encnet.models.structure import (
 )
 from keras_encnet.utils.checks import Range
 from keras_encnet.utils.sizes import checked_working_size
-from training.configs.config import AtLeast0, Config, Positive
+from training.configs.config import AtLeast0, AtLeast1, Config, Positive
 from training.configs.photometric import Photometric
 
 # Key in `metrics.json` of what is recorded about the calibration of the presence branches.
 PRESENCE_CALIBRATION = "presence_calibration"
+# The options about the images that their files determine.
+IMAGES = ("image_channels", "mean", "std")
 ClassWeights = Literal["balanced", "median_frequency"]
 WorkingSize = int | Literal["native", "automatic"]
 
@@ -56,6 +59,14 @@ class Data:
     """Train although a class has no pixel in the training split."""
     skip_bad: bool = False
     """Skip images that fail the data check, instead of stopping."""
+    image_channels: Annotated[int | None, AtLeast1] = None
+    """Channels of the images, by default as many as all of them have; 3 if gray, RGB and RGBA files
+    are mixed."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel of the images, by default of the training images, for RGB images with 8
+    bits of those that the weights were trained on."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation of each channel, by default as the mean."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,8 +182,17 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometr
         """
         return {name: getattr(self, name) for name in options_of(*(parts or self.parts))}
 
+    def images(self) -> dict[str, Any]:
+        """Returns the arguments of builders about the images."""
+        return {
+            "input_shape": (None, None, self.image_channels or 3),
+            "mean": self.mean,
+            "std": self.std,
+        }
+
     def automatic_options(self) -> set[str]:
         automatic = super().automatic_options()
+        automatic |= {name for name in IMAGES if getattr(self, name) is None}
         if self.working_size == "automatic":
             automatic.add("working_size")
         if self.crop_size is None:
@@ -188,6 +208,7 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometr
                 "`--crop-size` must be a height and a width of at least 1. "
                 f"Received: crop_size={self.crop_size}"
             )
+        ImageNormalization(mean=self.mean, std=self.std)  # raises for invalid numbers
         build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
         weights = None if self.backbone_weights == "imagenet" else self.backbone_weights
         for name, path in (("start_from", self.start_from), ("backbone_weights", weights)):

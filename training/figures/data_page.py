@@ -18,7 +18,7 @@ from PIL import Image
 from keras_encnet.labels import default_palette
 from keras_encnet.losses import balanced_class_weights, median_frequency_class_weights
 from keras_encnet.utils.files import atomic_file
-from training.figures.overlays import overlay
+from training.figures.overlays import as_rgb, overlay
 from training.input.data_check import FolderCheck
 from training.input.image_files import read_image, read_mask
 from training.input.report import Report
@@ -224,7 +224,7 @@ def _figure(report, number):
     """An image, its overlay, and a legend of the classes in it."""
     split, stem = report.split, report.good_stems[number]
     index = split.stems.index(stem)
-    image = read_image(split.image_paths[index])
+    image = as_rgb(read_image(split.image_paths[index], split.pixels.channels))
     mask = read_mask(split.mask_paths[index], split.label_map)
     mask = np.where((mask >= 0) & (mask < len(split.class_names)), mask, -1)
     image, mask = _reduced(image, mask)

@@ -36,11 +36,25 @@ def thinned(pixels: np.ndarray) -> np.ndarray:
     return pixels[::step, ::step]
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Returns an image with any number of channels as it is shown: uint8 `(height, width, 3)`.
+
+    The first three channels are red, green and blue; images with fewer are shown in gray, by the
+    first. Values of another type than uint8 are stretched, for all channels together: their 2nd to
+    98th percentile is black to white.
+    """
+    shown = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, -1)
+    if shown.dtype == np.uint8:
+        return shown
+    low, high = np.percentile(thinned(shown), (2, 98))
+    return ((shown - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype("uint8")
+
+
 def overlay(image: np.ndarray, mask: np.ndarray, classes: int, opacity: float = 0.55) -> np.ndarray:
     """Blends a colored mask over its image.
 
     Args:
-        image: uint8 RGB `(height, width, 3)`.
+        image: `(height, width, channels)`, see `as_rgb`.
         mask: class ids `(height, width)`.
         classes: number of classes.
         opacity: weight of the mask, 0 to 1.
@@ -48,7 +62,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, classes: int, opacity: float = 
     Returns:
         A uint8 array `(height, width, 3)`.
     """
-    mixed = (1 - opacity) * image + opacity * colorize(mask, classes)
+    mixed = (1 - opacity) * as_rgb(image) + opacity * colorize(mask, classes)
     return mixed.round().astype("uint8")
 
 

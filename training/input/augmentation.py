@@ -27,8 +27,8 @@ from training.input.photometric import distort
 # up to 4096, and weighted sums of 8-bit values need 20 bits.
 _BITS = 6
 _ONE, _HALF = 1 << _BITS, 1 << _BITS - 1
-# The channels of a pixel share one 64-bit integer, at these bit offsets: one multiplication weights
-# all of them exactly, without carry from one to the next.
+# Three channels of a pixel share one 64-bit integer, at these bit offsets: one multiplication
+# weights all of them exactly, without carry from one to the next.
 _CHANNELS = np.array([0, 20, 40], "int64")
 # Half of 4096 in every channel, for rounding.
 _ROUNDING = int(np.sum(_ONE * _HALF << _CHANNELS))
@@ -94,7 +94,8 @@ def augment(
     every power of two of pixels among the image sizes, in a third of a second.
 
     Args:
-        image: `uint8` tensor of shape `(height, width, 3)`.
+        image: `uint8` or `float32` tensor of shape `(height, width, channels)`. Floats are
+            interpolated in float32; they have no range.
         mask: `int32` tensor of shape `(height, width)`.
         augmentation: An `Augmentation`.
         crop_size: Pair of integers, the height and the width of the crop.
@@ -102,7 +103,7 @@ def augment(
         outside: Integer, the label of crop pixels outside the image.
 
     Returns:
-        The crop, `uint8`, and its mask, `int32`.
+        The crop, of the dtype of the image, and its mask, `int32`.
     """
     mirror, factor, turn, *place = tf.unstack(tf.random.stateless_uniform((5,), seed))
     least, greatest = augmentation.scale
@@ -126,15 +127,18 @@ def augment(
     x0, y0 = (size[1] - 1.0) / 2.0, (size[0] - 1.0) / 2.0
     affine = [[xx, xy, xx * x + xy * y + x0], [yx, yy, yx * x + yy * y + y0]]
 
+    channels = image.shape[-1]
+    pixels = tf.reshape(_padded(tf.reshape(image, (-1,)), channels), (-1, channels))
     crop, labels, inside = _crop(
-        _pack(tf.reshape(_padded(tf.reshape(image, (-1,)), channels=3), (-1, 3))),
+        _pack(pixels) if image.dtype == tf.uint8 else tf.unstack(pixels, axis=-1),
         _padded(tf.reshape(mask, (-1,)), channels=1),
         tf.shape(mask),
         tf.stack(affine),
         tuple(crop_size),
         outside,
     )
-    return distort(_unpack(crop), inside, augmentation.photometric, seed), labels
+    crop = _unpack(crop, channels) if image.dtype == tf.uint8 else tf.stack(crop, -1)
+    return distort(crop, inside, augmentation.photometric, seed), labels
 
 
 def resize_pair(
@@ -143,17 +147,19 @@ def resize_pair(
     """Resizes an image, as a model with this working size does, and its mask.
 
     Args:
-        image: `uint8` tensor of shape `(height, width, 3)`.
+        image: `uint8` or `float32` tensor of shape `(height, width, channels)`.
         mask: `int32` tensor of shape `(height, width)`.
         working_size: see `keras_encnet.SegmentationModel`.
 
     Returns:
-        The image, `uint8`, and the mask, `int32`, by nearest neighbors.
+        The image, of its dtype, and the mask, `int32`, by nearest neighbors.
     """
     size = scaled_size(tf.shape(mask), working_size)
     resized = resize_images(image[None], size)[0]
     labels = tf.image.resize(mask[..., None], size, method="nearest")
-    return tf.cast(tf.round(resized), "uint8"), labels[..., 0]
+    dtype = tf.as_dtype(image.dtype)
+    resized = tf.round(resized) if dtype.is_integer else resized
+    return tf.cast(resized, dtype), labels[..., 0]
 
 
 def _padded(flat, channels):
@@ -168,7 +174,12 @@ def _padded(flat, channels):
 # once per channel.
 @tf.function(jit_compile=True, autograph=False)
 def _pack(pixels):
-    return tf.reduce_sum(tf.bitwise.left_shift(tf.cast(pixels, "int64"), _CHANNELS), axis=-1)
+    """Returns one 64-bit integer per pixel for each group of three channels."""
+    channels = tf.cast(pixels, "int64")
+    return [
+        tf.reduce_sum(tf.bitwise.left_shift(group, _CHANNELS[: group.shape[-1]]), axis=-1)
+        for group in (channels[:, i : i + 3] for i in range(0, pixels.shape[-1], 3))
+    ]
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -193,17 +204,24 @@ def _crop(pixels, labels, size, affine, crop_size, outside):
     left, right, across = _neighbors(x, width)
     upper, lower, down = _neighbors(y, height)
 
-    def along(line):
-        return _between(*(tf.gather(pixels, line * width + end) for end in (left, right)), across)
+    def blend(values):
+        def along(line):
+            ends = (tf.gather(values, line * width + end) for end in (left, right))
+            return _between(*ends, tf.cast(across, values.dtype))
 
-    blend = _between(along(upper), along(lower), down) + _ROUNDING
-    return tf.where(inside, blend, 0), labels, inside
+        blended = _between(along(upper), along(lower), tf.cast(down, values.dtype))
+        if values.dtype.is_integer:
+            return tf.where(inside, blended + _ROUNDING, 0)
+        return tf.where(inside, blended / _ONE**2, 0.0)
+
+    return [blend(values) for values in pixels], labels, inside
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _unpack(sums):
-    channels = tf.bitwise.right_shift(sums[..., None], 2 * _BITS + _CHANNELS)
-    return tf.cast(tf.bitwise.bitwise_and(channels, 255), "uint8")
+def _unpack(groups, channels):
+    shifted = [tf.bitwise.right_shift(sums[..., None], 2 * _BITS + _CHANNELS) for sums in groups]
+    values = tf.bitwise.bitwise_and(tf.concat(shifted, -1)[..., :channels], 255)
+    return tf.cast(values, "uint8")
 
 
 def _neighbors(position, length):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.configs.folder import FolderEncNet50, automatic_sizes, describe_sizes
-from training.input.folder import overlap_problem, read_classes, read_split, summarize
+from training.input.folder import Split, overlap_problem, read_classes, read_split, summarize
 from training.input.folder_check import check_split
+from training.input.pixels import pixels_of
 from training.input.report import Report
 from training.input.split_lists import split_names, unlisted_stems
 
@@ -84,9 +85,14 @@ def check_folder(
         check.fail("train", str(error))
         return check
     found = split_names(folder)
+    opened: dict[str, Split] = {}
     for name in splits or sorted(found, key=_training_first) or ("train",):
         try:
-            split = read_split(folder, name, map_labels)
+            opened[name] = read_split(folder, name, map_labels)
+        except (OSError, ValueError) as error:
+            check.fail(name, str(error))
+    for name, split in _with_pixels(check, opened).items():
+        try:
             report = check_split(split, ignore_class)
         except (OSError, ValueError) as error:
             check.fail(name, str(error))
@@ -112,6 +118,20 @@ def check_folder(
         _compare_lists(check, found)
     _compare_splits(check)
     return check
+
+
+def _with_pixels(check, splits):
+    """Returns splits whose images are decoded in the same way, with as many channels as all have.
+
+    Without such a number, no split can be used.
+    """
+    try:
+        pixels = pixels_of([path for split in splits.values() for path in split.image_paths])
+    except ValueError as error:
+        for name in splits:
+            check.fail(name, str(error))
+        return {}
+    return {name: dataclasses.replace(split, pixels=pixels) for name, split in splits.items()}
 
 
 def _training_first(name):

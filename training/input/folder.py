@@ -1,6 +1,6 @@
 """The folder data set: images and masks are files; splits and classes are lists.
 
-    images/<stem>.jpg        or .jpeg, .jfif, .png, .bmp, .gif
+    images/<stem>.jpg        or .jpeg, .jfif, .png, .bmp, .gif, .npy
     labels/<stem>.png        one channel or a palette; each pixel is a class id or an ignored label
     train.txt, val.txt, ...  the stems of a split, one per line
     classes.txt              class names, one per line; the first has id 0
@@ -20,7 +20,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.input.image_paths import IMAGE_SUFFIXES
+from training.input.image_paths import DATA_SUFFIXES
+from training.input.pixels import AS_RGB, Pixels
 from training.input.split_lists import (
     MASK_SUFFIXES,
     existing_stems,
@@ -49,6 +50,7 @@ class Split:
         mask_paths: Tuple of paths, one per stem.
         class_names: Tuple of strings. The index of a name is the id of its class.
         label_map: Tuple of pairs, a label in the masks and the one that replaces it.
+        pixels: How images are decoded, as RGB by default.
     """
 
     root: Path
@@ -58,6 +60,7 @@ class Split:
     mask_paths: tuple[Path, ...]
     class_names: tuple[str, ...]
     label_map: tuple[tuple[int, int], ...] = ()
+    pixels: Pixels = AS_RGB
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -124,7 +127,7 @@ def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = 
         root=root,
         name=split,
         stems=tuple(stems),
-        image_paths=_find(root / "images", stems, IMAGE_SUFFIXES, split),
+        image_paths=_find(root / "images", stems, DATA_SUFFIXES, split),
         mask_paths=_find(root / "labels", stems, MASK_SUFFIXES, split),
         class_names=class_names,
         label_map=tuple(map(_label_pair, map_labels)),

@@ -20,6 +20,7 @@ from training.input.image_files import (
     read_mask,
 )
 from training.input.report import IMPORT, Report
+from training.input.statistics import merged, moments_of
 
 # Cameras store 12 bits in 16 without scaling them; the upper 8, which are kept, are then dark.
 FULL_12_BITS = 2**12
@@ -44,9 +45,7 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
             "`ignore_class` must have at least one label, which padding gets. "
             f"Received: ignore_class={ignore_class}"
         )
-    check = functools.partial(
-        _check_pair, split.label_map, classes=len(split.class_names), ignored=ignored
-    )
+    check = functools.partial(_check_pair, split, classes=len(split.class_names), ignored=ignored)
     # The first pair alone: it prepares the decoders, which each thread would do otherwise.
     check(split.image_paths[0], split.mask_paths[0])
     # TensorFlow releases the interpreter lock while it decodes, so threads use all cores.
@@ -62,7 +61,7 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
     good = [contents for found, *contents in results if not found]
     pixels, image_pixels = np.zeros((2, len(split.class_names)), "int64")
     ignored_pixels, labels = 0, set()
-    for counts, (height, width), found in good:
+    for counts, (height, width), found, _ in good:
         pixels += counts
         image_pixels += np.where(counts > 0, counts.sum(), 0)
         ignored_pixels += height * width - int(counts.sum())
@@ -75,7 +74,8 @@ def check_split(split: Split, ignore_class: int | Sequence[int] = 255) -> Report
         image_pixel_counts=image_pixels,
         ignored_pixels=ignored_pixels,
         labels=tuple(sorted(labels)),
-        sizes=np.array([size for _, size, _ in good], "int64").reshape(-1, 2),
+        sizes=np.array([size for _, size, *_ in good], "int64").reshape(-1, 2),
+        moments=merged(moments for *_, moments in good),
     )
 
 
@@ -110,24 +110,24 @@ _READING_ERRORS = (
 )
 
 
-def _check_pair(label_map, image_path, mask_path, classes, ignored):
-    """Returns the problems of an image and its mask, pixels per class, size, and labels."""
+def _check_pair(split, image_path, mask_path, classes, ignored):
+    """Returns problems of an image and its mask, pixels per class, size, labels, and moments."""
     problems, shape, mask = [], None, None
     # Damaged files make decoders raise nearly anything, SyntaxError and struct.error included.
     try:
-        image = read_image(image_path)
-        shape = image.shape[:2]
+        image = read_image(image_path, split.pixels.channels)
+        shape, moments = image.shape[:2], moments_of(image)
         problems += _orientation_problems("image", image_path)
         problems += _range_problems(image_path, image)
     except Exception as error:
         problems.append(f"the image cannot be read: {error}")
     try:
-        mask = read_mask(mask_path, label_map)
+        mask = read_mask(mask_path, split.label_map)
         problems += _orientation_problems("mask", mask_path)
     except Exception as error:
         problems.append(f"the mask cannot be read: {error}")
     if shape is None or mask is None:
-        return problems, None, None, None
+        return problems, None, None, None, None
     if shape != mask.shape:
         sizes = [f"{width}x{height}" for height, width in (shape, mask.shape)]
         problems.append(f"the image has {sizes[0]} pixels, its mask {sizes[1]}")
@@ -142,11 +142,13 @@ def _check_pair(label_map, image_path, mask_path, classes, ignored):
             "`--map-labels`, such as `255:1`, or ignore them with `--ignore-class`"
             + (f"; if ids start from 1, `{IMPORT}` shifts them" if unknown[0] == classes else "")
         )
-    return problems, counts[:classes], shape, labels
+    return problems, counts[:classes], shape, labels, moments
 
 
 def _range_problems(path, image):
-    if image.max() >= FULL_12_BITS >> 8:  # as nearly always: no need to decode it again
+    if (
+        image.dtype != np.uint8 or image.max() >= FULL_12_BITS >> 8
+    ):  # as nearly always: no need to decode it again
         return []
     largest = largest_16_bit_value(path)
     if not largest:

@@ -15,8 +15,12 @@ from PIL import ExifTags, Image
 
 from keras_encnet.export import image_bytes
 from keras_encnet.utils.png import COLOR_TYPE, GRAYSCALE, HEADER_END, INDEXED, toggle_palette
+from training.input import npy
 from training.input.image_paths import explain
+from training.input.pixels import AS_RGB, Pixels, check_channels
 
+# Numbers of channels of JPEG, PNG, GIF and BMP files.
+FILE_CHANNELS = (1, 3, 4)
 # Pairs of a label in a mask and the one that replaces it.
 LabelMap = Sequence[tuple[int, int]]
 
@@ -29,35 +33,75 @@ Image.MAX_IMAGE_PIXELS = None
 _LIMITS = image_bytes.Limits(bytes=2**31 - 1, pixels=2**31 - 1, side=2**31 - 1)
 
 
-def decode_image(path: str | tf.Tensor) -> tf.Tensor:
-    """Reads a JPEG, PNG, GIF or BMP as a `uint8` tensor of shape `(height, width, 3)`.
+def decode_image(path: str | tf.Tensor, pixels: Pixels = AS_RGB) -> tf.Tensor:
+    """Reads an image as a `uint8` or `float32` tensor of shape `(height, width, channels)`.
 
-    Gray images get three equal channels; an alpha channel is dropped; of 16 bits per channel, the
-    upper 8 are kept; of a GIF, the first frame. The EXIF orientation is not applied.
+    As RGB, gray images get three equal channels, and an alpha channel is dropped; as gray, RGB
+    images become their luma. Of 16 bits per channel, the upper 8 are kept; of a GIF, the first
+    frame. The EXIF orientation is not applied. Values of a `.npy` file are kept as they are.
+
+    Args:
+        path: String, a JPEG, PNG, GIF, BMP or `.npy` file.
+        pixels: Channels and type, see `training.input.pixels`.
     """
-    return image_bytes.decode(tf.io.read_file(path))
+    data = tf.io.read_file(path)
+    if not pixels.arrays:
+        return image_bytes.decode(data, pixels.channels)
+    array = functools.partial(npy.decode, data)
+    if pixels.channels in FILE_CHANNELS:
+        is_array = tf.strings.regex_full_match(path, r"(?is).*\.npy")
+        image = tf.cond(is_array, array, lambda: _as_float(data, pixels.channels))
+    else:
+        image = array()
+    return tf.cast(tf.ensure_shape(image, (None, None, pixels.channels)), pixels.dtype)
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Reads an image as a `uint8` array of shape `(height, width, 3)`.
+def _as_float(data, channels):
+    return tf.cast(image_bytes.decode(data, channels), tf.float32)
 
-    Same result as `decode_image`, but errors state the file and what is wrong with it.
+
+def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
+    """Reads an image as an array of shape `(height, width, channels)`.
+
+    Same values as those of `decode_image`, but errors state the file and what is wrong with it.
+
+    Args:
+        path: Path of the image.
+        channels: Integer, the number of channels.
+
+    Returns:
+        A `uint8` array; `float32` from a `.npy` file of another type.
 
     Raises:
         OSError: If the file is missing.
-        ValueError: If it cannot be decoded.
+        ValueError: If it cannot be decoded, or has another number of channels.
     """
-    status, image = _encoded_reader()(tf.constant(Path(path).read_bytes()))
+    if npy.is_npy(path) or channels not in (1, 3):
+        check_channels(path, channels)
+    if npy.is_npy(path):
+        return _read_array(path)
+    status, image = _encoded_reader(channels)(tf.constant(Path(path).read_bytes()))
     status = status.numpy().decode()
     if status != image_bytes.OK:
         raise ValueError(f"{explain(status)} Received: path={str(path)!r}")
     return image.numpy()
 
 
+def _read_array(path):
+    array = np.load(path, allow_pickle=False)
+    array = array if array.dtype == np.uint8 else array.astype("float32")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            "An array must be finite: replace missing values, and ignore their pixels in the mask. "
+            f"Received: path={str(path)!r} with NaN or infinite values"
+        )
+    return array[..., None] if array.ndim == 2 else array
+
+
 @functools.cache
-def _encoded_reader():
+def _encoded_reader(channels):
     """Returns the decoder of exported models, traced before threads share it."""
-    reader = tf.function(lambda data: image_bytes.read(data, _LIMITS))
+    reader = tf.function(lambda data: image_bytes.read(data, _LIMITS, channels))
     return reader.get_concrete_function(tf.TensorSpec((), tf.string))
 
 
@@ -70,6 +114,8 @@ def exif_orientation(path: str | os.PathLike) -> int:
     Raises:
         OSError: If Pillow cannot read the image.
     """
+    if npy.is_npy(path):
+        return 1
     with Image.open(path) as image:
         try:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -81,7 +127,7 @@ def exif_orientation(path: str | os.PathLike) -> int:
 def largest_16_bit_value(path: str | os.PathLike) -> int | None:
     """Returns the largest value in an image with 16 bits per channel, None for other images."""
     data = Path(path).read_bytes()
-    if not data.startswith(_PNG_SIGNATURE) or data[BIT_DEPTH] != 16:
+    if npy.is_npy(path) or not data.startswith(_PNG_SIGNATURE) or data[BIT_DEPTH] != 16:
         return None
     return int(tf.reduce_max(tf.io.decode_png(data, dtype="uint16")))
 

@@ -12,6 +12,8 @@ from keras_encnet.export.image_bytes import NO_IMAGE
 
 # Of the formats that training and exported models decode.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif")
+# Of data sets and predictions, which read arrays as well, see `training.input.npy`.
+DATA_SUFFIXES = (*IMAGE_SUFFIXES, ".npy")
 # Of formats that `training.import_data` converts, and of other formats of photos.
 IMPORTED_SUFFIXES = (".tif", ".tiff", ".webp")
 PHOTO_SUFFIXES = (".avif", ".heic", ".heif")
@@ -27,7 +29,7 @@ def explain(status: str) -> str:
     return f"{status} {REMEDY}" if status == NO_IMAGE else status
 
 
-def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
+def find_images(paths: Iterable[Path], output: Path, arrays: bool = False) -> dict[Path, Path]:
     """Returns the image files in `paths` with the paths of their results.
 
     Folders are searched for files with the suffix of an image, with the folders in them. Images
@@ -37,6 +39,7 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
     Args:
         paths: image files, and folders.
         output: folder of the results.
+        arrays: whether `.npy` files are images.
 
     Returns:
         Dict from images to paths in `output`, without a suffix. Images in a folder keep their path
@@ -50,12 +53,14 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
     paths = list(paths)
     if not paths:
         raise ValueError("Pass image files, or folders with images. Received: no path")
-    missing = [path for path in paths if not path.exists() and not _is_image(path.name)]
+    suffixes = ALL_SUFFIXES + DATA_SUFFIXES * arrays
+    missing = [path for path in paths if not path.exists() and not _is_image(path.name, suffixes)]
     if missing:
         raise FileNotFoundError(f"No such file or folder. Received: {_first(missing)}")
     found = [(path, Path(path.name)) for path in paths if not path.is_dir()]
     for folder in filter(Path.is_dir, paths):
-        found += [(image, image.relative_to(folder)) for image in images_in(folder, output)]
+        images = images_in(folder, output, suffixes)
+        found += [(image, image.relative_to(folder)) for image in images]
     if not found:
         raise FileNotFoundError(
             f"No image with the suffix {', '.join(IMAGE_SUFFIXES)}. Received: {_first(paths)}"
@@ -71,20 +76,23 @@ def find_images(paths: Iterable[Path], output: Path) -> dict[Path, Path]:
     return results
 
 
-def _is_image(name):
-    return not name.startswith(".") and name.lower().endswith(ALL_SUFFIXES)
+def _is_image(name, suffixes):
+    return not name.startswith(".") and name.lower().endswith(suffixes)
 
 
 def _first(paths):
     return sorted(map(str, paths))[:10]
 
 
-def images_in(root: Path, without: Path | None = None) -> Iterator[Path]:
+def images_in(
+    root: Path, without: Path | None = None, suffixes: tuple[str, ...] = ALL_SUFFIXES
+) -> Iterator[Path]:
     """Yields the image files in a folder and the folders in it, in alphabetical order.
 
     Args:
         root: the folder.
         without: folder to leave out.
+        suffixes: suffixes of images.
     """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(
@@ -92,7 +100,7 @@ def images_in(root: Path, without: Path | None = None) -> Iterator[Path]:
             for name in folders
             if not name.startswith(".") and not _is_same(Path(folder, name), without)
         )
-        yield from (Path(folder, name) for name in sorted(files) if _is_image(name))
+        yield from (Path(folder, name) for name in sorted(files) if _is_image(name, suffixes))
 
 
 def _is_same(folder, other):

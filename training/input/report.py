@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 
 from training.input.folder import Split, summarize
+from training.input.pixels import AS_RGB, RGBA, Pixels
+from training.input.statistics import Moments, describe_statistics
 
 # Label of the object in masks of many tools for two classes, and the usual ignored label.
 WHITE = 255
@@ -26,6 +28,7 @@ class Report:
         ignored_pixels: Integer, the number of pixels with an ignored label.
         labels: Tuple of integers, the labels that occur, ignored ones included.
         sizes: Integers of shape `(images, 2)`: heights and widths.
+        moments: Moments of the pixels per channel; None without images.
     """
 
     split: Split
@@ -36,6 +39,7 @@ class Report:
     ignored_pixels: int
     labels: tuple[int, ...]
     sizes: np.ndarray
+    moments: Moments | None = None
 
     @property
     def presence_counts(self) -> np.ndarray:
@@ -53,6 +57,13 @@ class Report:
         """The stems of the images whose masks have ignored labels only."""
         stems = self.good_stems
         return tuple(stems[i] for i in np.flatnonzero(~self.presence.any(axis=1)))
+
+    @property
+    def pixels(self) -> Pixels:
+        """How the images are to be decoded: as RGB, if the alpha channel of all has one value."""
+        pixels, moments = self.split.pixels, self.moments
+        has_alpha = pixels.channels == RGBA and not pixels.arrays
+        return AS_RGB if has_alpha and moments is not None and moments.std[-1] == 0 else pixels
 
     @property
     def absent_classes(self) -> list[str]:
@@ -131,6 +142,9 @@ class Report:
         for axis, name in enumerate(("height", "width")):
             smallest, median, largest = np.percentile(self.sizes[:, axis], (0, 50, 100))
             lines.append(f"  {name}: {smallest:g} to {largest:g} pixels, median {median:g}")
+        if self.moments is not None:
+            found = describe_statistics(self.moments, self.pixels.channels)
+            lines += [f"  {self.pixels}", f"  {found}"]
         labeled = self.pixel_counts.sum()
         ignored = self.ignored_pixels / (self.ignored_pixels + labeled)
         lines.append(f"  ignored: {ignored:.2%} of all pixels")

@@ -64,8 +64,8 @@ def train_batches(
             pipeline feeds. Other shares are not computed.
 
     Returns:
-        A `tf.data.Dataset` of images, `uint8` of shape `(batch, height, width, 3)`, and masks,
-        `int32` of shape `(batch, height, width)`.
+        A `tf.data.Dataset` of images, `uint8` or `float32` as of `Split.pixels`, of shape
+        `(batch, height, width, channels)`, and masks, `int32` of shape `(batch, height, width)`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -90,7 +90,7 @@ def train_batches(
         index = tf.random.experimental.index_shuffle(
             position, seed=tf.stack([seed, passes]), max_index=last
         )
-        image, mask = _read(image_paths[index], mask_paths[index], split.label_map)
+        image, mask = _read(image_paths[index], mask_paths[index], split)
         if augmentation.working_size is not None:
             image, mask = resize_pair(image, mask, augmentation.working_size)
         return augment(
@@ -128,8 +128,8 @@ def whole_images(
         input_context: As for `train_batches`.
 
     Returns:
-        A finite `tf.data.Dataset` of images, `uint8` of shape `(1, height, width, 3)`, and masks,
-        `int32` of shape `(1, height, width)`.
+        A finite `tf.data.Dataset` of images, `uint8` or `float32` as of `Split.pixels`, of shape
+        `(1, height, width, channels)`, and masks, `int32` of shape `(1, height, width)`.
     """
     image_paths, mask_paths = _paths(split)
     replicas = input_context.num_replicas_in_sync
@@ -139,7 +139,7 @@ def whole_images(
         step, replica = step_and_replica(number, input_context)
         index = step * replicas + replica
         path = tf.minimum(index, len(split) - 1)
-        image, mask = _read(image_paths[path], mask_paths[path], split.label_map)
+        image, mask = _read(image_paths[path], mask_paths[path], split)
         return image, tf.where(index < len(split), mask, ignored_labels(ignore_class)[0])
 
     return (
@@ -163,8 +163,9 @@ def step_and_replica(
     return number // here, input_context.input_pipeline_id * here + number % here
 
 
-def _read(image_path, mask_path, label_map):
-    image, mask = decode_image(image_path), decode_mask(mask_path, label_map)
+def _read(image_path, mask_path, split):
+    image = decode_image(image_path, split.pixels)
+    mask = decode_mask(mask_path, split.label_map)
     image_size, mask_size = tf.shape(image)[:2], tf.shape(mask)
     tf.debugging.Assert(
         tf.reduce_all(image_size == mask_size),

@@ -8,11 +8,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.input.image_paths import ALL_SUFFIXES, IMAGE_SUFFIXES, images_in
+from training.input.image_paths import ALL_SUFFIXES, DATA_SUFFIXES, images_in
 from training.input.text_files import read_text
 from training.input.words import SPLITS
 
 MASK_SUFFIXES = (".png",)
+ANY = ALL_SUFFIXES + DATA_SUFFIXES
 # Lines of a text file by which a list of images is recognized.
 _EXAMINED = 100
 
@@ -98,7 +99,7 @@ def hash_of(stem: str) -> float:
 
 
 def files_by_stem(
-    folder: Path, stems: Iterable[str], suffixes: Sequence[str] | None = IMAGE_SUFFIXES
+    folder: Path, stems: Iterable[str], suffixes: Sequence[str] | None = DATA_SUFFIXES
 ) -> dict[str, list[Path]]:
     """Returns the files in the folders of these stems, by stem; lists each folder only once.
 
@@ -123,7 +124,7 @@ def _spellings(line):
     """Returns the stems that a line of a list may mean: as it is, or without suffix and folder."""
     path = unicodedata.normalize("NFC", line).replace("\\", "/").removeprefix("./")
     stem, suffix = os.path.splitext(path)
-    spellings = [path, stem] if suffix.lower() in ALL_SUFFIXES else [path]
+    spellings = [path, stem] if suffix.lower() in ANY else [path]
     return [*spellings, *(s.removeprefix("images/") for s in spellings if s.startswith("images/"))]
 
 
@@ -145,5 +146,8 @@ def of_other_formats(folder: Path, stems: Sequence[str]) -> list[str]:
 
 def unlisted_stems(folder: Path, stems: Iterable[str]) -> list[str]:
     """Returns the stems of the images in a folder that are not among `stems`."""
-    found = (path.relative_to(folder).with_suffix("").as_posix() for path in images_in(folder))
+    found = (
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in images_in(folder, suffixes=ANY)
+    )
     return sorted({unicodedata.normalize("NFC", stem) for stem in found} - set(stems))

@@ -33,6 +33,7 @@ from training.run.fit import is_finished, train
 from training.tasks import segmentation_scores
 from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
+from training.tasks.splits import with_pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Ablation:
             backbone_weights=options.backbone_weights,
         )
         self.rows = rows_of(self.config, options.parts, options.deeper_weights, options.necks)
-        self.split = open_split(self.config.data, options.split, self.config.map_labels)
+        opened = open_split(self.config.data, options.split, self.config.map_labels)
+        [self.split] = with_pixels(self.config.image_channels, opened)
         self.multi_scale = multi_scale_sizes(self.config, options.base_size, options.crop_size)
         self.setup = {
             "recipe": options.recipe,

@@ -32,6 +32,7 @@ from training.research.experiments import markdown_table, write_text
 from training.run import trained_models
 from training.run.environment import environment
 from training.tasks.segmentation_scores import check, ignore_class_of, map_labels_of
+from training.tasks.splits import with_pixels
 
 CROP, WORKING, NATIVE = "crops", "working size", "native size"
 VIEWS = (CROP, WORKING, NATIVE)
@@ -60,6 +61,7 @@ def main(
     data = data or trained_models.data_of_run(path)
     images = open_split(data, split, map_labels_of(run))
     network = trained_models.load_model(path)
+    [images] = with_pixels(network.channels, images)
     trained_models.check_classes(network, images.class_names, path, data)
     ignore_class = ignore_class_of(run, ignore_class)
     check(images, ignore_class)

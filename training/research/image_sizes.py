@@ -33,6 +33,7 @@ from training.tasks.segmentation_scores import (
     ignore_class_of,
     map_labels_of,
 )
+from training.tasks.splits import with_pixels
 
 
 def main(
@@ -67,6 +68,7 @@ def main(
     run = trained_models.run_of(path)
     images = open_split(data, split, map_labels_of(run))
     network = trained_models.load_model(path)
+    [images] = with_pixels(network.channels, images)
     trained_models.check_classes(network, images.class_names, path, data)
     images = every_nth(images, every)
     ignore_class = ignore_class_of(run, ignore_class)

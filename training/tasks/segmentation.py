@@ -31,13 +31,14 @@ from training.datasets.segmentation_data import open_split
 from training.input import fingerprint, segmentation_batches
 from training.input.augmentation import Augmentation
 from training.input.fingerprint import Fingerprint
-from training.input.folder import Split, overlap_problem
-from training.input.folder_check import check_split, naming_damaged_files
+from training.input.folder_check import naming_damaged_files
 from training.input.report import Report
 from training.input.segmentation_batches import ONE_REPLICA
 from training.input.split_lists import held_out
+from training.tasks.image_statistics import automatic_images, describe_images
 from training.tasks.presence_calibration import calibrate_run
 from training.tasks.segmentation_callbacks import CheckPixels, FreezeBackbone, ShowPredictions
+from training.tasks.splits import check_overlap, checked, with_pixels
 
 
 class Segmentation:
@@ -50,13 +51,20 @@ class Segmentation:
     def __init__(self, config: SegmentationConfig):
         every_class = not config.allow_absent_classes
         train, val = held_out(config.train_split, config.val_split, config.val_share)
-        self.train_split, contents = open_checked(config, train, every_class)
+        opened = (open_split(config.data, name, config.map_labels) for name in (train, val))
+        train_split, val_split = with_pixels(config.image_channels, *opened)
+        self.train_split, contents = checked(config, train_split, every_class)
         self.class_weights = computed_class_weights(config.class_weights, contents)
-        self.val_split, val_contents = open_checked(config, val)
+        self.val_split, val_contents = checked(config, val_split)
         check_overlap(self.train_split, self.val_split)
         self.val_pixels = val_contents.pixel_counts
         self.sizes = automatic_sizes(config, contents.sizes)
-        self.config = dataclasses.replace(config, **self.sizes)
+        given = config.image_channels is not None
+        pixels = contents.split.pixels if given else contents.pixels
+        self.train_split = dataclasses.replace(self.train_split, pixels=pixels)
+        self.val_split = dataclasses.replace(self.val_split, pixels=pixels)
+        images = automatic_images(config, contents, pixels)
+        self.config = dataclasses.replace(config, **self.sizes, **images)
         self.steps_per_epoch = config.steps_per_epoch(len(self.train_split))
 
     def fingerprint(self) -> dict[str, Fingerprint]:
@@ -65,7 +73,8 @@ class Segmentation:
 
     def plan(self) -> str:
         steps = self.config.describe_steps(len(self.train_split))
-        return f"{describe_sizes(**self.sizes)}\n{steps}"
+        images = describe_images(self.config, self.train_split.pixels)
+        return f"{images}\n{describe_sizes(**self.sizes)}\n{steps}"
 
     def build_model(self) -> keras_encnet.SegmentationModel:
         model = build_model(self.config, self.train_split.class_names)
@@ -159,49 +168,6 @@ class Segmentation:
         return callbacks
 
 
-def open_checked(
-    config: SegmentationConfig, name: str, every_class: bool = False
-) -> tuple[Split, Report]:
-    """Opens a split of the recipe's data and reads every file of it once.
-
-    Args:
-        config: the recipe.
-        name: name of the split.
-        every_class: whether every class must have a pixel in it.
-
-    Returns:
-        The split, without images that cannot be used, and the report of its contents.
-
-    Raises:
-        ValueError: if files or labels cannot be used; it names them.
-    """
-    split = open_split(config.data, name, config.map_labels)
-    print(f"Reading the {len(split)} images and masks of {split.name} once.", flush=True)
-    report = check_split(split, config.ignore_class)
-    if not config.skip_bad:
-        report.raise_if_bad()
-    report.raise_if_unusable(every_class)
-    for stem, problem in report.problems:
-        print(f"Skipping {stem}: {problem}", file=sys.stderr)
-    return split.without(report.bad_stems), report
-
-
-def check_overlap(train: Split, val: Split) -> None:
-    """Warns about validation images that are training images as well; refuses if all of them are.
-
-    Raises:
-        ValueError: if the validation split has no other image, and was not named as a part.
-    """
-    remedy = (
-        "To validate on a part of the training images, pass `--val-share 0.2`; to validate on all "
-        f"of them, `--val-split {train.name}`."
-    )
-    if set(val.stems) <= set(train.stems) and (problem := overlap_problem(train, val, remedy)):
-        raise ValueError(problem)
-    if problem := overlap_problem(train, val):
-        print(f"Warning: {problem}", file=sys.stderr)
-
-
 def computed_class_weights(
     class_weights: ClassWeights | Sequence[float] | None, contents: Report
 ) -> Sequence[float] | None:
@@ -245,6 +211,7 @@ def _on_resnet(config, weights, classes):
         config.variant,
         name=config.head,
         backbone_weights=weights,
+        **config.images(),
         **config.structure(),
     )
 
@@ -252,7 +219,7 @@ def _on_resnet(config, weights, classes):
 def _on_application(config, weights, classes):
     return on_backbone(
         config.head,
-        from_keras_applications(config.backbone, weights),
+        from_keras_applications(config.backbone, weights, **config.images()),
         classes,
         config.variant,
         name=config.head,

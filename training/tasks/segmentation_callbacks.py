@@ -8,9 +8,9 @@ import tensorflow as tf
 
 import keras_encnet
 from keras_encnet.utils import compat
-from training.figures.overlays import colorize
+from training.figures.overlays import as_rgb, colorize
 from training.input.folder import Split
-from training.input.image_files import decode_image, read_mask
+from training.input.image_files import read_image, read_mask
 
 # Number of validation images shown in TensorBoard.
 SHOWN = 4
@@ -97,7 +97,9 @@ class ShowPredictions(keras.callbacks.Callback):
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(log_dir))
         count = min(SHOWN, len(split))
-        self.images = [decode_image(str(path)).numpy() for path in split.image_paths[:count]]
+        self.images = [
+            read_image(path, split.pixels.channels) for path in split.image_paths[:count]
+        ]
         self.masks = [read_mask(path, split.label_map) for path in split.mask_paths[:count]]
 
     def on_epoch_end(self, epoch, logs=None):
@@ -107,5 +109,6 @@ class ShowPredictions(keras.callbacks.Callback):
             for i, row in enumerate(zip(self.images, self.masks, predictions, strict=True)):
                 image, truth, prediction = row
                 colored = [colorize(mask, classes) for mask in (truth, prediction)]
-                tf.summary.image(f"image_{i}", np.concatenate([image, *colored], axis=1)[None])
+                parts = [as_rgb(image), *colored]
+                tf.summary.image(f"image_{i}", np.concatenate(parts, axis=1)[None])
         self.writer.flush()

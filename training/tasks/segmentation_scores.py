@@ -15,21 +15,23 @@ import keras_encnet
 from keras_encnet.graph.compiled import CompiledOutputs
 from keras_encnet.losses import class_presence
 from keras_encnet.metrics import presence_scores, reliability
+from keras_encnet.models.images import check_values
 from keras_encnet.utils.sizes import NATIVE, Size, resize_images, scaled_size
 from training import cli
 from training.configs import SegmentationConfig
 from training.datasets.segmentation_data import open_split
 from training.figures.confusion_matrix import save_confusion_matrix
-from training.figures.overlays import save_comparison
+from training.figures.overlays import as_rgb, save_comparison
 from training.figures.reliability import save_reliability
 from training.input import segmentation_batches
 from training.input.folder import Split
 from training.input.folder_check import check_split
-from training.input.image_files import decode_image, read_mask
+from training.input.image_files import read_image, read_mask
 from training.input.split_lists import part
 from training.tasks.boundary_scores import BoundaryIoU
 from training.tasks.multi_scale import MultiScaleOptions, settings_of
 from training.tasks.segmentation_report import boundary_report, report, table
+from training.tasks.splits import with_pixels
 
 # Number of images on the page of predictions, spread evenly over the split.
 SHOWN = 6
@@ -86,7 +88,8 @@ class SegmentationScorer:
         self.model = model
         self.options = options
         map_labels = map_labels_of(run, options.map_labels)
-        self.split = open_split(data, split_of(run, split), map_labels)
+        opened = open_split(data, split_of(run, split), map_labels)
+        [self.split] = with_pixels(model.channels, opened)
         self.name = f"evaluation-{split}{'-multi-scale' if options.multi_scale else ''}"
         self.segmenter = options.segmenter(model)
         self.settings: dict[str, Any] = {"multi_scale": settings_of(self.segmenter)}
@@ -187,6 +190,7 @@ def evaluate(
         `keras_encnet.metrics.presence_scores` and, under `reliability`, the function of that name;
         None for a model without one.
     """
+    [split] = with_pixels(model.channels, split)
     names = [name for name in ("segmentation", "presence") if name in model.output]
     outputs_of = CompiledOutputs(model, {name: model.output[name] for name in names})
     metric = keras_encnet.SegmentationMetrics(
@@ -195,6 +199,7 @@ def evaluate(
     truth, presence_logits = [], []
     batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
+        check_values(images.numpy(), model.expected_images)
         seen = times(model.network_size(images.shape[1:3], size), factor)
         outputs = outputs_of(images.numpy(), size=seen)
         metric.update_state(masks, outputs["classes"])
@@ -230,6 +235,7 @@ def evaluate_multi_scale(
     metric = keras_encnet.SegmentationMetrics(
         model.classes, ignore_class=ignore_class, absent_classes=absent_classes
     )
+    [split] = with_pixels(model.channels, split)
     batches = segmentation_batches.whole_images(split)
     for images, masks in tqdm(batches, unit="image"):
         size = times(images.shape[1:3], factor)
@@ -265,8 +271,9 @@ def save_predictions(
         size: see `keras_encnet.SegmentationModel.segment`.
     """
     picked = np.unique(np.linspace(0, len(split) - 1, min(SHOWN, len(split))).round().astype(int))
-    images = [decode_image(str(split.image_paths[i])).numpy() for i in picked]
+    channels = next(iter(models.values())).channels
+    images = [read_image(split.image_paths[i], channels) for i in picked]
     truths = [read_mask(split.mask_paths[i], split.label_map) for i in picked]
     predictions = [model.segment(images, size=size) for model in models.values()]
-    rows = list(zip(images, truths, *predictions, strict=True))
+    rows = list(zip(map(as_rgb, images), truths, *predictions, strict=True))
     save_comparison(path, rows, ["image", "truth", *models], split.class_names)

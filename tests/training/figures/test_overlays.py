@@ -53,3 +53,21 @@ def test_overlay_of_a_large_image_is_reduced(rng, tmp_path, monkeypatch):
 def test_images_up_to_the_largest_size_are_shown_as_they_are(rng):
     image = rng.integers(0, 256, (2048, 3, 3), "uint8")
     np.testing.assert_array_equal(overlays.thinned(image), image)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_images_of_any_number_of_channels_are_shown_in_rgb(rng, channels):
+    image = rng.integers(0, 256, (5, 7, channels), "uint8")
+    shown = [0, 1, 2] if channels >= 3 else [0, 0, 0]
+    np.testing.assert_array_equal(overlays.as_rgb(image), image[..., shown])
+
+
+def test_values_of_any_range_are_stretched_together(rng):
+    image = rng.normal(3000, 500, (50, 70, 4)).astype("float32")
+    image[0, 0] = 1e9
+    shown = overlays.as_rgb(image)
+    assert (shown.dtype, shown.shape) == (np.uint8, (50, 70, 3))
+    low, high = np.percentile(shown, (5, 95))
+    assert low < 40
+    assert high > 215
+    assert overlays.as_rgb(np.full((2, 2, 1), 7.0)).max() == 0

@@ -42,6 +42,8 @@ def test_the_report_shows_shares_and_sizes(tmp_path):
         "train: 2 images, 0 of them bad",
         "height: 1 to 2 pixels, median 1.5",
         "width: 3 to 4 pixels, median 3.5",
+        "3 channels (RGB)",
+        "statistics per channel: --mean 0 0 0 --std 0 0 0",
         "ignored: 20.00% of all pixels",
         "id of labeled pixels in images class",
         "0 37.50% 1 50.0% sky",

@@ -12,8 +12,9 @@ from tests.fixtures import SMALL_CIFAR, SMALL_ENCNET, SMALL_FCN
 from training.configs.cifar10 import CIFAR10EncNet16k64d, CIFAR10ResNet64d
 from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import cifar, scenes
+from training.input.folder import read_split
 from training.run import callbacks, checkpoints, fit
-from training.tasks import segmentation
+from training.tasks import segmentation, splits
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -245,7 +246,7 @@ def test_bad_images_can_be_skipped(tmp_path, capsys):
     root = scenes.write(tmp_path / "scenes", train=5, val=1, test=1)
     _damage_ids(root)
     config = ScenesFCN(data=str(root), skip_bad=True, **SMALL_FCN)
-    split, _ = segmentation.open_checked(config, "train")
+    split, _ = splits.checked(config, read_split(root, "train"))
     assert len(split) == 4
     assert "train_00002" in capsys.readouterr().err
 

@@ -73,12 +73,15 @@ def test_network_of_keras_applications_gets_its_weights_and_the_options_of_the_h
 ):
     requested = []
 
-    def build(*arguments):
-        requested.append(arguments)
-        return tiny_backbone()
+    def build(*arguments, input_shape, mean, std):
+        requested.append((*arguments, input_shape, mean, std))
+        return tiny_backbone(input_shape[-1])
 
     monkeypatch.setattr(segmentation, "from_keras_applications", build)
-    config = SegmentationConfig(backbone="xception", backbone_weights="x.weights.h5", channels=8)
+    images = {"image_channels": 2, "mean": (1.0, 2.0), "std": (3.0, 4.0)}
+    config = SegmentationConfig(
+        backbone="xception", backbone_weights="x.weights.h5", channels=8, **images
+    )
     model = segmentation.build_model(config, "abc")
-    assert requested == [("xception", "x.weights.h5")]
+    assert requested == [("xception", "x.weights.h5", (None, None, 2), (1.0, 2.0), (3.0, 4.0))]
     assert model.get_layer("head_conv").filters == 8
