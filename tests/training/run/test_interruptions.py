@@ -33,7 +33,6 @@ TIMEOUT = 300
 OPTIONS = """
     --batch-size 4 --width-multiplier 0.0625 --channels 8 --warmup-steps 2
     --checkpoint-every 3 --deterministic --learning-rate-batch 4
-    --freeze-backbone 1 --early-stopping 3 --brightness 0.2 --blur 0.5 --noise 0.02
 """.split()
 # Workers round differently from the devices of one process, which codewords would amplify.
 WITHOUT_CODEWORDS = "--num-codewords 0".split()
