@@ -176,7 +176,8 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     """Trains a recipe, unless its run is finished, and scores the last model.
 
     Returns:
-        `scores`, and the `seconds` of training and evaluation.
+        `scores`; the `seconds` of training and evaluation; and, as `automatic`, the values that
+        the run found for automatic options, such as the working size.
     """
     if not is_finished(config, run_dir):
         train(config, run_dir)
@@ -186,7 +187,10 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     scores = report(metric, split.class_names, presence)
     trained = sum(read_json(run_dir / "history.json")["seconds"])
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and no longer needed
-    return {"scores": scores, "seconds": {"train": trained, "evaluate": time.monotonic() - start}}
+    seconds = {"train": trained, "evaluate": time.monotonic() - start}
+    recorded = read_json(run_dir / "config.json")
+    automatic = {name: recorded[name] for name in recorded.get("automatic", ())}
+    return {"scores": scores, "seconds": seconds, "automatic": automatic}
 
 
 def score_multi_scale(
