@@ -110,6 +110,7 @@ def test_code_of_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "saved_models/street/1/saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_code_of_context_encoding_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_python_of("docs/context_encoding.md")["diagnostics"].history

@@ -69,7 +69,7 @@ def blocks_of(model):
     [
         (ResNet18, (2, 2, 2, 2), 2),
         (ResNet34, (3, 4, 6, 3), 2),
-        (ResNet152, (3, 8, 36, 3), 3),
+        pytest.param(ResNet152, (3, 8, 36, 3), 3, marks=pytest.mark.slow),
     ],
 )
 def test_other_depths_have_the_blocks_of_the_paper(build, blocks, convolutions):

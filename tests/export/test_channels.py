@@ -30,9 +30,8 @@ def images_of(channels):
     return np.concatenate([raw_images(1, 19, 26, seed=i) for i in range(2)], -1)[..., :channels]
 
 
-@pytest.mark.parametrize(
-    "channels", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 4]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 2, 4])
 def test_tensors_have_the_channels_of_the_model(channels, tmp_path):
     model = network(channels)
     description = export_saved_model(model, tmp_path / "1")

@@ -23,8 +23,11 @@ FORMATS = pytest.mark.parametrize(
 @pytest.mark.parametrize(
     "name",
     [
-        *("official", "jpu", "psp"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("paper", "deeplabv3")),
+        "jpu",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("official", "psp", "paper", "deeplabv3")
+        ),
     ],
 )
 def test_outputs_agree_at_any_size(export, run, name, randomize, tmp_path):

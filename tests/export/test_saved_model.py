@@ -45,8 +45,7 @@ def test_predictions_in_a_process_without_keras(model, exported, tmp_path):
     [
         ("official", {}),
         ("fcn", {"fold": False, "freeze": False}),
-        ("psp", {}),
-        pytest.param("deeplabv3", {}, marks=pytest.mark.slow),
+        *(pytest.param(name, {}, marks=pytest.mark.slow) for name in ("psp", "deeplabv3")),
         ("no codewords", {"fold": False}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

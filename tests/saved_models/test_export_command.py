@@ -77,8 +77,9 @@ def test_invalid_arguments_are_reported_before_writing(
 
 
 def test_a_missing_package_is_reported_before_anything_is_computed(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    imported = [name for name in sys.modules if name.startswith("tensorflow_serving")]
+    for name in {*imported, "tensorflow_serving", "tensorflow_serving.apis"}:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(saved_model, "InferenceNetwork", lambda *_: pytest.fail("computed"))
     with pytest.raises(SystemExit, match="`python -m pip install tensorflow-serving-api`"):
         call(run, "--name", "street", "--folder", tmp_path / "models", monkeypatch=monkeypatch)

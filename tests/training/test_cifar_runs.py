@@ -122,8 +122,9 @@ def test_resume_gives_identical_weights(run, tmp_path, monkeypatch):
 # The fixture `run` is the third network; widths are checked where the networks are built.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("cifar10_resnet_64d", marks=pytest.mark.slow), "cifar10_se_resnet_64d"],
+    ["cifar10_resnet_64d", "cifar10_se_resnet_64d"],
 )
+@pytest.mark.slow
 def test_networks_without_codewords_train_resume_and_are_scored(
     name, tmp_path, monkeypatch, capsys
 ):

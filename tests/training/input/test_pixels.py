@@ -80,6 +80,7 @@ def test_an_image_with_too_few_channels_raises(write, name, mode, channels):
         read_image(write(name, mode), channels)
 
 
+@pytest.mark.slow
 def test_files_are_read_as_gray_and_with_alpha(tmp_path, rng):
     rgba = rng.integers(0, 256, (5, 6, 4), "uint8")
     Image.fromarray(rgba).save(tmp_path / "image.png")

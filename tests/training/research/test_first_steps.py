@@ -96,6 +96,4 @@ def test_command_rejects_classifiers(capsys):
     assert "cifar10_resnet_64d" in RECIPES
     with pytest.raises(SystemExit):
         first_steps.main(["cifar10_resnet_64d"])
-    message = capsys.readouterr().err
-    assert "cifar10_resnet_64d" in message
-    assert "scenes_encnet" in message
+    assert "No such recipe" in capsys.readouterr().err

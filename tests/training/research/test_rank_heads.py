@@ -45,6 +45,7 @@ def ranked(data, eager, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_each_head_has_scores_and_diagnostics(ranked):
     results = {r["choice"]: r for r in map(read_json, ranked.glob("*-seed0.json"))}
     assert set(results) == set(HEADS)
@@ -59,6 +60,7 @@ def test_each_head_has_scores_and_diagnostics(ranked):
     assert (ranked / "diagnostics.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_features_cover_the_training_crops_and_full_images(data, ranked):
     config = dataclasses.replace(Small(data=str(data)), val_split="test", output_stride=16)
     (xs, ys), images, classes = backbone_features.features(config, ranked / "features.npz")
@@ -70,6 +72,7 @@ def test_features_cover_the_training_crops_and_full_images(data, ranked):
     assert np.mean(np.any([ys[2] == found for found in near], 0)) == 1
 
 
+@pytest.mark.slow
 def test_unknown_recipe_and_features_of_another_experiment_raise(data, ranked, tmp_path):
     with pytest.raises(ValueError, match="`recipe` must be one of.*Received: recipe='scenes_fcn'"):
         rank_heads.main(str(data), "scenes_fcn", tmp_path)
@@ -77,6 +80,7 @@ def test_unknown_recipe_and_features_of_another_experiment_raise(data, ranked, t
         rank_heads.main(str(data), "scenes_encnet", ranked)  # the recipe at its full size
 
 
+@pytest.mark.slow
 def test_features_of_changed_data_raise(data, ranked, monkeypatch, tmp_path):
     changed = shutil.copytree(data, tmp_path / "scenes")
     shutil.copy(changed / "images/train_00001.png", changed / "images/train_00000.png")

@@ -56,6 +56,7 @@ def test_a_resumed_run_stops_at_the_same_epoch(rng):
             assert epochs_until_stop(config, list(scores), done) == expected
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_finished(eager, tmp_path, monkeypatch):
     # All images are the same, so that every tenth is right in every epoch.
     images, labels = np.zeros((20, 32, 32, 3), "uint8"), np.arange(20, dtype="int32") % 10
