@@ -60,9 +60,9 @@ def _multiple(side):
     return max(int(side / MULTIPLE + 0.5), 1) * MULTIPLE
 
 
-@recipe("folder_encnet50")
-class FolderEncNet50(SegmentationConfig):
-    """EncNet50 fine-tuned on a few hundred images of your own.
+@recipe("folder_encnet50_dilated")
+class FolderEncNet50Dilated(SegmentationConfig):
+    """EncNet50 on a dilated backbone, as in the paper: `folder_encnet50` without its neck.
 
     An ImageNet ResNet-50 of output stride 8 with frozen batch normalization, images reduced to the
     working size and crops that show most of them, so that the context in training is that of
@@ -71,7 +71,7 @@ class FolderEncNet50(SegmentationConfig):
     nearly open: half open, they halve features and gradients in the few steps of a short training.
     Few images are repeated within an epoch, so that a training has at least 240 steps.
 
-        python -m training.train folder_encnet50 --data FOLDER
+        python -m training.train folder_encnet50_dilated --data FOLDER
     """
 
     data: str = dataclasses.field()  # required
@@ -91,22 +91,23 @@ class FolderEncNet50(SegmentationConfig):
     scale: tuple[float, float] = (0.5, 2.0)
 
 
-@recipe("folder_encnet50_jpu")
-class FolderEncNet50JPU(FolderEncNet50):
-    """EncNet50 with joint pyramid upsampling instead of a dilated backbone.
+@recipe("folder_encnet50")
+class FolderEncNet50(FolderEncNet50Dilated):
+    """EncNet50 fine-tuned on a few hundred images of your own.
 
-    Differs from `folder_encnet50` in the neck; the backbone keeps its output stride of 32, and
-    computes a quarter of the pixels in stage 3 and a sixteenth in stage 4.
+    An ImageNet ResNet-50 with joint pyramid upsampling. It keeps its output stride of 32, and
+    computes a quarter of the pixels of a dilated one in stage 3 and a sixteenth in stage 4, so that
+    a step takes about half the time. All other settings are those of `folder_encnet50_dilated`.
 
-        python -m training.train folder_encnet50_jpu --data FOLDER
+        python -m training.train folder_encnet50 --data FOLDER
     """
 
     neck: str | None = "jpu"
 
 
 @recipe("folder_fcn50")
-class FolderFCN50(FolderEncNet50):
-    """The FCN baseline of `folder_encnet50`: only the head differs.
+class FolderFCN50(FolderEncNet50Dilated):
+    """The FCN baseline of `folder_encnet50_dilated`: only the head differs.
 
     python -m training.train folder_fcn50 --data FOLDER
     """
@@ -115,8 +116,8 @@ class FolderFCN50(FolderEncNet50):
 
 
 @recipe("folder_pspnet50")
-class FolderPSPNet50(FolderEncNet50):
-    """PSPNet50 with the settings of `folder_encnet50`: only the head differs.
+class FolderPSPNet50(FolderEncNet50Dilated):
+    """PSPNet50 with the settings of `folder_encnet50_dilated`: only the head differs.
 
     python -m training.train folder_pspnet50 --data FOLDER
     """
@@ -125,8 +126,8 @@ class FolderPSPNet50(FolderEncNet50):
 
 
 @recipe("folder_deeplabv3_50")
-class FolderDeepLabV350(FolderEncNet50):
-    """DeepLabV3_50 with the settings of `folder_encnet50`: only the head differs.
+class FolderDeepLabV350(FolderEncNet50Dilated):
+    """DeepLabV3_50 with the settings of `folder_encnet50_dilated`: only the head differs.
 
     python -m training.train folder_deeplabv3_50 --data FOLDER
     """

@@ -4,6 +4,7 @@ from training.configs.config import Precision
 from training.configs.folder import (
     FolderDeepLabV350,
     FolderEncNet50,
+    FolderEncNet50Dilated,
     FolderFCN50,
     FolderPSPNet50,
 )
@@ -25,20 +26,21 @@ class MSRC21EncNet50(FolderEncNet50):
     precision: Precision = "bfloat16"
 
 
-@recipe("msrc21_encnet50_jpu")
-class MSRC21EncNet50JPU(MSRC21EncNet50):
-    """EncNet50 with joint pyramid upsampling: `msrc21_encnet50` but for the neck.
+@recipe("msrc21_encnet50_dilated")
+class MSRC21EncNet50Dilated(FolderEncNet50Dilated):
+    """EncNet50 on a dilated backbone: `msrc21_encnet50` without its neck.
 
-    python -m training.train msrc21_encnet50_jpu --data MSRC21
-    python -m training.evaluate runs/msrc21_encnet50_jpu/last.keras --data MSRC21
+    python -m training.train msrc21_encnet50_dilated --data MSRC21
+    python -m training.evaluate runs/msrc21_encnet50_dilated/last.keras --data MSRC21
     """
 
-    neck: str | None = "jpu"
+    train_split: str = "train+val"
+    precision: Precision = "bfloat16"
 
 
 @recipe("msrc21_fcn50")
 class MSRC21FCN50(FolderFCN50):
-    """The FCN baseline of `msrc21_encnet50`: only the head differs.
+    """The FCN baseline of `msrc21_encnet50_dilated`: only the head differs.
 
     python -m training.train msrc21_fcn50 --data MSRC21
     python -m training.evaluate runs/msrc21_fcn50/last.keras --data MSRC21
@@ -50,7 +52,7 @@ class MSRC21FCN50(FolderFCN50):
 
 @recipe("msrc21_pspnet50")
 class MSRC21PSPNet50(FolderPSPNet50):
-    """PSPNet50 with the settings of `msrc21_encnet50`: only the head differs.
+    """PSPNet50 with the settings of `msrc21_encnet50_dilated`: only the head differs.
 
     python -m training.train msrc21_pspnet50 --data MSRC21
     python -m training.evaluate runs/msrc21_pspnet50/last.keras --data MSRC21
@@ -62,7 +64,7 @@ class MSRC21PSPNet50(FolderPSPNet50):
 
 @recipe("msrc21_deeplabv3_50")
 class MSRC21DeepLabV350(FolderDeepLabV350):
-    """DeepLabV3_50 with the settings of `msrc21_encnet50`: only the head differs.
+    """DeepLabV3_50 with the settings of `msrc21_encnet50_dilated`: only the head differs.
 
     python -m training.train msrc21_deeplabv3_50 --data MSRC21
     python -m training.evaluate runs/msrc21_deeplabv3_50/last.keras --data MSRC21

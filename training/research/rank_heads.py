@@ -1,6 +1,6 @@
 """Rank heads within minutes, on features of the backbone that are computed once.
 
-    python -m training.research.rank_heads FOLDER --recipe folder_encnet50
+    python -m training.research.rank_heads FOLDER --recipe folder_encnet50_dilated
 
 The features are those of the frozen backbone's last stage at output stride 16: of the crops that
 the recipe would train on, and of the full images of the split to score. Each head in `HEADS` is
@@ -68,7 +68,7 @@ COMPARED = {"official code": "official code", "this package": "the recipe"}
 
 def main(
     data: str,
-    recipe: str = "folder_encnet50",
+    recipe: str = "folder_encnet50_dilated",
     output: Path = Path("runs/rank_heads"),
     split: str = "test",
     backbone_weights: str | None = None,
