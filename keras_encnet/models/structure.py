@@ -265,9 +265,10 @@ def _required(options, values, given):
     for name, option in options.items():
         for other, value in option.requires.get(values[name], {}).items():
             if given.get(other, value) != value:
+                free = next(value for value in option.kind if value not in option.requires)
                 raise ValueError(
-                    f"`{name}={values[name]!r}` requires `{other}={value!r}`, the default with it. "
-                    f"Received: {other}={given[other]!r}"
+                    f"`{name}={values[name]!r}` requires `{other}={value!r}`, the default with it; "
+                    f"`{name}={free!r}` does not. Received: {other}={given[other]!r}"
                 )
             if other in options:
                 required[other] = value
