@@ -9,35 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_encnet.layers import Encoding
+from tests.layers.encodings import encode, encoding_of, parameters, relative_error
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "encoding_layer.npz"
-
-
-def encode(x, codewords, scale):
-    """Returns codes and assignment from all residuals, in float64."""
-    pixels = np.asarray(x, "float64").reshape(len(x), -1, 1, x.shape[-1])
-    residuals = pixels - codewords
-    logits = scale * (residuals**2).sum(-1)
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    assignment = weights / weights.sum(-1, keepdims=True)
-    return (assignment[..., None] * residuals).sum(1), assignment
-
-
-def encoding_of(codewords, scale, ndim=4, **kwargs):
-    """Returns a layer with these weights."""
-    layer = Encoding(len(codewords), **kwargs)
-    layer.build((None,) * (ndim - 1) + (np.shape(codewords)[-1],))
-    layer.codewords.assign(codewords)
-    layer.scale.assign(scale)
-    return layer
-
-
-def parameters(rng, num_codewords, channels):
-    return rng.normal(size=(num_codewords, channels)), rng.uniform(-1, 0, num_codewords)
-
-
-def relative_error(actual, expected):
-    return np.abs(np.asarray(actual, "float64") - expected).max() / np.abs(expected).max()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
@@ -212,44 +186,6 @@ def test_initial_weights_are_in_the_ranges_of_the_official_code():
     bound = (32 * 512) ** -0.5
     assert 0.99 * bound < np.abs(codewords).max() <= bound
     assert -1 <= scale.min() < -0.8 < -0.2 < scale.max() <= 0
-
-
-def test_stochastic_scale_differs_between_training_batches(rng):
-    layer = Encoding(4, stochastic_scale=True, seed=7)
-    x = np.repeat(rng.normal(size=(1, 3, 3, 6)), 2, 0).astype("float32")
-    first, second = layer(x, training=True), layer(x, training=True)
-    assert relative_error(first, second.numpy()) > 1e-2
-    # One scale per batch: equal images have equal codes.
-    np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
-
-
-def test_equal_seeds_give_equal_stochastic_scales(rng):
-    parameters_ = parameters(rng, 4, 6)
-    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
-
-    def draws(seed):
-        layer = encoding_of(*parameters_, stochastic_scale=True, seed=seed)
-        return np.stack([layer(x, training=True) for _ in range(2)])
-
-    np.testing.assert_array_equal(draws(7), draws(7))
-    assert not np.allclose(draws(7), draws(8))
-
-
-@pytest.mark.parametrize("stored", [-0.9, 0.0, 3.0])
-def test_inference_with_stochastic_scale_ignores_the_stored_scale(rng, stored):
-    codewords, _ = parameters(rng, 4, 6)
-    layer = encoding_of(codewords, np.full(4, stored), stochastic_scale=True)
-    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
-    expected, assignment = encode(x, codewords, -0.5)
-    assert relative_error(layer(x), expected) < 1e-5
-    assert relative_error(layer.assignment(x), assignment) < 1e-5
-
-
-def test_training_without_stochastic_scale_uses_the_stored_scale(rng):
-    codewords, scale = parameters(rng, 4, 6)
-    layer = encoding_of(codewords, scale)
-    x = rng.normal(size=(2, 3, 3, 6)).astype("float32")
-    assert relative_error(layer(x, training=True), encode(x, codewords, scale)[0]) < 1e-5
 
 
 @pytest.mark.parametrize(
