@@ -14,6 +14,7 @@ computed.
 """
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -106,7 +107,14 @@ def crops(split, steps, batch, size, rng):
 def train_peer(python, folder, options):
     """Trains the peer in its own environment; returns its unweighted losses per step."""
     arguments = [str(word) for option in options.items() for word in option]
-    subprocess.run([python, PEER, folder, *arguments], check=True, capture_output=True)
+    command = [python, PEER, folder, *arguments]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except OSError as error:
+        sys.exit(f"The interpreter of the peer cannot be run. Received: peer={python!r}, {error}")
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.strip().rpartition("\n")[2]
+        sys.exit(f"The peer failed. {PEER.name} states which packages it needs. Received: {last}")
     return [
         {name: step[key] / weight for name, (key, _, weight) in LOSSES.items()}
         for step in read_json(Path(folder, "peer.json"))["steps"]
