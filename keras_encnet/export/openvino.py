@@ -1,4 +1,4 @@
-"""Export to OpenVINO, the fastest runtime on x86 processors."""
+"""Export to OpenVINO, a runtime for x86 processors."""
 
 import logging
 import os
