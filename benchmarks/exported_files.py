@@ -178,6 +178,8 @@ def turn(file: tyro.conf.Positional[Path], size: int = 512, repeats: int = 5, hi
 
 def predictor(file: Path, hint: Hint = "f32", threads: int = 2) -> Callable:
     """Returns a function from float32 images `(batch, height, width, 3)` to class maps."""
+    if file.suffix in (".tflite", ".onnx", ".xml") and not file.is_file():
+        raise SystemExit(f"There is no such file. Received: file={str(file)!r}")
     if file.suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
 
@@ -201,6 +203,11 @@ def predictor(file: Path, hint: Hint = "f32", threads: int = 2) -> Callable:
         hints = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
         compiled = openvino.Core().compile_model(file, "CPU", hints)
         return lambda images: compiled({"images": images})["classes"]
+    if not tf.saved_model.contains_saved_model(file):
+        raise SystemExit(
+            "Expected the folder of a SavedModel, or a file that ends in .tflite, .onnx or .xml. "
+            f"Received: file={str(file)!r}"
+        )
     signature = tf.saved_model.load(file).signatures["tensors"]
     return lambda images: signature(images=tf.constant(images))["classes"].numpy()
 

@@ -1,6 +1,7 @@
 """Timing, peak memory, operations, and the output of contestants that run in separate processes."""
 
 import re
+import shlex
 import statistics
 import subprocess
 import time
@@ -38,8 +39,18 @@ def peak_mebibytes() -> float:
 
 
 def output_of(command: Sequence[str]) -> str:
-    """Runs a command and returns its output."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """Runs a command and returns its output.
+
+    Raises:
+        SystemExit: if it cannot be run or fails, with the last line of its errors.
+    """
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except OSError as error:
+        problem = error.strerror
+    except subprocess.CalledProcessError as error:
+        problem = error.stderr.strip().rpartition("\n")[2]
+    raise SystemExit(f"A contestant failed: {problem}. Received: {shlex.join(map(str, command))}")
 
 
 def number_after(word: str, text: str) -> float:

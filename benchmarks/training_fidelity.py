@@ -13,8 +13,6 @@ computed.
 `benchmarks/peers/mmsegmentation_training.py` states how to install the environment of the peer.
 """
 
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import tabulate
 import tyro
 
 import keras_encnet
+from benchmarks.measuring import output_of
 from keras_encnet.utils.files import read_json, write_json
 from training.datasets.segmentation_data import open_split
 from training.input.image_files import read_image, read_mask
@@ -107,14 +106,7 @@ def crops(split, steps, batch, size, rng):
 def train_peer(python, folder, options):
     """Trains the peer in its own environment; returns its unweighted losses per step."""
     arguments = [str(word) for option in options.items() for word in option]
-    command = [python, PEER, folder, *arguments]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except OSError as error:
-        sys.exit(f"The interpreter of the peer cannot be run. Received: peer={python!r}, {error}")
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().rpartition("\n")[2]
-        sys.exit(f"The peer failed. {PEER.name} states which packages it needs. Received: {last}")
+    output_of([python, PEER, folder, *arguments])
     return [
         {name: step[key] / weight for name, (key, _, weight) in LOSSES.items()}
         for step in read_json(Path(folder, "peer.json"))["steps"]
