@@ -12,8 +12,8 @@ otherwise.
 from pathlib import Path
 
 from training import cli
-from training.figures.data_page import finish_check
 from training.input.data_check import check_folder
+from training.tasks.checked_data import finish_check
 
 
 def main(

@@ -15,7 +15,6 @@ from pathlib import Path
 import tyro
 
 from training import cli
-from training.figures.data_page import finish_check
 from training.importing.conversion import Frame
 from training.importing.export import Hints
 from training.importing.formats import READERS
@@ -23,6 +22,7 @@ from training.importing.imports import import_export
 from training.importing.splits import parse_ratios
 from training.importing.writing import Splitting
 from training.input.data_check import check_folder
+from training.tasks.checked_data import finish_check
 
 Format = tyro.extras.literal_type_from_choices(list(READERS))
 

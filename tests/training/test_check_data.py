@@ -10,7 +10,7 @@ import pytest
 from tests.training.folders import write_split
 from training import check_data, cli
 from training.configs import RECIPES
-from training.figures import data_page
+from training.tasks import checked_data
 
 IGNORED = np.full((4, 6), 255, "uint8")
 
@@ -161,7 +161,7 @@ def test_a_page_that_cannot_be_written_does_not_fail_the_check(tmp_path, run, mo
     def fail(*_):
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr(data_page, "save_data_page", fail)
+    monkeypatch.setattr(checked_data, "save_data_page", fail)
     write_split(tmp_path, {"a": (None, np.array([[0, 1, 2]], "uint8"))})
     assert run(tmp_path)[0] == 0
 

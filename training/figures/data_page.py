@@ -8,9 +8,7 @@ import io
 import itertools
 import os
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -40,25 +38,6 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }
 figure img { max-width: 50% } .problem { color: #a00 } .note { color: #850 }
 code { background: #eee; padding: 0 3px }
 """
-
-
-def finish_check(check: FolderCheck, path: Path | None = None) -> None:
-    """Writes the page of a checked data set, and exits with status 1 if it cannot be used.
-
-    Args:
-        check: what the check has found.
-        path: the HTML file, or a folder for `check_data.html`; by default that of the data set.
-    """
-    path = path or check.folder
-    path = path / "check_data.html" if path.is_dir() else path
-    try:
-        if check.reports:
-            save_data_page(path, check)
-            print(f"Page with a sample of the images: {path}")
-    except OSError as error:  # such as a folder without write permission
-        print(f"The page was not written, pass `--page FILE.html`: {error}", file=sys.stderr)
-    if check.failed:
-        sys.exit(f"Cannot be used for training: {', '.join(sorted(check.failed))}")
 
 
 def save_data_page(path: str | os.PathLike, check: FolderCheck) -> None:
