@@ -27,7 +27,7 @@ from training.configs.config import Precision
 from training.datasets.segmentation_data import open_split
 from training.input.folder import Split
 from training.research import ablation_report, experiments
-from training.research.ablation_rows import PARTS, Neck, Part, Row, rows_of
+from training.research.ablation_rows import OTHER_HEADS, PARTS, Head, Neck, Part, Row, rows_of
 from training.run import trained_models
 from training.run.fit import is_finished, train
 from training.tasks import segmentation_scores
@@ -55,6 +55,8 @@ class Options:
     default that of the recipe."""
     split: str = "test"
     """Split on which the last model of each training is scored."""
+    learning_rates: dict[Head, float] = dataclasses.field(default_factory=dict)
+    """Learning rates by head, such as `encnet 0.001 psp 0.002`. By default that of the recipe."""
     epochs: int | None = None
     """Number of epochs. By default that of the recipe."""
     precision: Precision | None = None
@@ -76,6 +78,10 @@ class Options:
             cli.refuse(sizes, "without the part `multi_scale`")
         if "deeper" not in self.parts:
             cli.refuse({"deeper_weights": self.deeper_weights}, "without the part `deeper`")
+        omitted = set(OTHER_HEADS).difference(self.parts).intersection(self.learning_rates)
+        if omitted:
+            names = ", ".join(f"`{name}`" for name in sorted(omitted))
+            cli.refuse({"learning_rates": self.learning_rates}, f"without the part {names}")
 
 
 def main(options: Annotated[Options, tyro.conf.arg(name="")]) -> None:
@@ -107,11 +113,18 @@ class Ablation:
         self.config = experiments.encnet_recipe(
             options.recipe,
             options.data,
+            learning_rate=options.learning_rates.get("encnet"),
             epochs=options.epochs,
             precision=options.precision,
             backbone_weights=options.backbone_weights,
         )
-        self.rows = rows_of(self.config, options.parts, options.deeper_weights, options.necks)
+        self.rows = rows_of(
+            self.config,
+            options.parts,
+            options.deeper_weights,
+            options.necks,
+            options.learning_rates,
+        )
         opened = open_split(self.config.data, options.split, self.config.map_labels)
         [self.split] = with_pixels(self.config.image_channels, opened)
         self.multi_scale = multi_scale_sizes(self.config, options.base_size, options.crop_size)
@@ -119,6 +132,7 @@ class Ablation:
             "recipe": options.recipe,
             "data": Path(self.config.data).name,
             "split": options.split,
+            "learning_rate": self.config.learning_rate,
             "epochs": self.config.epochs,
             "precision": self.config.precision,
             "working_size": self.config.working_size,

@@ -1,7 +1,7 @@
 """The rows of the ablation: which options of a recipe each of them changes."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from training import cli
@@ -54,6 +54,7 @@ OTHER_HEADS = {"fcn": "FCN", "psp": "PSPNet", "deeplabv3": "DeepLabv3"}
 FULL = Row("se_loss", "+ SE-loss")
 NECK_LABELS = {"none": "dilated", "jpu": "JPU"}
 Neck = Literal["none", "jpu"]
+Head = Literal["encnet", "fcn", "psp", "deeplabv3"]
 
 
 def rows_of(
@@ -61,6 +62,7 @@ def rows_of(
     parts: tuple[Part, ...] = PARTS,
     deeper_weights: str | None = None,
     necks: Sequence[Neck] = (),
+    learning_rates: Mapping[Head, float] | None = None,
 ) -> list[Row]:
     """Returns the rows of the ablation of a recipe, each network once.
 
@@ -70,9 +72,16 @@ def rows_of(
         deeper_weights: weights of the deeper backbone, if those of the recipe are a file.
         necks: the necks of FCN, PSPNet, DeepLabv3, and EncNet with and without the SE-loss, by
             default that of the recipe. All other rows have that of the recipe.
+        learning_rates: learning rates of the networks with other heads, by default that of the
+            recipe.
     """
+    rates: dict[str, dict] = {
+        head: {"learning_rate": rate} for head, rate in (learning_rates or {}).items()
+    }
     rows = [
-        Row(head, label, {"head": head}) for head, label in OTHER_HEADS.items() if head in parts
+        Row(head, label, {"head": head, **rates.get(head, {})})
+        for head, label in OTHER_HEADS.items()
+        if head in parts
     ]
     if "encoding" in parts:
         rows.append(_row(config, "se_weight", 0.0))

@@ -195,10 +195,25 @@ def test_results_without_a_newer_option_are_accepted(tmp_path):
     experiments.check_same(tmp_path / "fcn-seed0.json", {"epochs": 1, "younger": 2})
 
 
-@pytest.mark.parametrize("option", [{"base_size": 520}, {"deeper_weights": "x.weights.h5"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"base_size": 520},
+        {"deeper_weights": "x.weights.h5"},
+        {"learning_rates": {"fcn": 0.1, "psp": 0.1}},
+    ],
+)
 def test_options_of_omitted_parts_raise(option):
     with pytest.raises(ValueError, match="without the part"):
         ablate.Options(parts=("fcn",), **option)
+
+
+def test_learning_rate_of_encnet_is_that_of_the_recipe(data, tmp_path):
+    rates: dict = {"encnet": 0.02, "psp": 0.01}
+    options = ablate.Options(data=str(data), output=tmp_path, parts=("psp",), learning_rates=rates)
+    ablation = ablate.Ablation(options)
+    assert ablation.setup["learning_rate"] == 0.02
+    assert [row.changes["learning_rate"] for row in ablation.rows] == [0.01]
 
 
 def test_no_training_starts_after_the_time_limit(data, trained, tmp_path, capsys):

@@ -25,6 +25,15 @@ def test_networks_with_other_heads_differ_in_the_head_only():
         dataclasses.replace(ScenesEncNet(), **changes).check()
 
 
+def test_learning_rates_are_those_of_the_heads():
+    rates: dict = {"fcn": 0.01, "encnet": 0.02}
+    found = ablation_rows.rows_of(ScenesEncNet(), ("fcn", "psp"), None, ("jpu",), rates)
+    assert {row.name: row.changes.get("learning_rate") for row in found} == {
+        "fcn-jpu": 0.01,
+        "psp-jpu": None,  # that of the recipe
+    }
+
+
 def test_necks_repeat_the_networks_but_not_the_sweeps():
     parts = ("fcn", "se_loss", "multi_scale", "codewords")
     rows = {row.name: row for row in ablation_rows.rows_of(ScenesEncNet(), parts, None, ("jpu",))}
