@@ -208,6 +208,16 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometr
                 "`--crop-size` must be a height and a width of at least 1. "
                 f"Received: crop_size={self.crop_size}"
             )
+        if self.freeze_backbone > self.epochs:
+            raise ValueError(
+                "`--freeze-backbone` must not exceed `--epochs`. "
+                f"Received: freeze_backbone={self.freeze_backbone}, epochs={self.epochs}"
+            )
+        if self.freeze_backbone and self.start_from is None and self.backbone_weights is None:
+            raise ValueError(
+                "Only a backbone with trained weights can be frozen: add `--backbone-weights` or "
+                f"`--start-from`. Received: freeze_backbone={self.freeze_backbone}"
+            )
         ImageNormalization(mean=self.mean, std=self.std)  # raises for invalid numbers
         build_pixel_loss(self.pixel_loss, label_smoothing=self.label_smoothing)
         weights = None if self.backbone_weights == "imagenet" else self.backbone_weights

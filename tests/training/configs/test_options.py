@@ -99,6 +99,18 @@ def test_options_are_checked_before_data_is_read(config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"freeze_backbone": 1, "start_from": None}, "`--start-from`"),  # random weights
+        ({"freeze_backbone": 5, "epochs": 4, "backbone_weights": "imagenet"}, "`--epochs`"),
+    ],
+)
+def test_backbones_are_frozen_within_the_run_and_with_trained_weights(options, named):
+    with pytest.raises(ValueError, match=f"{named}. Received: freeze_backbone="):
+        ScenesEncNet(**options).check()
+
+
 def test_changed_returns_options_that_differ_from_the_recipe():
     config = ScenesFCN(epochs=3, gating="scale")
     assert config.changed(("epochs", "batch_size", "gating")) == {"epochs": 3, "gating": "scale"}

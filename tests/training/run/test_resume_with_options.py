@@ -12,6 +12,7 @@ from tests.training.run.small_training import state_of
 from training.configs.scenes import ScenesEncNet
 from training.datasets import scenes
 from training.run import fit
+from training.tasks import segmentation
 
 pytestmark = [pytest.mark.usefixtures("eager"), pytest.mark.slow]
 
@@ -51,7 +52,7 @@ def train(data, run_dir, monkeypatch, interrupt=None):
     module, callback = ModuleType("tracking"), Track(interrupt)
     module.track = lambda config, run_dir: callback
     monkeypatch.setitem(sys.modules, "tracking", module)
-    config = ScenesEncNet(data=str(data), **OPTIONS)
+    config = ScenesEncNet(data=str(data), start_from=str(data.parent / "first.keras"), **OPTIONS)
     if interrupt is None:
         return *fit.train(config, run_dir), callback
     with pytest.raises(KeyboardInterrupt):
@@ -61,6 +62,8 @@ def train(data, run_dir, monkeypatch, interrupt=None):
 
 def test_resume_in_either_phase_gives_identical_weights(tmp_path, monkeypatch):
     data = scenes.write(tmp_path / "scenes", train=8, val=2, test=1)  # two steps per epoch
+    first = segmentation.build_model(ScenesEncNet(**OPTIONS), scenes.CLASSES)
+    first.save(tmp_path / "first.keras")  # random weights cannot be frozen
     model, history, whole = train(data, tmp_path / "whole", monkeypatch)
     assert whole.epochs == [0, 1, 2]
     # Before the second step of the frozen epoch, and of the first epoch after it.
