@@ -17,10 +17,9 @@ from apache_beam.ml.inference.base import ModelHandler
 from PIL import Image
 
 from saved_models.beam import files
+from saved_models.exports import load_export
 from saved_models.predictions import MASK
 from training.input.image_paths import explain
-
-SIGNATURE = "serving_default"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,40 +44,21 @@ class ServedModel:
         path: the folder of the version, on any file system of Beam.
 
     Raises:
-        FileNotFoundError: if the folder contains no SavedModel.
-        ValueError: if it does not take encoded images, as those of `saved_models.export` do.
+        ValueError: if the folder contains no SavedModel of `saved_models.export`.
     """
 
     def __init__(self, path: str):
         with tempfile.TemporaryDirectory() as folder:
             if not files.is_local(path):
                 files.copy_folder(path, folder)
-            local = path if files.is_local(path) else folder
-            try:
-                self.loaded = tf.saved_model.load(local)
-                fingerprint = tf.saved_model.experimental.read_fingerprint(local)
-            except Exception as error:  # damaged files make reading fail in many ways
-                reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-                raise ValueError(
-                    f"The SavedModel cannot be loaded: {reason}. Received: model={path!r}"
-                ) from error
-        self.fingerprint = f"{fingerprint.saved_model_checksum:x}-{fingerprint.checkpoint_hash:x}"
-        signatures = self.loaded.signatures
-        if not {SIGNATURE, "metadata"} <= set(signatures):
-            raise ValueError(
-                "The model must be an export of `saved_models.export`, which takes encoded images. "
-                f"Received: model={path!r} with the signatures {sorted(signatures)}"
-            )
-        metadata = signatures["metadata"](query=tf.constant([""]))
-        description = json.loads(metadata["description"].numpy()[0])
-        self.class_names = [name.decode() for name in metadata["class_names"].numpy()[0]]
-        self.limits = description["limits"]
-        self.has_masks = MASK in signatures[SIGNATURE].structured_outputs
+            self.export = load_export(path if files.is_local(path) else folder, path)
+        self.class_names = self.export.class_names
+        self.has_masks = MASK in self.export.serve.structured_outputs
 
     def predict(self, images: Sequence[bytes]) -> list[Prediction]:
         """Returns one prediction per encoded image, with the error of each that fails."""
         try:
-            outputs = self.loaded.signatures[SIGNATURE](image_bytes=tf.constant(images, tf.string))
+            outputs = self.export.serve(image_bytes=tf.constant(images, tf.string))
         except tf.errors.OpError as error:
             if len(images) > 1:  # one of them may be the cause
                 return [prediction for image in images for prediction in self.predict([image])]

@@ -48,14 +48,14 @@ def predict(
     path = find_version(model, version)
     check_reachable(options, images=found.root, output=output, model=path)
     served = load(path)
-    root = claim_output(folder, found.root, path, served.fingerprint)
+    root = claim_output(folder, found.root, path, served.export.fingerprint)
     job = Job(
         images=dataclasses.replace(found, root=root),
         output=folder,
         model=path,
         has_masks=served.has_masks,
-        batch_size=served.limits["images"],
-        max_bytes=served.limits["bytes"],
+        batch_size=served.export.description["limits"]["images"],
+        max_bytes=served.export.description["limits"]["bytes"],
     )
     counts = run(job, options)
     if not any(counts.values()):
