@@ -1,6 +1,7 @@
 """The network of a model as one fast TensorFlow function from raw images to logits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils import compat
 
 NO_INT8 = "no_int8_"
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 class FusableConv2D(keras.layers.Conv2D):
@@ -46,7 +48,8 @@ class InferenceNetwork(tf.Module):
         fold: whether to fold batch normalization.
         freeze: whether to replace variables by constants, which lets TensorFlow's optimizer
             compute with them in advance.
-        precision: `"float32"` or `"bfloat16"`, see `with_precision`.
+        precision: `"float32"` or `"bfloat16"`, see `with_precision`. The latter also stores the
+            weights of these convolutions in bfloat16.
         size: `(height, width)`, if all images have the same size.
     """
 
@@ -101,12 +104,15 @@ class InferenceNetwork(tf.Module):
 
 
 def _fusable(layer):
+    changes: dict[str, Any] = {}
+    if layer.dtype_policy.name == "mixed_bfloat16" and isinstance(layer, CONVOLUTIONS):
+        changes["dtype"] = "bfloat16"  # its weights as well: the same results from half the bytes
+    if getattr(layer, "activation", None) is keras.activations.gelu:
+        changes["activation"] = _gelu
     plain = type(layer) is keras.layers.Conv2D and layer.groups == 1
     if plain and layer.activation is keras.activations.linear:
-        return FusableConv2D.from_config(layer.get_config())
-    if getattr(layer, "activation", None) is keras.activations.gelu:
-        return copy_of(layer, activation=_gelu)
-    return copy_of(layer)
+        return FusableConv2D.from_config({**layer.get_config(), **changes})
+    return copy_of(layer, **changes)
 
 
 def _gelu(x):
