@@ -3,11 +3,11 @@
     python -m benchmarks.export_speed speed [--openvino] [--peer "PYTHON SCRIPT"]
 
 `speed` times EncNet50, dilated and with joint pyramid upsampling, from image to class map: the
-Keras model, and its exports through the session loader that TensorFlow Serving uses, each in a
-separate process, in turns. `--openvino` (`keras-encnet[benchmarks]`) adds OpenVINO, which runs the
-ONNX export. `--peer` is a command that times another implementation: it gets the arguments
-`infer --size S --batch 1 --classes C` and must print the seconds after the word "median" and the
-MiB after the word "peak".
+Keras model, and its exports, with constants or variables (`unfrozen`), through the session loader
+that TensorFlow Serving uses, each in a separate process, in turns. `--openvino`
+(`keras-encnet[benchmarks]`) adds OpenVINO, which runs the ONNX export. `--peer` is a command that
+times another implementation: it gets the arguments `infer --size S --batch 1 --classes C` and must
+print the seconds after the word "median" and the MiB after the word "peak".
 """
 
 import json
@@ -35,6 +35,8 @@ from benchmarks.random_models import NETWORKS, encnet50, smooth_noise
 from keras_encnet.export import export_onnx, export_saved_model
 
 PRECISIONS = ("float32", "bfloat16")
+# Whether their variables are constants.
+SAVED_MODELS = {"saved_model": True, "unfrozen": False}
 
 
 def speed(
@@ -62,7 +64,7 @@ def speed(
         for network in NETWORKS
         for how in (
             ("keras", "float32"),
-            *(("saved_model", precision) for precision in PRECISIONS),
+            *((kind, precision) for kind in SAVED_MODELS for precision in PRECISIONS),
             *(("openvino", precision) for precision in PRECISIONS if openvino),
         )
     ]
@@ -123,7 +125,7 @@ def row(contestant, turns, flops, peaks):
 def turn(
     folder: Path,
     network: str,
-    runtime: Literal["keras", "saved_model", "openvino"],
+    runtime: Literal["keras", "saved_model", "unfrozen", "openvino"],
     precision: str,
     size: int,
     repeats: int,
@@ -143,7 +145,7 @@ def turn(
     else:
         session = tf.compat.v1.Session(graph=tf.Graph())
         with session.graph.as_default():
-            path = str(folder / precision / "1")
+            path = str(folder / runtime / precision)
             meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], path)
         signature = meta_graph.signature_def["tensors_uint8"]
         feed, fetch = signature.inputs["images"].name, signature.outputs["classes"].name
@@ -159,8 +161,10 @@ def prepare(folder, network, size, classes, variant, openvino):
     model.save(folder / "model.keras")
     if openvino:
         export_onnx(model, folder / "model.onnx")
-    for precision in PRECISIONS:
-        export_saved_model(model, folder / precision / "1", precision=precision)
+    for kind, freeze in SAVED_MODELS.items():
+        for precision in PRECISIONS:
+            path = folder / kind / precision
+            export_saved_model(model, path, precision=precision, freeze=freeze)
     return flops_of(model, (size, size))
 
 
