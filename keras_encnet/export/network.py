@@ -34,6 +34,24 @@ class FusableConv2D(keras.layers.Conv2D):
         return tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
 
 
+class DilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """DepthwiseConv2D as one operation, which not every build of TensorFlow executes if dilated.
+
+    For dilation, `tf.nn.depthwise_conv2d` moves pixels to the batch axis and back. Converters to
+    ONNX keep these operations, which take longer than the convolution.
+    """
+
+    def call(self, x):
+        x = tf.raw_ops.DepthwiseConv2dNative(
+            input=x,
+            filter=tf.convert_to_tensor(self.kernel),
+            strides=(1, 1, 1, 1),
+            padding=self.padding.upper(),
+            dilations=(1, *self.dilation_rate, 1),
+        )
+        return tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
+
+
 class InferenceNetwork(tf.Module):
     """Maps raw images `(batch, height, width, channels)`, float32, to a dict of outputs.
 
@@ -51,6 +69,7 @@ class InferenceNetwork(tf.Module):
         precision: `"float32"` or `"bfloat16"`, see `with_precision`. The latter also stores the
             weights of these convolutions in bfloat16.
         size: `(height, width)`, if all images have the same size.
+        portable: whether the network is converted for other runtimes, and not executed here.
     """
 
     def __init__(
@@ -60,6 +79,7 @@ class InferenceNetwork(tf.Module):
         freeze: bool = True,
         precision: str = "float32",
         size: Sequence[int] | None = None,
+        portable: bool = False,
     ):
         super().__init__()
         check_exportable(model)
@@ -73,7 +93,7 @@ class InferenceNetwork(tf.Module):
         inner = fold_batch_normalization(inner) if fold else inner
         inner = with_precision(inner, precision)
         sensitive = integer_sensitive(inner)
-        inner = rebuild(inner, lambda layer: _fusable(_marked(layer, sensitive)))
+        inner = rebuild(inner, lambda layer: _fusable(_marked(layer, sensitive), portable))
         self.names = sorted(inner.output)
 
         @tf.function(input_signature=[self.spec])
@@ -103,16 +123,23 @@ class InferenceNetwork(tf.Module):
         return keras.Model(model.input, tensors)
 
 
-def _fusable(layer):
+def _fusable(layer, portable):
     changes: dict[str, Any] = {}
     if layer.dtype_policy.name == "mixed_bfloat16" and isinstance(layer, CONVOLUTIONS):
         changes["dtype"] = "bfloat16"  # its weights as well: the same results from half the bytes
     if getattr(layer, "activation", None) is keras.activations.gelu:
         changes["activation"] = _gelu
-    plain = type(layer) is keras.layers.Conv2D and layer.groups == 1
-    if plain and layer.activation is keras.activations.linear:
-        return FusableConv2D.from_config({**layer.get_config(), **changes})
-    return copy_of(layer, **changes)
+    return _fusable_class(layer, portable).from_config({**layer.get_config(), **changes})
+
+
+def _fusable_class(layer, portable):
+    own = type(layer)
+    if getattr(layer, "activation", None) is keras.activations.linear:
+        if own is keras.layers.Conv2D and layer.groups == 1:
+            return FusableConv2D
+        if own is keras.layers.DepthwiseConv2D and layer.dilation_rate != (1, 1) and portable:
+            return DilatedDepthwiseConv2D
+    return own
 
 
 def _gelu(x):

@@ -29,7 +29,7 @@ class PortableModel(tf.Module):
     ):
         super().__init__()
         self.probabilities = probabilities
-        self.network = InferenceNetwork(model, freeze=False, size=size)
+        self.network = InferenceNetwork(model, freeze=False, size=size, portable=True)
         self.predict = tf.function(self._predict, [self.network.spec])
 
     def _predict(self, images):

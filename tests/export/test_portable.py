@@ -44,6 +44,17 @@ def test_outputs_agree_at_any_size(export, run, name, randomize, tmp_path):
             np.testing.assert_allclose(outputs["presence"], presence, atol=1e-4)
 
 
+def test_dilated_depthwise_convolutions_are_single_operations_in_onnx(tmp_path):
+    import onnx
+
+    export_onnx(NETWORKS["jpu"](), tmp_path / "model")
+    nodes = onnx.load(tmp_path / "model").graph.node
+    assert not {node.op_type for node in nodes} & {"SpaceToDepth", "DepthToSpace"}
+    attributes = [{a.name: onnx.helper.get_attribute_value(a) for a in x.attribute} for x in nodes]
+    dilations = [a["dilations"][0] for a in attributes if a.get("group", 1) > 1]
+    assert sorted(dilations) == [1, 2, 4, 8]
+
+
 @pytest.mark.slow
 @FORMATS
 def test_classifier_probabilities_agree(export, run, randomize, tmp_path):
