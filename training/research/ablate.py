@@ -123,8 +123,10 @@ class Ablation:
             options.parts,
             options.deeper_weights,
             options.necks,
-            options.learning_rates,
+            _learning_rates_of_other_heads(options, self.config),
         )
+        for row in self.rows:  # before hours of training
+            dataclasses.replace(self.config, **row.changes).check()
         opened = open_split(self.config.data, options.split, self.config.map_labels)
         [self.split] = with_pixels(self.config.image_channels, opened)
         self.multi_scale = multi_scale_sizes(self.config, options.base_size, options.crop_size)
@@ -178,6 +180,13 @@ class Ablation:
             )
         path = experiments.result_path(self.options.output, row.name, seed)
         experiments.write_result(path, {**self.describe(row, seed), **result})
+
+
+def _learning_rates_of_other_heads(options, config):
+    """Returns the rates, given or of the recipe, that differ from that of EncNet in `config`."""
+    own = experiments.RECIPES[options.recipe].learning_rate
+    rates = {head: options.learning_rates.get(head, own) for head in OTHER_HEADS}
+    return {head: rate for head, rate in rates.items() if rate != config.learning_rate}
 
 
 def _by_name(options):

@@ -152,6 +152,8 @@ def test_default_data_and_multi_scale_sizes_of_recipes():
 
 
 def test_result_records_weights_by_name_without_folder(data, tmp_path):
+    for name in ("resnet50", "resnet101"):
+        (tmp_path / f"{name}.weights.h5").touch()
     ablation = ablate.Ablation(
         ablate.Options(
             data=str(data),
@@ -208,12 +210,25 @@ def test_options_of_omitted_parts_raise(option):
         ablate.Options(parts=("fcn",), **option)
 
 
-def test_learning_rate_of_encnet_is_that_of_the_recipe(data, tmp_path):
-    rates: dict = {"encnet": 0.02, "psp": 0.01}
-    options = ablate.Options(data=str(data), output=tmp_path, parts=("psp",), learning_rates=rates)
-    ablation = ablate.Ablation(options)
-    assert ablation.setup["learning_rate"] == 0.02
-    assert [row.changes["learning_rate"] for row in ablation.rows] == [0.01]
+def rates_of(data, output, rates):
+    """Returns the learning rates of the configuration and of the rows FCN and PSPNet."""
+    ablation = ablate.Ablation(
+        ablate.Options(data=str(data), output=output, parts=("fcn", "psp"), learning_rates=rates)
+    )
+    recorded = ablation.setup["learning_rate"]
+    return recorded, *(row.changes.get("learning_rate", recorded) for row in ablation.rows)
+
+
+def test_heads_without_a_learning_rate_have_that_of_the_recipe(data, tmp_path):
+    own = ScenesEncNet().learning_rate
+    assert rates_of(data, tmp_path, {"encnet": 0.5, "psp": 0.25}) == (0.5, own, 0.25)
+    assert rates_of(data, tmp_path, {"encnet": 0.5, "psp": 0.5}) == (0.5, own, 0.5)
+    assert rates_of(data, tmp_path, {"psp": 0.25}) == (own, own, 0.25)
+
+
+def test_invalid_learning_rates_raise_before_any_training(data, tmp_path):
+    with pytest.raises(ValueError, match="learning_rate=-1"):
+        rates_of(data, tmp_path, {"psp": -1.0})
 
 
 def test_no_training_starts_after_the_time_limit(data, trained, tmp_path, capsys):
