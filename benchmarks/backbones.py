@@ -1,11 +1,11 @@
-"""Which network for which budget: operations, time, memory and file size of EncNet by backbone.
+"""Which network for which budget: operations, time, memory and file size by backbone and head.
 
     python -m benchmarks.backbones [--networks NAME ...] [--rounds N]
 
-Measures exports of EncNet with 150 classes and random weights, from a raw image of 512x512 pixels
-to the class map: each network and precision in a process of its own, in turns. Results of the named
-networks replace those in docs/results/backbones.json; docs/reports/backbones.md gets the table of
-all. Random weights do not change the time.
+Measures exports of EncNet, and of other heads on ResNet-50, with 150 classes and random weights, from
+a raw image of 512x512 pixels to the class map: each network and precision in a process of its own,
+in turns. Results of the named networks replace those in docs/results/backbones.json;
+docs/reports/backbones.md gets the table of all. Random weights do not change the time.
 """
 
 import json
@@ -32,9 +32,11 @@ RESULTS, PAGE = DOCS / "results" / "backbones.json", DOCS / "reports" / "backbon
 PRECISIONS = ("float32", "bfloat16")
 
 
-def _resnet(build: Callable, neck: str) -> Callable[..., keras_encnet.SegmentationModel]:
+def _resnet(
+    build: Callable, neck: str, network: Callable = keras_encnet.EncNet
+) -> Callable[..., keras_encnet.SegmentationModel]:
     output_stride = 8 if neck == "none" else 32
-    return lambda **options: keras_encnet.EncNet(
+    return lambda **options: network(
         build(output_stride=output_stride, preprocessing="caffe"), neck=neck, **options
     )
 
@@ -45,7 +47,7 @@ def _application(name: str, **widths: int) -> Callable[..., keras_encnet.Segment
     )
 
 
-# By the names in the table, from the smallest to the largest.
+# By the names in the table: EncNet from the smallest to the largest backbone, then other heads.
 NETWORKS = {
     "MobileNetV3Small, widths of 128": _application(
         "MobileNetV3Small", neck_width=128, channels=128
@@ -60,6 +62,12 @@ NETWORKS = {
     "ResNet-101": _resnet(backbones.ResNet101, "jpu"),
     "ResNet-50, dilated": _resnet(backbones.ResNet50, "none"),
     "ResNet-101, dilated": _resnet(backbones.ResNet101, "none"),
+    "FCN, ResNet-50": _resnet(backbones.ResNet50, "jpu", keras_encnet.FCN),
+    "PSPNet, ResNet-50": _resnet(backbones.ResNet50, "jpu", keras_encnet.PSPNet),
+    "DeepLabv3, ResNet-50": _resnet(backbones.ResNet50, "jpu", keras_encnet.DeepLabV3),
+    "FCN, ResNet-50, dilated": _resnet(backbones.ResNet50, "none", keras_encnet.FCN),
+    "PSPNet, ResNet-50, dilated": _resnet(backbones.ResNet50, "none", keras_encnet.PSPNet),
+    "DeepLabv3, ResNet-50, dilated": _resnet(backbones.ResNet50, "none", keras_encnet.DeepLabV3),
 }
 
 
@@ -145,7 +153,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "LiteRT, MB",
     ]
     rows = [[name, *(result[column] for column in columns)] for name, result in results.items()]
-    return tabulate.tabulate(rows, ["backbone", *columns], tablefmt="pipe")
+    return tabulate.tabulate(rows, ["network", *columns], tablefmt="pipe")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 
 Both read 500x375 JPEGs and their PNG masks, flip, scale by 0.5 to 2, rotate by up to 10 degrees,
 crop to 480x480, with black and ignored pixels outside the image; the model normalizes. The official
-code does this with Pillow and one process per core. Here contestants take turns in separate
-processes with one core each. The table shows the time that each stage adds.
+code does this with Pillow and one process per core. A third contestant is the pipeline with all
+photometric augmentations. They take turns in separate processes with one core each. The table shows
+the time that each stage adds.
 """
 
 import functools
@@ -33,7 +34,7 @@ STAGES = ("decode image", "decode mask", "augment", "batch")
 
 
 def main(
-    contestant: Literal["all", "pipeline", "pillow"] = "all",
+    contestant: Literal["all", "pipeline", "pillow", "photometric"] = "all",
     images: int = 64,
     rounds: int = 3,
     data: Path | None = None,
@@ -49,11 +50,11 @@ def main(
     if contestant != "all":
         # One core for all threads. It must be set before TensorFlow is imported and counts cores.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        print(json.dumps({"pipeline": pipeline, "pillow": pillow}[contestant](data)))
+        print(json.dumps(CONTESTANTS[contestant](data)))
         return
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), images)
-        found = {"pipeline": [], "pillow": []}
+        found = {name: [] for name in CONTESTANTS}
         for _ in range(rounds):
             for name, results in found.items():
                 command = [sys.executable, "-m", "benchmarks.input_pipeline"]
@@ -71,10 +72,10 @@ def report(found):
     for name, results in found.items():
         rates = sorted(1 / result[-1] for result in results)
         median, low, high = statistics.median(rates), rates[0], rates[-1]
-        print(f"{name:8} {median:.1f} images/s per core ({low:.1f} to {high:.1f})")
-    print(
-        f"pipeline / pillow: {seconds['pillow'][-1] / seconds['pipeline'][-1]:.2f} times the rate"
-    )
+        print(f"{name:11} {median:.1f} images/s per core ({low:.1f} to {high:.1f})")
+    for name in ("pillow", "photometric"):
+        ratio = seconds[name][-1] / seconds["pipeline"][-1]
+        print(f"pipeline / {name}: {ratio:.2f} times the rate")
     added = {name: np.diff([0.0, *values]) * 1000 for name, values in seconds.items()}
     rows = [(stage, *(added[name][i] for name in added)) for i, stage in enumerate(STAGES)]
     print(tabulate.tabulate(rows, ["ms per image", *added], floatfmt=".2f"))
@@ -97,17 +98,23 @@ def write(folder, images):
     (folder / "classes.txt").write_text("\n".join(f"class {i}" for i in range(CLASSES)))
 
 
-def pipeline(data):
-    """Returns the seconds per image of the pipeline up to each stage."""
+def pipeline(data, **photometric):
+    """Returns the seconds per image of the pipeline up to each stage.
+
+    Args:
+        data: the folder.
+        **photometric: options of `Photometric`.
+    """
     # Imported here, as TensorFlow counts the cores.
     import tensorflow as tf
 
+    from training.configs.photometric import Photometric
     from training.input import augmentation, image_files, segmentation_batches
     from training.input.folder import read_split
 
     split = read_split(data, "train")
     paths = [[str(path) for path in paths] for paths in (split.image_paths, split.mask_paths)]
-    variation = augmentation.Augmentation()
+    variation = augmentation.Augmentation(photometric=Photometric(**photometric))
 
     def augment(image, mask, number):
         seed = tf.stack([tf.constant(0, tf.int64), number])
@@ -186,6 +193,15 @@ def pillow(data):
 
     stages = [lambda f=f: [f(stem) for stem in stems] for f in (image_of, pair_of, augmented)]
     return [timed(stage, len(stems)) for stage in [*stages, batches]]
+
+
+CONTESTANTS = {
+    "pipeline": pipeline,
+    "pillow": pillow,
+    "photometric": functools.partial(
+        pipeline, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, blur=1, noise=0.02
+    ),
+}
 
 
 def timed(run, images, repeats=3):

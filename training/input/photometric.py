@@ -66,9 +66,19 @@ def distort(
     seeds = [tf.random.fold_in(seed, i) for i in (1, 2)]
     changes = tf.random.stateless_uniform((len(KINDS),), seeds[0], -1.0, 1.0)
     changes *= tf.constant(list(strengths.values()))
-    pattern = tf.random.stateless_normal(image.shape, seeds[1]) if strengths["noise"] else 0.0
+    pattern = _normal(image.shape, seeds[1]) if strengths["noise"] else 0.0
     radius = math.ceil(_EXTENT * strengths["blur"])
     return _distorted(image, inside, changes, pattern, radius, image.shape[-1] == 3)
+
+
+def _normal(shape, seed):
+    """Returns normal numbers within 4.9, in half the time of `stateless_normal`."""
+    return _quantile(tf.random.stateless_uniform(shape, seed, -1.0, 1.0))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _quantile(uniform):
+    return math.sqrt(2.0) * tf.math.erfinv(0.999999 * uniform)  # finite
 
 
 @tf.function(jit_compile=True, autograph=False)
