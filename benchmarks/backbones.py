@@ -2,9 +2,9 @@
 
     python -m benchmarks.backbones [--networks NAME ...] [--rounds N]
 
-Measures exports of EncNet, and of other heads on ResNet-50, with 150 classes and random weights, from
-a raw image of 512x512 pixels to the class map: each network and precision in a process of its own,
-in turns. Results of the named networks replace those in docs/results/backbones.json;
+Measures exports of EncNet, and of other heads on ResNet-50, with 150 classes and random weights,
+from a raw image of 512x512 pixels to the class map: each network and precision in a process of its
+own, in turns. Results of the named networks replace those in docs/results/backbones.json;
 docs/reports/backbones.md gets the table of all. Random weights do not change the time.
 """
 
