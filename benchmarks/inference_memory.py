@@ -3,13 +3,13 @@
     python -m benchmarks.inference_memory [--checkout FOLDER]
     python -m benchmarks.inference_memory --megapixels 100 --tasks predict_windows --network small
 
-EncNet50 with 150 classes and random weights, or a small FCN; every measurement in a separate
-process. `predict` and `explain` are the command `training.predict`, the latter with `--explain`;
-`predict_windows` and `probabilities` are this command in windows of 512x512, the latter with
-`--probabilities`; `segment` and `window` are `SegmentationModel.segment`, the latter in windows of
-1024x1024; `multi_scale` is `MultiScaleSegmenter` with the protocol of mmsegmentation, sliding
-windows, and the scales 1 and 1.75 of the photo, without mirror images. `--checkout` measures
-another version of this repository.
+EncNet50 with 150 classes and random weights, dilated or with joint pyramid upsampling, or a small
+FCN; every measurement in a separate process. `predict` and `explain` are the command
+`training.predict`, the latter with `--explain`; `predict_windows` and `probabilities` are this
+command in windows of 512x512, the latter with `--probabilities`; `segment` and `window` are
+`SegmentationModel.segment`, the latter in windows of 1024x1024; `multi_scale` is
+`MultiScaleSegmenter` with the protocol of mmsegmentation, sliding windows, and the scales 1 and
+1.75 of the photo, without mirror images. `--checkout` measures another version of this repository.
 """
 
 import functools
@@ -33,6 +33,7 @@ from benchmarks.random_models import smooth_noise
 SIZES = {1: (1000, 1000), 3: (1500, 2000), 12: (3000, 4000), 100: (10000, 10000)}
 NETWORKS = {
     "encnet50": "keras_encnet.EncNet50(classes={}, backbone_weights=None)",
+    "encnet50_jpu": "keras_encnet.EncNet50(classes={}, backbone_weights=None, neck='jpu')",
     "small": "keras_encnet.FCN("
     "keras_encnet.backbones.ResNet18(width_multiplier=0.125), classes={})",
 }
@@ -60,7 +61,7 @@ def main(
         *CODE,
     ),
     megapixels: tuple[Literal[1, 3, 12, 100], ...] = (1, 3, 12),
-    network: Literal["encnet50", "small"] = "encnet50",
+    network: Literal[(*NETWORKS,)] = "encnet50",  # type: ignore[valid-type]
     classes: int = 150,
     checkout: Path = Path(),
     limit: int = 18,
@@ -70,7 +71,8 @@ def main(
     Args:
         tasks: What to measure.
         megapixels: Sizes of the photos.
-        network: EncNet50, or an FCN on a ResNet-18 of an eighth of the width.
+        network: EncNet50, with joint pyramid upsampling, or an FCN on a ResNet-18 of an eighth of
+            the width.
         classes: Number of classes.
         checkout: Root of the version of this repository to measure.
         limit: Limit of the memory of a process in GiB, after which it fails.
