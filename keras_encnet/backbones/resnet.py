@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_encnet.backbones import resnet_weights
 from keras_encnet.backbones.normalization import check_statistics
-from keras_encnet.layers import BatchNormalization, ImageNormalization
+from keras_encnet.layers import BatchNormalization, DilatedConv2D, ImageNormalization
 from keras_encnet.utils.checks import check_input_shape, is_count
 
 # First-stage width of the plain stem, or the widths of the deep stem's three 3x3 convolutions.
@@ -204,7 +204,8 @@ def _conv_norm(x, width, kernel_size, stride=1, dilation=1, name=None):
     if stride > 1 and kernel_size > 1:
         # With a stride, "same" would pad unevenly, unlike PyTorch and Keras Applications.
         x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
-    x = layers.Conv2D(
+    convolution = layers.Conv2D if dilation == 1 else DilatedConv2D
+    x = convolution(
         width,
         kernel_size,
         strides=stride,

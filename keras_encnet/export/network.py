@@ -11,6 +11,7 @@ from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.graph.precision import integer_sensitive, with_precision
 from keras_encnet.graph.rebuilding import copy_of, quantized_layers, rebuild
+from keras_encnet.layers import DilatedConv2D
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils import compat
@@ -135,7 +136,7 @@ def _fusable(layer, portable):
 def _fusable_class(layer, portable):
     own = type(layer)
     if getattr(layer, "activation", None) is keras.activations.linear:
-        if own is keras.layers.Conv2D and layer.groups == 1:
+        if own in (keras.layers.Conv2D, DilatedConv2D) and layer.groups == 1:
             return FusableConv2D
         if own is keras.layers.DepthwiseConv2D and layer.dilation_rate != (1, 1) and portable:
             return DilatedDepthwiseConv2D

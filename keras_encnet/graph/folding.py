@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_encnet.graph.rebuilding import calls, copy_of, rebuild, weights_of
-from keras_encnet.layers import BatchNormalization
+from keras_encnet.layers import BatchNormalization, DilatedConv2D
 from keras_encnet.utils import compat
 
 # Linear layers with one bias per output channel. The output channels are the last kernel axes.
@@ -22,7 +22,8 @@ LINEAR = (
     layers.SeparableConv2D,
     layers.Dense,
 )
-# The batch normalizations whose arithmetic `run_folded` knows.
+# The convolutions and batch normalizations whose arithmetic `run_folded` knows.
+CONVOLUTIONS = (layers.Conv2D, DilatedConv2D, layers.DepthwiseConv2D)
 BATCH_NORMALIZATIONS = (BatchNormalization, layers.BatchNormalization)
 # Layers without effect at inference.
 TRAINING_ONLY = (
@@ -140,7 +141,7 @@ def run_folded(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
         name: norm
         for name, norm in norms_by_producer(model).items()
         if _is_plain(norm, BATCH_NORMALIZATIONS)
-        and _is_plain(model.get_layer(name), (layers.Conv2D, layers.DepthwiseConv2D))
+        and _is_plain(model.get_layer(name), CONVOLUTIONS)
         and getattr(model.get_layer(name), "groups", 1) == 1
     }
     folded = {norm.name for norm in norms.values()}

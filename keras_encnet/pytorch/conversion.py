@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_encnet.graph.channels import RGB, fitted, image_convolutions
-from keras_encnet.layers import BatchNormalization, Encoding, FeatureMapAttention
+from keras_encnet.layers import BatchNormalization, DilatedConv2D, Encoding, FeatureMapAttention
 from keras_encnet.pytorch.families import Family, recognize
 from keras_encnet.pytorch.reading import read_tensors, renamed, to_numpy
 from keras_encnet.utils.sizes import Size
@@ -27,6 +27,7 @@ WEIGHTS: dict[type, dict[str, tuple[str, tuple[int, ...]]]] = {
         "moving_mean": ("running_mean", VECTOR),
         "moving_variance": ("running_var", VECTOR),
     },
+    DilatedConv2D: {"kernel": ("weight", CONVOLUTION), "bias": ("bias", VECTOR)},
     Encoding: {"codewords": ("codewords", (0, 1)), "scale": ("scale", VECTOR)},
     FeatureMapAttention: {"kernel": ("weight", LINEAR), "bias": ("bias", VECTOR)},
 }

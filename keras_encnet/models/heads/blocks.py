@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_encnet.layers import BatchNormalization, BilinearUpsampling
+from keras_encnet.layers import BatchNormalization, BilinearUpsampling, DilatedConv2D
 from keras_encnet.utils.numerics import at_least_float32
 
 
@@ -19,7 +19,8 @@ def conv_norm_relu(
     dilation: int = 1,
 ) -> keras.KerasTensor:
     """A convolution of stride 1 without bias, batch normalization, ReLU."""
-    x = layers.Conv2D(
+    convolution = layers.Conv2D if dilation == 1 else DilatedConv2D
+    x = convolution(
         channels,
         kernel_size,
         dilation_rate=dilation,
