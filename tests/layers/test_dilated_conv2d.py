@@ -11,7 +11,7 @@ from keras_encnet.layers import DilatedConv2D, dilated_conv2d
 @pytest.fixture(params=[True, False], ids=["one operation", "as in Keras"])
 def has_gradient(request, monkeypatch):
     """Both kinds of TensorFlow builds."""
-    monkeypatch.setattr(dilated_conv2d, "_has_gradient", lambda: request.param)
+    monkeypatch.setattr(dilated_conv2d, "_has_gradient", lambda dtype: request.param)
 
 
 @pytest.mark.usefixtures("has_gradient")
@@ -46,22 +46,25 @@ def test_gradient_exists_where_the_size_is_unknown(rng):
     assert last < 0.9 * first
 
 
-def test_bfloat16_computes_in_bfloat16(rng):
-    layer = DilatedConv2D(4, 3, dilation_rate=2, padding="same", dtype="mixed_bfloat16")
-    x = rng.standard_normal((1, 8, 8, 3)).astype("float32")
-    y = layer(x)
-    expected = _keras_twin(layer, x)(x)
-    assert y.dtype == tf.bfloat16
-    np.testing.assert_allclose(tf.cast(y, "float32"), tf.cast(expected, "float32"), atol=0.02)
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_other_precisions_compute_and_train(rng, dtype):
+    layer = DilatedConv2D(4, 3, dilation_rate=2, padding="same", dtype=dtype)
+    x = tf.constant(rng.standard_normal((1, 8, 8, 3)), layer.compute_dtype)
+    twin = _keras_twin(layer, x)
+    y, *gradients = _outputs_and_gradients(layer, x)
+    assert y.dtype == layer.compute_dtype
+    expected = _outputs_and_gradients(twin, x)
+    for own, other in zip([y, *gradients], expected, strict=True):
+        own, other = (tf.cast(each, "float32") for each in (own, other))
+        np.testing.assert_allclose(own, other, atol=0.02 * np.abs(other).max())
 
 
 def test_gradient_is_computed_by_the_operation_where_tensorflow_can(monkeypatch):
     def without_gradient(*args, **kwargs):
         raise tf.errors.InvalidArgumentError(None, None, "dilation is not supported")
 
-    assert isinstance(dilated_conv2d._has_gradient(), bool)
     monkeypatch.setattr(tf.nn, "conv2d", without_gradient)
-    assert not dilated_conv2d._has_gradient.__wrapped__()
+    assert not dilated_conv2d._has_gradient.__wrapped__("float32")
 
 
 def test_round_trip_through_a_file(tmp_path, rng):
@@ -92,7 +95,7 @@ def _keras_twin(layer, x):
 
 
 def _outputs_and_gradients(layer, x):
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, x.shape[-1]), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, x.shape[-1]), x.dtype)])
     def run(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
