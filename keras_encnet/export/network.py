@@ -11,7 +11,7 @@ from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
 from keras_encnet.graph.precision import integer_sensitive, with_precision
 from keras_encnet.graph.rebuilding import copy_of, quantized_layers, rebuild
-from keras_encnet.layers import DilatedConv2D
+from keras_encnet.layers.dilated_conv2d import DilatedConv2D, convolve
 from keras_encnet.models.classification_model import ClassificationModel
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils import compat
@@ -28,11 +28,7 @@ class FusableConv2D(keras.layers.Conv2D):
     """
 
     def call(self, x):
-        kernel = tf.convert_to_tensor(self.kernel)
-        x = tf.nn.conv2d(
-            x, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
-        )
-        return tf.nn.bias_add(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
+        return convolve(self, x)
 
 
 class DilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):

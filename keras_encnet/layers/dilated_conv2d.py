@@ -30,16 +30,14 @@ class DilatedConv2D(keras.layers.Conv2D):
         plain = self.data_format == "channels_last" and self.groups == 1
         if not (plain and self.padding in ("same", "valid") and _has_gradient(self.compute_dtype)):
             return super().call(inputs)
-        x = tf.nn.conv2d(
-            inputs,
-            tf.convert_to_tensor(self.kernel),
-            self.strides,
-            self.padding.upper(),
-            dilations=self.dilation_rate,
-        )
-        if self.use_bias:
-            x = tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
-        return self.activation(x)
+        return self.activation(convolve(self, inputs))
+
+
+def convolve(layer: keras.layers.Conv2D, x: tf.Tensor) -> tf.Tensor:
+    """Returns the convolution of a layer without groups, in one operation, and its bias."""
+    kernel, padding = tf.convert_to_tensor(layer.kernel), layer.padding.upper()
+    x = tf.nn.conv2d(x, kernel, layer.strides, padding, dilations=layer.dilation_rate)
+    return tf.nn.bias_add(x, tf.convert_to_tensor(layer.bias)) if layer.use_bias else x
 
 
 @functools.cache
