@@ -37,6 +37,8 @@ def main(
         dilations: The dilations.
         precision: Precision of the features and kernels.
     """
+    if min(dilations, default=1) < 1:
+        raise SystemExit(f"`--dilations` must be at least 1. Received: {dilations}")
     x = tf.cast(tf.random.normal(SHAPE), precision)
     rows = []
     for dilation in dilations:

@@ -72,7 +72,7 @@ def distort(
 
 
 def _normal(shape, seed):
-    """Returns normal numbers within 4.9, in half the time of `stateless_normal`."""
+    """Returns standard normal numbers of at most 4.9, in half the time of `stateless_normal`."""
     return _quantile(tf.random.stateless_uniform(shape, seed, -1.0, 1.0))
 
 
