@@ -43,15 +43,18 @@ def convolve(layer: keras.layers.Conv2D, x: tf.Tensor) -> tf.Tensor:
 @functools.cache
 def _has_gradient(dtype: str) -> bool:
     """Returns whether TensorFlow can compute the gradient of a dilated convolution here."""
-
-    @tf.function
-    def gradients(images, kernel):
-        x = tf.nn.conv2d(images, kernel, 1, "SAME", dilations=2)
-        return tf.gradients(x, [images, kernel])
-
+    options = {"strides": [1] * 4, "padding": "SAME", "dilations": [1, 2, 2, 1]}
     with tf.init_scope():
+        # Not with a GradientTape, which records nothing in an init_scope.
+        images, kernel = tf.ones((1, 8, 8, 4), dtype), tf.ones((3, 3, 4, 4), dtype)
+        y = tf.ones_like(images)
         try:
-            gradients(tf.ones((1, 8, 8, 4), dtype), tf.ones((3, 3, 4, 4), dtype))
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=images.shape, filter=kernel, out_backprop=y, **options
+            )
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=images, filter_sizes=kernel.shape, out_backprop=y, **options
+            )
         except tf.errors.OpError:
             return False
     return True

@@ -1,5 +1,7 @@
 """The dilated convolution, compared with Keras's."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -60,11 +62,27 @@ def test_other_precisions_compute_and_train(rng, dtype):
 
 
 def test_gradient_is_computed_by_the_operation_where_tensorflow_can(monkeypatch):
-    def without_gradient(*args, **kwargs):
+    def without_gradient(**kwargs):
         raise tf.errors.InvalidArgumentError(None, None, "dilation is not supported")
 
-    monkeypatch.setattr(tf.nn, "conv2d", without_gradient)
+    monkeypatch.setattr(tf.raw_ops, "Conv2DBackpropInput", without_gradient)
     assert not dilated_conv2d._has_gradient.__wrapped__("float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_functions_that_run_eagerly_train_as_well(rng, dtype, monkeypatch):
+    found = functools.cache(dilated_conv2d._has_gradient.__wrapped__)
+    monkeypatch.setattr(dilated_conv2d, "_has_gradient", found)
+    layer = DilatedConv2D(4, 3, dilation_rate=2, padding="same", dtype=dtype)
+    x = tf.constant(rng.standard_normal((1, 8, 8, 3)), layer.compute_dtype)
+    layer(x)
+    tf.config.run_functions_eagerly(True)
+    try:
+        found.cache_clear()
+        _, *gradients = _outputs_and_gradients(layer, x)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert all(np.abs(tf.cast(gradient, "float32")).max() > 0 for gradient in gradients)
 
 
 def test_round_trip_through_a_file(tmp_path, rng):
