@@ -8,6 +8,7 @@ own, in turns. Results of the named networks replace those in docs/results/backb
 docs/reports/backbones.md gets the table of all. Random weights do not change the time.
 """
 
+import functools
 import json
 import statistics
 import sys
@@ -59,6 +60,9 @@ NETWORKS = {
     "ResNet-18": _resnet(backbones.ResNet18, "jpu"),
     "ConvNeXtTiny": _application("ConvNeXtTiny"),
     "ResNet-50": _resnet(backbones.ResNet50, "jpu"),
+    "ResNet-50, head of 3x3": _resnet(
+        backbones.ResNet50, "jpu", functools.partial(keras_encnet.EncNet, head_kernel=3)
+    ),
     "ResNet-101": _resnet(backbones.ResNet101, "jpu"),
     "ResNet-50, dilated": _resnet(backbones.ResNet50, "none"),
     "ResNet-101, dilated": _resnet(backbones.ResNet101, "none"),
