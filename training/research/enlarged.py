@@ -17,6 +17,8 @@ from training.input.folder import Split, read_split
 from training.input.image_files import read_image, read_mask
 from training.input.split_lists import split_names
 
+LARGEST_FACTOR = 16.0
+
 
 def main(folder: Path, output: Path, images: int = 80, factor: float = 2.0) -> None:
     """Make a data set of few and large images from one of many and small ones.
@@ -25,7 +27,7 @@ def main(folder: Path, output: Path, images: int = 80, factor: float = 2.0) -> N
         folder: Folder data set with a split `train`.
         output: Folder of the new one, which must not exist.
         images: Number of training images to keep.
-        factor: Factor of height and width.
+        factor: Factor of height and width, at most 16.
     """
     train = read_split(folder, "train")
     if not 1 <= images <= len(train):
@@ -33,14 +35,16 @@ def main(folder: Path, output: Path, images: int = 80, factor: float = 2.0) -> N
             f"`--images` must be from 1 to {len(train)}, the images of {folder}. "
             f"Received: images={images}"
         )
-    if not factor > 0:
-        raise ValueError(f"`--factor` must be greater than 0. Received: factor={factor}")
+    if not 0 < factor <= LARGEST_FACTOR:
+        raise ValueError(
+            f"`--factor` must be greater than 0 and at most {LARGEST_FACTOR}. "
+            f"Received: factor={factor}"
+        )
     if output.exists():
         raise FileExistsError(f"The output folder must not exist. Received: output={str(output)!r}")
-    kept = np.linspace(0, len(train) - 1, images).round().astype(int)
-    dropped = {stem for i, stem in enumerate(train.stems) if i not in set(kept)}
+    kept = {train.stems[i] for i in np.linspace(0, len(train) - 1, images).round().astype(int)}
     splits = {name: read_split(folder, name) for name in split_names(folder)}
-    splits["train"] = train.without(dropped)
+    splits["train"] = train.without(set(train.stems) - kept)
     with atomic_folder(output) as root:
         (root / "classes.txt").write_text("\n".join(train.class_names) + "\n", "utf-8")
         for name, split in splits.items():

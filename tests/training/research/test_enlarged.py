@@ -43,7 +43,10 @@ def test_training_images_are_thinned_out_and_all_are_enlarged(folder, tmp_path):
         np.testing.assert_array_equal(read_mask(mask_path), mask.repeat(2, 0).repeat(2, 1))
 
 
-@pytest.mark.parametrize("options", [{"images": 0}, {"images": 6}, {"images": 2, "factor": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"images": 0}, {"images": 6}, *({"images": 2, "factor": f} for f in (0, 17, np.nan))],
+)
 def test_numbers_out_of_range_are_refused_before_anything_is_written(folder, tmp_path, options):
     with pytest.raises(ValueError, match=r"Received: (images|factor)="):
         enlarged.main(folder, tmp_path / "large", **options)
