@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_encnet.graph.compiled import before_upsampling
 from keras_encnet.graph.folding import fold_batch_normalization
-from keras_encnet.graph.precision import integer_sensitive, with_precision
+from keras_encnet.graph.precision import copies_with_precision, integer_sensitive
 from keras_encnet.graph.rebuilding import copy_of, quantized_layers, rebuild
 from keras_encnet.layers.dilated_conv2d import DilatedConv2D, convolve
 from keras_encnet.models.classification_model import ClassificationModel
@@ -88,9 +88,8 @@ class InferenceNetwork(tf.Module):
         self.align_corners = False
         inner = self._inner(model)
         inner = fold_batch_normalization(inner) if fold else inner
-        inner = with_precision(inner, precision)
-        sensitive = integer_sensitive(inner)
-        inner = rebuild(inner, lambda layer: _fusable(_marked(layer, sensitive), portable))
+        copy, sensitive = copies_with_precision(inner, precision), integer_sensitive(inner)
+        inner = rebuild(inner, lambda layer: _fusable(_marked(copy(layer), sensitive), portable))
         self.names = sorted(inner.output)
 
         @tf.function(input_signature=[self.spec])

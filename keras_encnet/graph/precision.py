@@ -1,6 +1,7 @@
 """Models with bfloat16 feature maps and float32 codes, gates and logits."""
 
 import collections
+from collections.abc import Callable
 
 import keras
 
@@ -42,6 +43,17 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
     Raises:
         ValueError: for another precision, or if `model` is not functional.
     """
+    return rebuild(model, copies_with_precision(model, precision))
+
+
+def copies_with_precision(
+    model: keras.Model, precision: str
+) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
+    """Returns the function with which `rebuild` makes a `model` of this precision.
+
+    Raises:
+        ValueError: for the reasons of `with_precision`.
+    """
     if precision not in PRECISIONS:
         raise ValueError(
             f"`precision` must be one of {sorted(PRECISIONS)}. Received: precision={precision!r}"
@@ -54,7 +66,7 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
         policy = "float32" if layer.name in sensitive else PRECISIONS[precision]
         return copy_of(layer, dtype=policy)
 
-    return rebuild(model, copy)
+    return copy
 
 
 def integer_sensitive(model: keras.Model) -> set[str]:
