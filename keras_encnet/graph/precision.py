@@ -49,7 +49,9 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
 def copies_with_precision(
     model: keras.Model, precision: str
 ) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
-    """Returns the function with which `rebuild` makes a `model` of this precision.
+    """Returns the function that copies the layers of `model` in this precision, for `rebuild`.
+
+    See `with_precision`. It allows further changes to the same copies.
 
     Raises:
         ValueError: for the reasons of `with_precision`.

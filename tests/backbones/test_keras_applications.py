@@ -129,9 +129,8 @@ def test_folding_and_precision_keep_the_predictions(family, model):
     assert dtypes == {"float32"}
 
 
-# EfficientNetV2S has the layers of EfficientNetV2B0.
 @pytest.mark.slow
-@families(set(FAMILIES) - {"EfficientNetV2S"})
+@families()
 def test_saved_and_exported_models_predict_the_same(family, model, tmp_path):
     images = raw_images(1, 97, 130)
     logits = np.asarray(model(images)["segmentation"])
