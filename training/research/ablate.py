@@ -35,6 +35,8 @@ from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
 from training.tasks.splits import with_pixels
 
+HISTORY = ("seconds", "val_mean_iou", "val_pixel_accuracy")
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -199,8 +201,9 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     """Trains a recipe, unless its run is finished, and scores the last model.
 
     Returns:
-        `scores`; the `seconds` of training and evaluation; and, as `automatic`, the values that
-        the run found for automatic options, such as the working size.
+        `scores`; the `seconds` of training and evaluation; as `automatic`, the values that the run
+        found for automatic options, such as the working size; and as `history`, by epoch, seconds
+        and scores on the validation split, which some recipes train on as well.
     """
     if not is_finished(config, run_dir):
         train(config, run_dir)
@@ -208,12 +211,13 @@ def train_and_score(config: SegmentationConfig, split: Split, run_dir: Path) -> 
     model = trained_models.load_model(run_dir / "last.keras")
     metric, presence = evaluate(model, split, config.ignore_class)
     scores = report(metric, split.class_names, presence)
-    trained = sum(read_json(run_dir / "history.json")["seconds"])
+    history = read_json(run_dir / "history.json")
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # large, and no longer needed
-    seconds = {"train": trained, "evaluate": time.monotonic() - start}
+    seconds = {"train": sum(history["seconds"]), "evaluate": time.monotonic() - start}
     recorded = read_json(run_dir / "config.json")
     automatic = {name: recorded[name] for name in recorded.get("automatic", ())}
-    return {"scores": scores, "seconds": seconds, "automatic": automatic}
+    kept = {name: history[name] for name in HISTORY if name in history}
+    return {"scores": scores, "seconds": seconds, "automatic": automatic, "history": kept}
 
 
 def score_multi_scale(

@@ -88,6 +88,7 @@ def test_result_records_its_experiment(done):
     assert result["seconds"]["train"] > result["seconds"]["evaluate"] > 0
     assert result["environment"]["packages"]["keras"]
     assert result["automatic"]["image_channels"] == 3
+    assert len(result["history"]["val_mean_iou"]) == len(result["history"]["seconds"]) > 0
     multi_scale = json.loads((output / "multi_scale-seed0.json").read_text())
     assert multi_scale["multi_scale"] == {"base_size": 104, "crop_size": 96}
     assert multi_scale["source"] == "se_loss"
