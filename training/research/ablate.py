@@ -35,6 +35,7 @@ from training.tasks.segmentation_report import report
 from training.tasks.segmentation_scores import evaluate, evaluate_multi_scale
 from training.tasks.splits import with_pixels
 
+# Values by epoch that a result keeps from the history of its run.
 HISTORY = ("seconds", "val_mean_iou", "val_pixel_accuracy")
 
 
