@@ -38,7 +38,7 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
     Args:
         model: a functional model. It is not changed.
         precision: `"float32"` or `"bfloat16"`. bfloat16 is faster on CPUs with AVX512-BF16 or AMX
-            and on GPUs from Ampere on.
+            and on GPUs from Ampere on, and slower on other CPUs.
 
     Raises:
         ValueError: for another precision, or if `model` is not functional.

@@ -123,7 +123,8 @@ class Devices:
     cpu_devices: int = 1
     """Number of logical devices to split the CPU into, to test `mirrored` without GPUs."""
     precision: Precision = "float32"
-    """Precision of the computation. bfloat16 is faster on processors that support it."""
+    """Precision of the computation. bfloat16 is faster on recent GPUs and on processors with
+    AVX512-BF16 or AMX, and several times slower on other processors."""
     deterministic: bool = False
     """Use deterministic operations only, which is slower."""
 

@@ -12,6 +12,11 @@ from typing import Any
 
 PACKAGES = ("keras-encnet", "tensorflow", "keras", "numpy")
 CPU_INFO = Path("/proc/cpuinfo")  # on Linux
+# By precision, the instructions of x86 and Arm processors with which it is faster than float32.
+INSTRUCTIONS = {
+    "bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "float16": {"avx512_fp16", "amx_fp16", "asimdhp"},
+}
 
 
 def environment() -> dict[str, Any]:
@@ -41,14 +46,33 @@ def commit(folder: Path) -> str | None:
 
 
 def processor() -> str:
-    """Returns the name of the processor, and the matrix instructions for bfloat16 that it has."""
-    facts: dict[str, str] = {}
-    if CPU_INFO.exists():
-        lines = CPU_INFO.read_text().splitlines()
-        facts = {name.strip(): text.strip() for name, _, text in (x.partition(":") for x in lines)}
-    name = facts.get("model name") or platform.processor() or platform.machine()
-    instructions = {"avx512_bf16", "amx_bf16"} & set(facts.get("flags", "").split())
+    """Returns the name of the processor, and its instructions for bfloat16."""
+    name = _cpu_info().get("model name") or platform.processor() or platform.machine()
+    instructions = INSTRUCTIONS["bfloat16"] & _instructions()
     return f"{name} ({', '.join(sorted(instructions))})" if instructions else name
+
+
+def emulates(precision: str) -> bool:
+    """Returns whether the processor is known to lack instructions for a precision.
+
+    Operations then convert to float32 and back, which takes longer than float32.
+    """
+    needed, available = INSTRUCTIONS.get(precision), _instructions()
+    return bool(needed and available) and not needed & available
+
+
+def _instructions():
+    """Returns the instruction set extensions of the processor, none where they are not known."""
+    facts = _cpu_info()
+    return set((facts.get("flags") or facts.get("Features", "")).split())  # x86, or Arm
+
+
+def _cpu_info():
+    """Returns the facts that Linux has about the processor, an empty dict on other systems."""
+    if not CPU_INFO.exists():
+        return {}
+    lines = (line.partition(":") for line in CPU_INFO.read_text().splitlines())
+    return {name.strip(): text.strip() for name, _, text in lines}
 
 
 def _version(package):

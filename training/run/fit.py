@@ -23,6 +23,7 @@ from training.run import (
     strategies,
     user_callbacks,
 )
+from training.run.environment import emulates
 from training.run.progress import LogProgress
 from training.tasks import task_of
 from training.tasks.task import Task
@@ -81,6 +82,7 @@ def _train(config, run_dir, strategy):
         run_folder.create(run_dir, config, data, {**computed, "automatic": sorted(automatic)})
         print_options(computed)
         print(task.plan())
+        warn_of_emulation(config.precision)
         print("The first step compiles the network and takes longer than the others.", flush=True)
     state = restored_state(config, task, strategy, model, run_dir)
     live = sys.stdout.isatty()
@@ -162,6 +164,15 @@ def compiled_model(config: Config, task: Task, strategy: tf.distribute.Strategy)
         steps = task.steps_per_epoch * config.epochs
         model.compile(optimizer(config, steps, task.multipliers(model)), **task.objectives(model))
     return model
+
+
+def warn_of_emulation(precision: str) -> None:
+    """Prints a warning if the processor has to emulate a precision, and there is no GPU."""
+    if emulates(precision) and not tf.config.list_physical_devices("GPU"):
+        print(
+            f"warning: this processor has no instructions for {precision}, so a step takes "
+            "several times as long as with `--precision float32`."
+        )
 
 
 def print_options(options: Mapping[str, Any]) -> None:

@@ -49,6 +49,26 @@ def test_processor_has_its_name_and_instructions_for_bfloat16(
     assert environment.processor() == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "precision", "emulated"),
+    [
+        ("flags : fpu avx512f\n", "bfloat16", True),
+        ("flags : fpu avx512f avx512_bf16\n", "bfloat16", False),
+        ("flags : fpu avx512f avx512_bf16\n", "float16", True),
+        ("Features : fp asimd bf16\n", "bfloat16", False),  # Arm
+        ("Features : fp asimd\n", "bfloat16", True),
+        ("flags : fpu avx512f\n", "float32", False),
+        ("", "bfloat16", False),  # not known
+    ],
+)
+def test_only_processors_known_to_lack_instructions_emulate(
+    text, precision, emulated, tmp_path, monkeypatch
+):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    assert environment.emulates(precision) == emulated
+
+
 def test_processor_has_a_name_without_the_files_of_linux(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "none")
     assert environment.processor()

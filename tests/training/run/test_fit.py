@@ -47,6 +47,18 @@ def test_classification_trains_in_mixed_precision(precision, small_cifar, tmp_pa
     check_mixed(config, tmp_path, precision)
 
 
+@pytest.mark.parametrize(
+    ("emulated", "gpus", "warns"), [(True, [], True), (False, [], False), (True, ["GPU"], False)]
+)
+def test_emulated_precision_is_warned_of_unless_there_is_a_gpu(
+    emulated, gpus, warns, monkeypatch, capsys
+):
+    monkeypatch.setattr(fit, "emulates", lambda precision: emulated)
+    monkeypatch.setattr(fit.tf.config, "list_physical_devices", lambda kind: gpus)
+    fit.warn_of_emulation("bfloat16")
+    assert ("no instructions for bfloat16" in capsys.readouterr().out) == warns
+
+
 def check_mixed(config, run_dir, precision):
     before = fit.task_of(config).build_model().get_weights()
     model, history = fit.train(config, run_dir)
