@@ -60,6 +60,7 @@ def calibrate_presence(
         ignore_class: Integer or sequence of integers, the ignored labels.
         seen: Finite iterable of the same kind, of whole training images, from which the biases
             are estimated as well, or None. `batches` may be few images, or show every class.
+            Ignored if none of them has a labeled pixel.
 
     Returns:
         For each branch a dict: `images`, the number of those in `batches`; `calibrated`, whether
@@ -77,7 +78,7 @@ def calibrate_presence(
             f"Received: model={model.name!r} with the outputs {sorted(model.output)}"
         )
     presence, logits = predict_presence(model, batches, ignore_class)
-    of_seen = None if seen is None else predict_presence(model, seen, ignore_class)
+    of_seen = None if seen is None else _predictions(model, seen, ignore_class)
     report = {}
     for name, classifier in classifiers.items():
         more = None if of_seen is None else (of_seen[0], of_seen[1][name])
@@ -131,9 +132,19 @@ def predict_presence(
     Raises:
         ValueError: If no image has a labeled pixel.
     """
+    predictions = _predictions(model, batches, ignore_class)
+    if predictions is None:
+        raise ValueError(
+            "At least one image must have labeled pixels. "
+            f"Received: batches={batches}, ignore_class={ignore_class}"
+        )
+    return predictions
+
+
+def _predictions(model, batches, ignore_class):
+    """Returns what `predict_presence` does, or None if no image has a labeled pixel."""
     names = [name for name in model.output if name.startswith("presence")]
     outputs = model.with_outputs(names)
-    outputs.jit_compile = False  # XLA would compile for every size
     truth, predictions = [], []
     for images, masks in batches:
         presence, labeled = map(np.asarray, class_presence(masks, model.classes, ignore_class))
@@ -142,10 +153,7 @@ def predict_presence(
             truth.append(presence[labeled])
             predictions.append({name: logits[name][labeled] for name in names})
     if not truth:
-        raise ValueError(
-            "At least one image must have labeled pixels. "
-            f"Received: batches={batches}, ignore_class={ignore_class}"
-        )
+        return None
     joined = {name: np.concatenate([p[name] for p in predictions]) for name in names}
     return np.concatenate(truth), joined
 

@@ -204,11 +204,12 @@ class _PresenceProbe:
         presence, labeled = (np.concatenate(part) for part in zip(*targets, strict=True))
         if labeled.any():
             self.values = presence_scores(presence[labeled], np.concatenate(logits)[labeled])
+            self.expected_loss = _expected_base_rate_loss(presence[labeled])
 
     def warning(self, first_epoch):
         if first_epoch or not self.values:
             return None
-        loss, base = self.values["se_loss"], self.values["base_rate_loss"]
+        loss, base = self.values["se_loss"], self.expected_loss
         if loss < base:
             return None
         return (
@@ -216,6 +217,16 @@ class _PresenceProbe:
             f"predicting how often each class is present gives {base:.3f}. Check the live "
             "codewords and the learning rate of this layer."
         )
+
+
+def _expected_base_rate_loss(presence):
+    """Returns the SE-loss of base rates that are estimated from these images.
+
+    Each class counts as present in half an image more, and as absent in another half, as the base
+    rates of one image, or of images of the same classes, would describe them without a loss.
+    """
+    rates = (presence.sum(0) + 0.5) / (len(presence) + 1)
+    return -np.log(np.where(presence, rates, 1 - rates)).mean()
 
 
 def _probes_of(model, ignore_class):

@@ -22,9 +22,9 @@ from training.run import trained_models
 class Graph:
     """The exported graph."""
 
-    size: int | tuple[int, int] | None = None
-    """Long side, or height and width, that encoded images are resized to; by default the input size
-    or the working size of the model, or 512 512."""
+    size: int | tuple[int, int] | Literal["native"] | None = None
+    """Long side, or height and width, that encoded images are resized to; native keeps their size.
+    By default the input size or the working size of the model."""
     fixed_size: bool = False
     """Require that size for tensors as well, so that a server can batch them."""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -217,6 +217,15 @@ def test_calibration_survives_saving(model, batches, tmp_path):
     np.testing.assert_allclose(again(image)["presence"], model(image)["presence"], rtol=1e-5)
 
 
+def test_training_images_without_labels_are_left_out(model, batches):
+    images, masks = batches[0]
+    before = model.get_weights()
+    expected = calibrate_presence(model, batches)
+    model.set_weights(before)
+    unlabeled = [(images, np.full_like(masks, 255))]
+    assert calibrate_presence(model, batches, seen=unlabeled) == expected
+
+
 def test_models_that_cannot_be_calibrated_raise(model, tiny_backbone, batches):
     with pytest.raises(ValueError, match=r"Expected a model with a presence branch.*Received"):
         calibrate_presence(keras_encnet.FCN(tiny_backbone(), CLASSES), batches)

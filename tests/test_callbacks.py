@@ -124,6 +124,20 @@ def test_presence_below_the_base_rates_raises_a_warning_after_the_first_epoch(ne
     )
 
 
+def test_base_rates_of_one_image_do_not_describe_it_without_a_loss(network, data):
+    model = network()
+    presence = model.get_layer("presence")
+    presence.trainable = False
+    images, masks = (part[:1] for part in data)
+    # Confident, and right.
+    bias = np.where(np.isin(np.arange(model.classes), masks), 3.0, -3.0)
+    presence.set_weights([np.zeros(presence.kernel.shape), bias])
+    diagnostics = ContextDiagnostics([(images, masks)])
+    messages = fit(model, data, diagnostics, epochs=2, initial_epoch=1)
+    assert diagnostics.history[-1]["presence/base_rate_loss"] < 1e-6
+    assert not any("base rates" in message for message in messages)
+
+
 @pytest.mark.slow
 def test_improving_presence_raises_no_warning(network, data):
     model = network()

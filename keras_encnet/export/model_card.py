@@ -123,18 +123,22 @@ def _encoded(description):
             "to 255."
         )
     return (
-        "`serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size "
-        f"and resizes\n  them to {_resized(description)}. The orientation in EXIF data is ignored."
+        "`serving_default` takes encoded JPEG, PNG, GIF (first frame) or BMP images of any size, "
+        f"which are\n  {_resized(description)}. The orientation in EXIF data is ignored."
     )
 
 
 def _resized(description):
     size, working_size = description["size"], description["working_size"]
     if size is not None:
-        return f"{size[0]} x {size[1]} (height x width)"
+        return f"resized to {size[0]} x {size[1]} (height x width)"
+    if working_size is None:
+        return "not resized"
     if isinstance(working_size, int):
-        return f"a long side of {working_size}, with their aspect ratio"
-    return f"fit {working_size[0]} x {working_size[1]} (long x short side), with their aspect ratio"
+        bounds = f"a long side of {working_size}"
+    else:
+        bounds = "fit {} x {} (long x short side)".format(*working_size)
+    return f"resized to {bounds}, with their aspect ratio"
 
 
 def _taken(description):

@@ -1,5 +1,6 @@
 """Export to SavedModel, for TensorFlow Serving and other programs without Keras."""
 
+import dataclasses
 import math
 import os
 import tempfile
@@ -24,15 +25,18 @@ from keras_encnet.labels import default_palette
 from keras_encnet.models.segmentation_model import SegmentationModel
 from keras_encnet.utils.checks import is_count
 from keras_encnet.utils.files import atomic_folder
-from keras_encnet.utils.sizes import WorkingSize, checked_working_size, scaled_size
+from keras_encnet.utils.sizes import NATIVE, Size, WorkingSize, scaled_size
 
+# Size that classifiers without an input size get encoded images at.
 DEFAULT_SIZE = (512, 512)
+# Height and width of the image in warm-up requests, before it is resized.
+PHOTO = (384, 512)
 
 
 def export_saved_model(
     model: keras.Model,
     path: str | os.PathLike,
-    size: int | Sequence[int] | None = None,
+    size: Size = None,
     fixed_size: bool = False,
     precision: str = "float32",
     fold: bool = True,
@@ -67,11 +71,12 @@ def export_saved_model(
         path: the folder, which must not exist. TensorFlow Serving expects `<name>/<version>`, such
             as `street/1`.
         size: size that encoded images are resized to: an integer, their long side, with the aspect
-            ratio kept, so that masks are those of `model.segment(images, size=size)`; or
-            `(height, width)`. Defaults to the input size of the model, otherwise to its working
-            size, otherwise to 512x512. Images are not padded, since padding would enter the code
-            of the image and change the prediction. Images of `(height, width)` are run together,
-            others one by one.
+            ratio kept, or `"native"`, their own size, so that masks are those of
+            `model.segment(images, size=size)`; or `(height, width)`. Defaults to the input size of
+            the model, otherwise to its working size, native if it has none (512x512 for
+            classifiers). Images are not padded, since padding would enter the code of the image
+            and change the prediction. Images of `(height, width)` are run together, others one by
+            one. Those at their own size may have `limits.tensor_pixels` pixels.
         fixed_size: whether `tensors` and `tensors_uint8` only take images of `size`, which must be
             `(height, width)`. This allows a server to batch them.
         precision: `"float32"` or `"bfloat16"`, see `with_precision`. The latter also stores the
@@ -105,8 +110,10 @@ def export_saved_model(
     limits = limits or Limits()
     fixed_size = fixed_size or None not in model.input.shape[1:3]
     exact, working_size = _checked_size(size, model, fixed_size, limits)
-    # Encoded images are resized, so that the warm-up image stands for all; a photo has this size.
-    photo = exact or tuple(scaled_size((3, 4), working_size).numpy().tolist())
+    if exact is None and working_size is None:  # the network gets images as they are
+        pixels = min(limits.pixels, limits.tensor_pixels)
+        limits = dataclasses.replace(limits, pixels=pixels)
+    photo = exact or tuple(scaled_size(PHOTO, working_size).numpy().tolist())
     _check_warm_up(warm_up, photo, limits)
     if warm_up:
         protocol_buffers()  # raises before anything is computed
@@ -171,17 +178,14 @@ def _checked_size(
     """Returns the size of all resized images, or None and the working size of each."""
     own = tuple(model.input.shape[1:3])
     own_size = None if None in own else own
-    working_size = None
-    if own_size is None and isinstance(model, SegmentationModel):
-        if size is None:
-            working_size = model.working_size
-        elif is_count(size, least=1):
-            working_size = checked_working_size(size)
-    if working_size is not None:
+    keeps_shape = size is None or is_count(size, least=1) or isinstance(size, str)
+    if own_size is None and keeps_shape and isinstance(model, SegmentationModel):
+        working_size = model.chosen_size(size)
         if fixed_size:
             raise ValueError(
                 "`fixed_size=True` requires `size=(height, width)`: images of one long side have "
-                f"several sizes. Received: size={size!r}, for a working size of {working_size}"
+                f"several sizes. Received: size={size!r}, for a working size of "
+                f"{working_size or NATIVE}"
             )
         return None, working_size
     exact = (own_size or DEFAULT_SIZE) if size is None else size
@@ -189,7 +193,7 @@ def _checked_size(
     if len(sides) != 2 or not all(is_count(x, 1) and x <= limits.side for x in sides):
         raise ValueError(
             f"`size` must be `(height, width)`, each from 1 to {limits.side}, or for segmentation "
-            f"at any size an integer, the long side. Received: size={size!r}"
+            f"at any size an integer, the long side, or 'native'. Received: size={size!r}"
         )
     if own_size and sides != own_size:
         raise ValueError(

@@ -47,11 +47,11 @@ class MultiScaleSegmenter:
             `(batch, height, width, classes)`, or to a dict with logits under `"segmentation"`.
             The current weights of a `SegmentationModel` are copied. Any other model gets images
             as they are given: if it does not normalize them, normalize them before.
-        base_size: long side of the image at scale 1. Defaults to the working size of the model,
-            otherwise to 520, with which published scores were measured (640 for EncNet101 on
-            ADE20K). For mmsegmentation also the bounds of both sides, such as `(2048, 512)` for
-            ADE20K and `(2048, 1024)` for Cityscapes, or `"native"` for the image's own size, as
-            in mmsegmentation 1.x.
+        base_size: long side of the image at scale 1. Defaults to the working size of the model, if
+            the protocol can use it, otherwise to 520, with which published scores were measured
+            (640 for EncNet101 on ADE20K). For mmsegmentation also the bounds of both sides, such
+            as `(2048, 512)` for ADE20K and `(2048, 1024)` for Cityscapes, or `"native"` for the
+            image's own size, as in mmsegmentation 1.x.
         crop_size: side of the square windows. Defaults to the share of the base size in the
             official code, 480 of 520, rounded to a multiple of 8; to 480 for other base sizes.
             Published scores of EncNet101 on ADE20K were measured with 576.

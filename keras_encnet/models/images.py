@@ -33,8 +33,10 @@ OTHER_RANGE = (
 )
 # Images whose mean is farther away, in standard deviations, have another range.
 FAR = 100
-# Values in 0 to 1 are a scaled image for a model whose images usually exceed this.
+# Values in 0 to 1 are a scaled image for a model whose images usually exceed this ...
 SCALE = 10
+# ... if more than this share of them is no integer. Raw images may be black but for a few pixels.
+FRACTIONAL = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +93,8 @@ def checked_batch(images: Any, expected: Expected) -> np.ndarray:
 def check_values(images: np.ndarray, expected: Expected) -> None:
     """Raises ValueError unless the values of images are those that a model expects.
 
-    Images in float must not all be in 0 to 1, unless they are black, or unless the mean and the
-    standard deviation of the model are those of such images.
+    Images in float must not all be in 0 to 1, unless nearly all values are integers, as in black
+    images, or unless the mean and the standard deviation of the model are those of such images.
 
     Args:
         images: Array `(..., channels)`.
@@ -105,7 +107,8 @@ def check_values(images: np.ndarray, expected: Expected) -> None:
         return
     low, high = images.min(), images.max()
     center = images.mean(tuple(range(images.ndim - 1)), dtype="float64")
-    if not _is_in_range(low, high, center, dtype, expected):
+    is_scaled = high <= 1 + ROUNDING and (images != np.round(images)).mean() > FRACTIONAL
+    if not _is_in_range(low, high, center, is_scaled, expected):
         raise ValueError(f"{_range_of(expected)} Received: values from {low} to {high}")
 
 
@@ -174,7 +177,9 @@ def _assert_in_range(images, expected):
     low, high = (tf.cast(f(images), tf.float32) for f in (tf.reduce_min, tf.reduce_max))
     pixels = tf.reshape(tf.cast(images, tf.float64), (-1, expected.channels))
     center = tf.reduce_mean(pixels, 0)
-    valid = _is_in_range(low, high, center, images.dtype, expected) | (tf.size(images) == 0)
+    fractional = tf.reduce_mean(tf.cast(pixels != tf.round(pixels), tf.float32))
+    is_scaled = (high <= 1 + ROUNDING) & (fractional > FRACTIONAL)
+    valid = _is_in_range(low, high, center, is_scaled, expected) | (tf.size(images) == 0)
     text = _range_of(expected).replace("{", "(").replace("}", ")")
     message = tf.strings.format(f"{text} Received: values from {{}} to {{}}", [low, high])
     tf.debugging.Assert(valid, [message])
@@ -203,9 +208,8 @@ def _check_dtype(dtype, raw):
         raise ValueError(f"{NOT_NORMALIZED} Received: dtype={dtype.name}")
 
 
-def _is_in_range(low, high, center, dtype, expected):
-    """Returns whether images of this dtype with these extremes and means are raw."""
-    is_scaled = (high <= 1 + ROUNDING) & ((low != 0) | (high != 0)) & dtype.is_floating
+def _is_in_range(low, high, center, is_scaled, expected):
+    """Returns whether images with these extremes and means are raw."""
     if expected.mean is None:
         return (low >= -ROUNDING) & (high <= 255 + ROUNDING) & ~is_scaled
     distances = abs(center - expected.mean) / expected.std

@@ -34,6 +34,9 @@ class ResizingModel(ImageModel):
     with antialiasing, and logits of pixels to the size of the image. Training and calls of the
     model take images as they are.
 
+    Only the steps of training are compiled with XLA, if `compile` or Keras asks for it: it would
+    compile the network again for each size of the images that are evaluated.
+
     Args:
         inputs: Input tensor `(batch, height, width, channels)`.
         outputs: Dict of output tensors. Names of logits of pixels start with `"segmentation"`.
@@ -101,7 +104,7 @@ class ResizingModel(ImageModel):
         if size is None:
             return images
         images = tf.ensure_shape(images, self.input.shape)
-        return resize_images(images, scaled_size(tf.shape(images)[1:3], size), self.jit_compile)
+        return resize_images(images, scaled_size(tf.shape(images)[1:3], size))
 
     def outputs_for(self, images: tf.Tensor, working_size: Size = None) -> dict[str, tf.Tensor]:
         """Returns the outputs for images that the network sees at the working size.
@@ -135,6 +138,23 @@ class ResizingModel(ImageModel):
     @functools.cached_property
     def _at_own_size(self):
         return OutputsAtOwnSize(self)
+
+    def make_test_function(self, force=False):
+        with self._without_xla():
+            return super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        with self._without_xla():
+            return super().make_predict_function(force)
+
+    @contextlib.contextmanager
+    def _without_xla(self) -> Iterator[None]:
+        uses_xla = self.jit_compile
+        self.jit_compile = False
+        try:
+            yield
+        finally:
+            self.jit_compile = uses_xla
 
     # Keras's steps of evaluation and prediction call the model; they get outputs for resized
     # images. Their targets and other arguments are unchanged.

@@ -74,40 +74,18 @@ def scaled_size(
     return tf.cast(tf.maximum((2 * size * target + source) // (2 * source), 1), tf.int32)
 
 
-def resize_images(
-    images: tf.Tensor, size: Sequence[int] | tf.Tensor, xla: bool = False
-) -> tf.Tensor:
+def resize_images(images: tf.Tensor, size: Sequence[int] | tf.Tensor) -> tf.Tensor:
     """Resizes images bilinearly, with antialiasing. Images of that size do not change.
+
+    XLA cannot compile it.
 
     Args:
         images: `(batch, height, width, channels)`, of any dtype.
         size: height and width.
-        xla: whether XLA compiles the operations. It has no kernel for `tf.image.resize` with
-            antialiasing, and the products of matrices that compute the same take longer.
 
     Returns:
         float32 `(batch, *size, channels)`.
     """
-    if xla:
-        return _resize_by_matrices(tf.cast(images, tf.float32), *tf.unstack(size))
     if images.dtype != tf.uint8:
         images = tf.cast(images, tf.float32)
     return tf.image.resize(images, size, antialias=True)
-
-
-def _resize_by_matrices(images, rows, columns):
-    batch, height, width = tf.unstack(tf.shape(images)[:3])
-    channels = images.shape[-1]
-    pixels = tf.reshape(images, (batch, height, width * channels))
-    pixels = tf.matmul(_weights(rows, height), pixels)
-    pixels = tf.reshape(pixels, (batch, rows, width, channels))
-    return tf.matmul(_weights(columns, width), pixels)
-
-
-def _weights(size, source_size):
-    """Returns the weights `(size, source_size)` of the source pixels in each target pixel."""
-    step = tf.cast(source_size, tf.float32) / tf.cast(size, tf.float32)
-    centers = (tf.range(size, dtype=tf.float32) + 0.5) * step
-    distances = tf.abs(tf.range(source_size, dtype=tf.float32) + 0.5 - centers[:, None])
-    weights = tf.nn.relu(1.0 - distances / tf.maximum(step, 1.0))
-    return weights / tf.reduce_sum(weights, 1, keepdims=True)

@@ -35,6 +35,8 @@ def mask_of(png):
         ((60, 32), {}, "fit 60 x 32"),
         pytest.param(48, {}, "a long side of 48", marks=pytest.mark.slow),
         pytest.param(None, {"size": 40}, "a long side of 40", marks=pytest.mark.slow),
+        (None, {}, "not resized"),
+        pytest.param(48, {"size": "native"}, "not resized", marks=pytest.mark.slow),
     ],
 )
 def test_masks_are_those_of_segment(working_size, options, described, network, tmp_path):
@@ -55,7 +57,21 @@ def test_masks_are_those_of_segment(working_size, options, described, network, t
     assert not outputs["presence"][3].any()
     assert described in (tmp_path / "1" / "model_card.md").read_text()
     assert export["size"] is None
-    assert export["working_size"] == (working_size or 40)
+    assert export["working_size"] == network.chosen_size(options.get("size"))
+
+
+def test_images_at_their_own_size_are_refused_beyond_what_the_network_may_process(
+    network, tmp_path
+):
+    limits = Limits(tensor_pixels=1000)
+    export_saved_model(network, tmp_path / "1", limits=limits)
+    images = [raw_images(1, *shape)[0] for shape in [(20, 50), (20, 51)]]
+    outputs = predict(signatures_of(tmp_path / "1"), *map(encoded, images))
+    assert outputs["status"].tolist() == [
+        b"ok",
+        b"51 x 20 pixels exceed the limit of 1000 pixels, 32768 per side.",
+    ]
+    assert "1,000 pixels each" in (tmp_path / "1" / "model_card.md").read_text()
 
 
 def test_options_for_images_of_one_size_require_one(network, tmp_path):

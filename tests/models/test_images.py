@@ -74,9 +74,10 @@ def test_segment_and_classify_refuse_normalized_images(pixelwise, parts, wrong):
         lambda raw: raw.astype("float32"),
         lambda raw: raw.astype("int64"),
         lambda raw: np.zeros_like(raw, "float32"),
+        lambda raw: (raw == 0).astype("float32"),
         lambda raw: raw + np.float32(0.004) * (raw == 255),
     ],
-    ids=["uint8", "float32", "int64", "black", "rounding above 255"],
+    ids=["uint8", "float32", "int64", "black", "nearly black", "rounding above 255"],
 )
 def test_raw_images_are_accepted(pixelwise, parts, kind, convert):
     images, masks = parts

@@ -10,6 +10,8 @@ import pytest
 from tests.training.folders import write_split
 from training import check_data, cli
 from training.configs import RECIPES
+from training.input.folder import read_split
+from training.input.split_lists import held_out
 from training.tasks import checked_data
 
 IGNORED = np.full((4, 6), 255, "uint8")
@@ -139,9 +141,42 @@ def test_folders_without_data_are_reported(tmp_path, run):
 def test_steps_of_a_training_are_stated(tmp_path, run):
     masks = {name: (None, np.array([[0, 1, 2]], "uint8")) for name in "ab"}
     write_split(tmp_path, masks)
+    write_split(tmp_path, masks, name="val")
     _, printed = run(tmp_path)
     assert "\n  2 images in batches of 8; steps: 40 per epoch" in printed
     assert "\n  warning: with 2 images, expect scores that depend on" in printed
+
+
+def test_steps_are_those_of_the_command_that_is_printed(tmp_path, run):
+    masks = {str(i): (None, np.array([[0, 1, 2]], "uint8")) for i in range(400)}
+    write_split(tmp_path, masks)
+    _, printed = run(tmp_path)
+    train = held_out("train", "val", 0.2)[0]
+    images = len(read_split(tmp_path, train))
+    assert 300 < images < 340
+    assert f"\n  {images} images in batches of 8; steps: {max(images // 8, 40)} per" in printed
+    write_split(tmp_path, masks, name="val")  # nothing is held out
+    _, printed = run(tmp_path)
+    assert "\n  400 images in batches of 8; steps: 50 per epoch" in printed
+
+
+def test_one_image_is_trained_and_validated_on(tmp_path, run):
+    write_split(tmp_path, {"a": (None, np.array([[0, 1, 2]], "uint8"))})
+    status, printed = run(tmp_path)
+    assert status == 0
+    assert "--val-split train" in printed
+    assert "--val-share" not in printed
+    with pytest.raises(ValueError, match="train.txt names one image only.*train.-20%."):
+        read_split(tmp_path, "train[-20%]")
+
+
+def test_class_that_would_be_held_out_is_named(tmp_path, run):
+    masks = {str(i): (None, np.array([[0, 1, 0]], "uint8")) for i in range(8)}
+    write_split(tmp_path, masks)
+    [held, *_] = read_split(tmp_path, "train[20%]").stems
+    write_split(tmp_path, {**masks, held: (None, np.array([[0, 1, 2]], "uint8"))})
+    _, printed = run(tmp_path)
+    assert "1 classes have no pixel in the images that remain for training: car." in printed
 
 
 def test_a_page_is_written_to_the_folder_or_to_a_given_file(tmp_path, run):

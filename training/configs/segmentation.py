@@ -239,6 +239,8 @@ class SegmentationConfig(Data, Network, Structure, Loss, Augmentation, Photometr
             idle.add("second_dilation")
         if self.head != "encnet":  # the others predict no presence
             idle |= {"se_weight", "presence_multiplier", "calibrate_presence", "diagnostics"}
+        elif self.se_weight == 0:
+            idle |= {"presence_multiplier", "calibrate_presence"}
         if self.start_from is not None:
             idle.add("backbone_weights")
         if self.crop_size is not None:

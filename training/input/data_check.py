@@ -7,12 +7,17 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from training.configs.folder import FolderEncNet50, automatic_sizes, describe_sizes
 from training.input.folder import Split, overlap_problem, read_classes, read_split, summarize
 from training.input.folder_check import check_split
 from training.input.pixels import pixels_of
 from training.input.report import Report
-from training.input.split_lists import split_names, unlisted_stems
+from training.input.split_lists import part, split_names, unlisted_stems
+
+# The share of the training images that validates if there are no other images for it.
+VAL_SHARE = 0.2
 
 
 @dataclasses.dataclass
@@ -109,11 +114,11 @@ def check_folder(
         _describe_contents(check, report)
     check.command = [*"python -m training.train folder_encnet50 --data".split(), str(folder)]
     check.command += _options(ignore_class, map_labels, allow_absent_classes, skip_bad)
-    if "train" in found and "val" not in found:
-        check.note("There is no list `val.txt`: validate on a part of the training images.")
-        check.command += ["--val-share", "0.2"]
+    stems = None
+    if "train" in check.reports and "val" not in found:
+        stems = _held_in(check, map_labels, allow_absent_classes)
     if check.training is not None:
-        _plan(check, check.training)
+        _plan(check, check.training, stems)
     if not splits:
         _compare_lists(check, found)
     _compare_splits(check)
@@ -138,11 +143,38 @@ def _training_first(name):
     return not name.startswith("train"), name
 
 
-def _plan(check, report):
-    """Adds the sizes and steps that a training would choose."""
+def _held_in(check, map_labels, allow_absent_classes):
+    """Returns the stems that remain for training if others are held out for validation."""
+    report = check.reports["train"]
+    if len(report.split) < 2:
+        check.note("There is neither a list `val.txt` nor a second image: validate on the first.")
+        check.command += ["--val-split", "train"]
+        return report.split.stems
+    check.note("There is no list `val.txt`: validate on a part of the training images.")
+    check.command += ["--val-share", str(VAL_SHARE)]
+    stems = read_split(check.folder, part("train", -VAL_SHARE), map_labels).stems
+    absent = report.presence.any(0) & ~report.presence[_rows(report, stems)].any(0)
+    if absent.any() and not allow_absent_classes:
+        names = (report.split.class_names[i] for i in np.flatnonzero(absent))
+        check.note(
+            f"{absent.sum()} classes have no pixel in the images that remain for training: "
+            f"{summarize(names)}. Write the images to validate on to `val.txt`, such that each "
+            "class is in other images as well."
+        )
+    return stems
+
+
+def _rows(report, stems):
+    """Returns the rows of the arrays of a report that belong to these stems."""
+    return np.isin(report.good_stems, stems)
+
+
+def _plan(check, report, stems=None):
+    """Adds the sizes and steps that a training on these images, by default all, would choose."""
     config = FolderEncNet50(data=str(check.folder))
-    sizes = describe_sizes(**automatic_sizes(config, report.sizes))
-    check.plan = [sizes, *config.describe_steps(len(report.sizes)).splitlines()]
+    sizes = report.sizes if stems is None else report.sizes[_rows(report, stems)]
+    chosen = describe_sizes(**automatic_sizes(config, sizes))
+    check.plan = [chosen, *config.describe_steps(len(sizes)).splitlines()]
     print("Command for a training:", shlex.join(check.command), *check.plan, sep="\n  ")
 
 

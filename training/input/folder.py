@@ -111,8 +111,8 @@ def read_split(root: str | os.PathLike, split: str, map_labels: Sequence[str] = 
 
     Raises:
         FileNotFoundError: If the folder, one of its lists, an image or a mask is missing.
-        ValueError: If a list is empty or repeats a name, if there are fewer than two classes, or
-            if two images have the same stem.
+        ValueError: If a list is empty or repeats a name, if there are fewer than two classes, if
+            two images have the same stem, or for a part of a list of one image.
     """
     root = Path(root)
     class_names = read_classes(root)
@@ -160,7 +160,14 @@ def _stems(root, name, split):
             f"Received: {summarize(outside)}"
         )
     stems = existing_stems(root / "images", lines)
-    return stems if share is None else select(stems, share)
+    if share is None:
+        return stems
+    if len(stems) < 2:
+        raise ValueError(
+            f"{path} names one image only, of which no part can be held out for validation. Add "
+            f"images, or write those to validate on to `val.txt`. Received: split={split!r}"
+        )
+    return select(stems, share)
 
 
 def read_classes(root: str | os.PathLike) -> tuple[str, ...]:

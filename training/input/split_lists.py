@@ -85,7 +85,7 @@ def parse_part(name: str) -> tuple[str, float | None]:
 
 
 def select(stems: Sequence[str], share: float) -> list[str]:
-    """Returns the stems of a random part, in their order: at least one, and not all."""
+    """Returns the stems of a random part of two or more: at least one, and not all."""
     ranked = sorted((hash_of(stem), stem) for stem in stems)
     count = sum(rank < abs(share) for rank, _ in ranked)
     chosen = {stem for _, stem in ranked[: max(1, min(count, len(ranked) - 1))]}

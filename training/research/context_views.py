@@ -31,7 +31,7 @@ from training.input import segmentation_batches
 from training.research.experiments import markdown_table, write_text
 from training.run import trained_models
 from training.run.environment import environment
-from training.tasks.segmentation_scores import check, ignore_class_of, map_labels_of
+from training.tasks.segmentation_scores import check, ignore_class_of, map_labels_of, split_of
 from training.tasks.splits import with_pixels
 
 CROP, WORKING, NATIVE = "crops", "working size", "native size"
@@ -59,7 +59,7 @@ def main(
     path = trained_models.find_model(model)
     run = trained_models.run_of(path)
     data = data or trained_models.data_of_run(path)
-    images = open_split(data, split, map_labels_of(run))
+    images = open_split(data, split_of(run, split), map_labels_of(run))
     network = trained_models.load_model(path)
     [images] = with_pixels(network.channels, images)
     trained_models.check_classes(network, images.class_names, path, data)

@@ -32,6 +32,7 @@ from training.tasks.segmentation_scores import (
     evaluate_multi_scale,
     ignore_class_of,
     map_labels_of,
+    split_of,
 )
 from training.tasks.splits import with_pixels
 
@@ -66,7 +67,7 @@ def main(
     path = trained_models.find_model(model)
     data = data or trained_models.data_of_run(path)
     run = trained_models.run_of(path)
-    images = open_split(data, split, map_labels_of(run))
+    images = open_split(data, split_of(run, split), map_labels_of(run))
     network = trained_models.load_model(path)
     [images] = with_pixels(network.channels, images)
     trained_models.check_classes(network, images.class_names, path, data)

@@ -1,5 +1,6 @@
 """Calibration of the presence branches at the end of a run."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +30,9 @@ def calibrate_run(
     """Calibrates the saved models of a run, and its model in memory, on validation images.
 
     The biases depend on whole training images as well, since validation images may be few, or all
-    show the same classes. `metrics.json`
-    records the result last: an interrupted call is repeated, and a repeated call changes nothing.
-    Without images that the network has not seen, the models stay as they are.
+    show the same classes. `metrics.json` records the result last: an interrupted call is repeated,
+    and a repeated call changes nothing. Without images that the network has not seen, the models
+    stay as they are.
 
     Args:
         run_dir: the run folder, with `last.keras` and `best.keras`.
@@ -79,13 +80,22 @@ def _calibrate_file(path, splits, ignore_class) -> tuple[Any, dict[str, Any]]:
     with atomic_file(path) as temporary:
         network.save(temporary)
     for name, report in reports.items():
-        outcome = "calibrated" if report["calibrated"] else "not calibrated, which would give"
-        print(
-            f"{path.name}: on {report['images']} validation images, the SE-loss of {name!r} is "
-            f"{report['se_loss']:.3f}; {outcome} {report['calibrated_se_loss']:.3f} "
-            "(cross-validated)"
-        )
+        print(f"{path.name}: {_sentence(name, report)}")
+        if math.isnan(report["calibrated_se_loss"]):  # which JSON cannot represent
+            report["calibrated_se_loss"] = None
     return network, reports
+
+
+def _sentence(name, report):
+    """Returns what `calibrate_presence` reports about a branch as a sentence."""
+    images, loss, calibrated = (report[k] for k in ("images", "se_loss", "calibrated_se_loss"))
+    if math.isnan(calibrated):
+        return f"{name!r} is not calibrated, since one validation image shows no improvement."
+    outcome = "calibrated" if report["calibrated"] else "not calibrated, which would give"
+    return (
+        f"on {images} validation images, the SE-loss of {name!r} is {loss:.3f}; {outcome} "
+        f"{calibrated:.3f} (cross-validated)"
+    )
 
 
 def _copy_classifiers(source, target):

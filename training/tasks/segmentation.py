@@ -160,8 +160,6 @@ class Segmentation:
         callbacks = [ShowPredictions(logs / "pictures", self.val_split)]
         if config.head == "encnet" and config.diagnostics:
             images = self.val_batches().take(config.diagnostics)
-            if config.se_weight == 0:
-                images = images.map(lambda image, _: image)  # presence is not trained
             callbacks.append(
                 ContextDiagnostics(images, logs / "context", ignore_class=config.ignore_class)
             )
@@ -189,10 +187,12 @@ def computed_class_weights(
 def build_model(
     config: SegmentationConfig, class_names: Sequence[str]
 ) -> keras_encnet.SegmentationModel:
-    """Builds the network of `config` for these classes."""
+    """Builds the network of `config` for these classes, without presence if it has no loss."""
     weights = None if config.start_from is not None else config.backbone_weights
     build = _on_resnet if config.backbone in BACKBONES else _on_application
     model = build(config, weights, len(class_names))
+    if config.se_weight == 0:  # nothing would train the presence branches
+        model = model.with_outputs([x for x in model.output if not x.startswith("presence")])
     model.class_names = class_names
     model.working_size = checked_working_size(config.working_size)
     if config.freeze_backbone_batch_normalization:

@@ -14,6 +14,7 @@ from training.configs.scenes import ScenesEncNet, ScenesFCN
 from training.datasets import scenes
 from training.input.segmentation_batches import whole_images
 from training.run import fit
+from training.tasks import segmentation
 from training.tasks.presence_calibration import calibrate_run
 
 KEY = "presence_calibration"
@@ -123,6 +124,27 @@ def test_validation_on_training_images_is_no_calibration(run, splits, capsys):
     assert reason in capsys.readouterr().out
     assert read_json(run_dir / "metrics.json")[KEY] == {"skipped": reason}
     assert before == (run_dir / "last.keras").read_bytes()
+
+
+def test_one_validation_image_is_recorded_as_valid_json(run, splits, capsys):
+    run_dir, model = run
+    train, val = splits
+    calibrate_run(run_dir, model, train, val.without(val.stems[1:]), ignore_class=(255,))
+    assert "one validation image shows no improvement" in capsys.readouterr().out
+    assert "NaN" not in (run_dir / "metrics.json").read_text()
+    record = read_json(run_dir / "metrics.json")[KEY]["last"]["presence"]
+    assert record["calibrated_se_loss"] is None
+    assert not record["calibrated"]
+
+
+def test_branch_without_a_loss_is_no_part_of_the_network():
+    config = ScenesEncNet(se_weight=0.0, variant="paper", auxiliary="none")
+    assert config.final_results() == ()
+    model = segmentation.build_model(config, scenes.CLASSES)
+    assert list(model.output) == ["segmentation"]
+    assert model.class_names == scenes.CLASSES
+    with pytest.raises(ValueError, match="`--presence-multiplier` has no effect"):
+        ScenesEncNet(se_weight=0.0, presence_multiplier=2.0).check()
 
 
 def test_only_networks_with_presence_are_calibrated():
