@@ -149,7 +149,7 @@ class ResizingModel(ImageModel):
 
     @contextlib.contextmanager
     def _without_xla(self) -> Iterator[None]:
-        uses_xla = self.jit_compile
+        uses_xla = self.jit_compile  # type: ignore[has-type]  # Keras has no types
         self.jit_compile = False
         try:
             yield
