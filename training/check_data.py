@@ -3,7 +3,7 @@
     python -m training.check_data FOLDER
     python -m training.check_data FOLDER --splits train val --ignore-class 0 255
 
-Prints the image sizes, the share of each class, the steps of a training, and every problem with
+Prints the image sizes, the share of each class, the steps of a training run, and every problem with
 the name of its image, and writes `check_data.html` to the folder, a page with the same, class
 weights, and a sample of images with their masks. The exit status is 1 if there are problems, 0
 otherwise.

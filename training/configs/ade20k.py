@@ -18,7 +18,7 @@ from training.configs.segmentation import SegmentationConfig, WorkingSize
 class ADE20KEncNet50(SegmentationConfig):
     r"""EncNet50 on ADE20K, as in the paper.
 
-    Expected: 79.73 % pixel accuracy and 41.11 % mean IoU. The author's log of such a training has,
+    Expected: 79.73 % pixel accuracy and 41.11 % mean IoU. The author's log of such a run has,
     on center crops, 28 % mean IoU after 30 epochs, 34 % after 70 and 40 % after 120. Cost: 151,560
     steps of 16 crops, 29 hours at the 1.43 steps per second of that log, whose machine is not
     described.

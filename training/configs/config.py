@@ -63,13 +63,13 @@ class Schedule:
         return max(images // self.batch_size, self.min_epoch_steps)
 
     def is_over(self, scores: Sequence[float]) -> bool:
-        """Returns whether a training ends after epochs with these validation scores."""
+        """Returns whether a training run ends after epochs with these validation scores."""
         since_best = len(scores) - 1 - scores.index(max(scores)) if scores else 0
         stops = self.early_stopping is not None and since_best >= self.early_stopping
         return stops or len(scores) >= self.epochs
 
     def warmup(self, steps: int) -> int:
-        """Returns the number of warm-up steps in a training of `steps` steps.
+        """Returns the number of warm-up steps in a training run of `steps` steps.
 
         Raises:
             ValueError: if `warmup_steps` is not below `steps`.
@@ -85,7 +85,7 @@ class Schedule:
         return self.warmup_steps
 
     def describe_steps(self, images: int) -> str:
-        """Describes a training on this many images: its steps, and warnings if these are few.
+        """Describes a training run on this many images: its steps, and warnings if these are few.
 
         Raises:
             ValueError: as `warmup`.

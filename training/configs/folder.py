@@ -69,7 +69,7 @@ class FolderEncNet50Dilated(SegmentationConfig):
     whole images, ten times the learning rate for the head (as in the official code) and a short
     warm-up. At five times this rate, the first steps destroy the ImageNet features. Gates start
     nearly open: half open, they halve features and gradients in the few steps of a short training.
-    Few images are repeated within an epoch, so that a training has at least 240 steps.
+    Few images are repeated within an epoch, so that a training run has at least 240 steps.
 
         python -m training.train folder_encnet50_dilated --data FOLDER
     """

@@ -133,7 +133,7 @@ class Loss:
     """Part of the cross-entropy's target that is spread evenly over all classes."""
     class_weights: ClassWeights | tuple[float, ...] | None = None
     """Weight of each class in the losses. Equal by default. `balanced` and `median_frequency` are
-    computed from the pixels of the training split, for the losses of masks."""
+    computed from the pixels of the training split, for the mask losses."""
     head_multiplier: Annotated[float, AtLeast0] = 1.0
     """Factor of the learning rate of the head; 10 in the official code."""
     presence_multiplier: Annotated[float | None, AtLeast0] = None

@@ -43,7 +43,7 @@ code { background: #eee; padding: 0 3px }
 def save_data_page(path: str | os.PathLike, check: FolderCheck) -> None:
     """Writes the page of a folder data set.
 
-    It shows problems, what a training would choose, class weights, the share and presence of each
+    It shows problems, what a run would choose, class weights, the share and presence of each
     class, the sizes of the images, and a sample of images with their masks. Statistics are those of
     all images. The time for the page hardly depends on their number: only those of the sample are
     read, see `sample`.
@@ -119,7 +119,7 @@ def _list(texts, kind):
 
 
 def _training(check):
-    """What a training would choose, and class weights."""
+    """What a training run would choose, and class weights."""
     report = check.training
     if report is None:
         return ""

@@ -28,7 +28,7 @@ class FolderCheck:
         folder: Path of the data set.
         reports: Dict from the names of the splits to their `Report`, training splits first.
         problems: Sentences, why splits cannot be used for training.
-        notes: Sentences about the data that do not prevent a training.
+        notes: Sentences about the data that do not prevent a training run.
         command: List of strings, the command that trains `folder_encnet50` on these data.
         plan: Sentences about this training: sizes and steps.
         failed: Names of the splits that cannot be used for training.
@@ -170,16 +170,16 @@ def _rows(report, stems):
 
 
 def _plan(check, report, stems=None):
-    """Adds the sizes and steps that a training on these images, by default all, would choose."""
+    """Adds the sizes and steps that a run on these images, by default all, would choose."""
     config = FolderEncNet50(data=str(check.folder))
     sizes = report.sizes if stems is None else report.sizes[_rows(report, stems)]
     chosen = describe_sizes(**automatic_sizes(config, sizes))
     check.plan = [chosen, *config.describe_steps(len(sizes)).splitlines()]
-    print("Command for a training:", shlex.join(check.command), *check.plan, sep="\n  ")
+    print("Command for a training run:", shlex.join(check.command), *check.plan, sep="\n  ")
 
 
 def _options(ignore_class, map_labels, allow_absent_classes, skip_bad):
-    """Returns the options of a training that reads the data as the check has."""
+    """Returns the options of a training run that reads the data as the check has."""
     options = ["--ignore-class", *map(str, ignore_class)] if tuple(ignore_class) != (255,) else []
     options += ["--map-labels", *map_labels] if map_labels else []
     options += ["--allow-absent-classes"] * allow_absent_classes

@@ -20,7 +20,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def features(config: SegmentationConfig, path: Path) -> tuple[Arrays, list[Arrays], int]:
-    """Returns features and masks of all crops of a training, and of the images to score.
+    """Returns features and masks of all crops of a training run, and of the images to score.
 
     Args:
         config: the recipe.

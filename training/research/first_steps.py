@@ -1,4 +1,4 @@
-"""Follow the first steps of a training: how far they move the backbone, and due to which loss.
+"""Follow the first steps of a training run: how far they move the backbone, and due to which loss.
 
     python -m training.research.first_steps RECIPE [--option value ...]
 
@@ -30,7 +30,7 @@ from training.tasks.segmentation import Segmentation
 STEPS = 40
 # The steps after which features and gradients are measured.
 MEASURED = (0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40)
-# The step whose batch the drift is measured on: one that a training hardly ever reaches.
+# The step whose batch the drift is measured on: one that a training run hardly ever reaches.
 HELD_OUT_STEP = 1_000_000
 COLUMNS = {
     "step": "step",
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def follow(config: SegmentationConfig, steps: int) -> list[dict[str, float]]:
-    """Takes the first steps of a training and measures features and gradients.
+    """Takes the first steps of a training run and measures features and gradients.
 
     Args:
         config: the recipe.

@@ -1,4 +1,4 @@
-"""Learning rate range test: the loss of a training whose learning rate grows exponentially.
+"""Learning rate range test: the loss of a training run whose learning rate grows exponentially.
 
     python -m training.research.learning_rate RECIPE [--steps 100] [--option value ...]
 
@@ -35,7 +35,7 @@ SMOOTHING = 0.9
 DIVERGED = 4.0
 # The suggested rate is this part of that of the lowest loss.
 MARGIN = 10.0
-# Options of a training that a range test replaces or does without.
+# Options of a training run that a range test replaces or does without.
 WITHOUT_EFFECT = """
     epochs min_epoch_steps learning_rate schedule power warmup_steps average_weights early_stopping
     freeze_backbone callback checkpoint_every keep_checkpoints overwrite strategy cpu_devices

@@ -19,7 +19,7 @@ from training.run import checkpoints
 from training.run.strategies import is_chief
 from training.tasks.task import Task
 
-# Factors by which the mean loss of an epoch exceeds the first loss if a training may diverge, and
+# Factors by which the mean loss of an epoch exceeds the first loss if a run may diverge, and
 # if it certainly does. Batch normalization keeps some networks between the two.
 WORSE, EXPLODED = 2, 100
 

@@ -27,7 +27,7 @@ _NAME = re.compile(r"step-(\d{10})\.npz")
 
 @dataclasses.dataclass
 class State:
-    """The progress of a training.
+    """The progress of a training run.
 
     Attributes:
         step: number of batches trained on.

@@ -1,4 +1,4 @@
-"""Channels, mean and standard deviation of the images of a training, found in its data."""
+"""Channels, mean and standard deviation of the images of a training run, found in its data."""
 
 from __future__ import annotations
 

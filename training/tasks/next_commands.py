@@ -1,4 +1,4 @@
-"""The commands that follow a training."""
+"""The commands that follow a training run."""
 
 import shlex
 from pathlib import Path

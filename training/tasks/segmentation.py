@@ -169,7 +169,7 @@ class Segmentation:
 def computed_class_weights(
     class_weights: ClassWeights | Sequence[float] | None, contents: Report
 ) -> Sequence[float] | None:
-    """Returns the weights of the classes in losses of masks, computed if they are given by name.
+    """Returns the weights of the classes in mask losses, computed if they are given by name.
 
     Args:
         class_weights: the option of the recipe.

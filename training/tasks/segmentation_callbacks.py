@@ -44,7 +44,7 @@ class FreezeBackbone(keras.callbacks.Callback):
 
     Layers are frozen during training steps only: the optimizer has a state for their variables
     from the start, and validation, saved models and checkpoints do not differ from those of other
-    trainings. Layers that are never trained stay frozen.
+    training runs. Layers that are never trained stay frozen.
 
     Args:
         epochs: number of epochs.

@@ -1,4 +1,4 @@
-"""Number of steps and warm-up of a training, for any number of images."""
+"""Number of steps and warm-up of a training run, for any number of images."""
 
 import pytest
 

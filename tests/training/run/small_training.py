@@ -1,4 +1,4 @@
-"""A training of seconds that can be interrupted and resumed."""
+"""A training run of seconds that can be interrupted and resumed."""
 
 import os
 import signal

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 
 class Training:
-    """A training in separate processes: one, or several workers with a TF_CONFIG."""
+    """A training run in separate processes: one, or several workers with a TF_CONFIG."""
 
     def __init__(self, data, run_dir, options=(), epochs=2, workers=1):
         self.run_dir = run_dir
@@ -178,7 +178,7 @@ def test_two_workers_stop_together_and_resume(data, uninterrupted, tmp_path):
 
 
 def kill_repeatedly(times, epochs=30):
-    """Kills a training, then one on two workers, and compares the results bit for bit."""
+    """Kills a training run, then one on two workers, and compares the results bit for bit."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         data = write_data(folder / "scenes")

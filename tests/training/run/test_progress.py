@@ -15,7 +15,7 @@ from training.tasks.next_commands import next_commands
 
 
 def lines_of(seconds, capsys, epochs=2, steps=10, state=None):
-    """Returns the lines printed by a training whose steps take these seconds."""
+    """Returns the lines printed by a training run whose steps take these seconds."""
     now = 0.0
     state = State() if state is None else state
     log = LogProgress(state, epochs, steps, clock=lambda: now)

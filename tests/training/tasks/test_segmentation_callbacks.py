@@ -89,7 +89,7 @@ def test_backbone_is_trained_after_the_epochs_in_which_it_is_frozen(eagerly, sca
     first, second, third, _ = record.weights
     assert changed(start, first) == changed(first, second) == HEAD
     assert changed(second, third) == HEAD | BACKBONE
-    # Saved models have the layers of a training that froze nothing.
+    # Saved models have the layers of a training run that froze nothing.
     assert record.frozen == [["frozen_bn"]] * 4
 
 
