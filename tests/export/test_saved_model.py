@@ -193,7 +193,7 @@ def test_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"size": (0, 5)}, "size=\\(0, 5\\)"),
-        ({"size": 0}, "the long side. Received: size=0"),
+        ({"size": 0}, "the long side, or 'native'. Received: size=0"),
         ({"size": "large"}, "Received: size='large'"),
         ({"size": (5, 40000)}, "each from 1 to 32768"),
         ({"palette": np.zeros((4, 3))}, "palette.shape=\\(4, 3\\)"),
