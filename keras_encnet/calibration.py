@@ -60,7 +60,7 @@ def calibrate_presence(
         ignore_class: Integer or sequence of integers, the ignored labels.
         seen: Finite iterable of the same kind, of whole training images, from which the biases
             are estimated as well, or None. `batches` may be few images, or show every class.
-            Ignored if none of them has a labeled pixel.
+            Images without labeled pixels are left out here as well.
 
     Returns:
         For each branch a dict: `images`, the number of those in `batches`; `calibrated`, whether

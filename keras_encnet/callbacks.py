@@ -222,8 +222,8 @@ class _PresenceProbe:
 def _expected_base_rate_loss(presence):
     """Returns the SE-loss of base rates that are estimated from these images.
 
-    Each class counts as present in half an image more, and as absent in another half, as the base
-    rates of one image, or of images of the same classes, would describe them without a loss.
+    Half an image more counts as showing each class, and another half as showing none: without them,
+    the base rates of one image, or of images of the same classes, would have no loss at all.
     """
     rates = (presence.sum(0) + 0.5) / (len(presence) + 1)
     return -np.log(np.where(presence, rates, 1 - rates)).mean()

@@ -160,6 +160,20 @@ def test_steps_are_those_of_the_command_that_is_printed(tmp_path, run):
     assert "\n  400 images in batches of 8; steps: 50 per epoch" in printed
 
 
+def test_bad_images_may_be_all_that_remains_for_training(tmp_path, run):
+    masks = {str(i): (None, np.array([[0, 1, 2]], "uint8")) for i in range(8)}
+    write_split(tmp_path, masks)
+    for stem in read_split(tmp_path, "train[-20%]").stems:
+        (tmp_path / f"labels/{stem}.png").write_bytes(b"damaged")
+    status, printed = run(tmp_path, skip_bad=True)
+    assert "steps: 40 per epoch" in printed
+    for path in (tmp_path / "labels").iterdir():
+        path.write_bytes(b"damaged")
+    status, printed = run(tmp_path, skip_bad=True)
+    assert status == 1
+    assert "No image of the split can be used." in printed
+
+
 def test_one_image_is_trained_and_validated_on(tmp_path, run):
     write_split(tmp_path, {"a": (None, np.array([[0, 1, 2]], "uint8"))})
     status, printed = run(tmp_path)

@@ -165,14 +165,17 @@ def _held_in(check, map_labels, allow_absent_classes):
 
 
 def _rows(report, stems):
-    """Returns the rows of the arrays of a report that belong to these stems."""
-    return np.isin(report.good_stems, stems)
+    """Returns which rows of the arrays of a report belong to these stems."""
+    kept = set(stems)
+    return np.array([stem in kept for stem in report.good_stems], bool)
 
 
 def _plan(check, report, stems=None):
     """Adds the sizes and steps that a run on these images, by default all, would choose."""
     config = FolderEncNet50(data=str(check.folder))
     sizes = report.sizes if stems is None else report.sizes[_rows(report, stems)]
+    if not len(sizes):  # only bad images remain for training, which has been reported
+        sizes = report.sizes
     chosen = describe_sizes(**automatic_sizes(config, sizes))
     check.plan = [chosen, *config.describe_steps(len(sizes)).splitlines()]
     print("Command for a training run:", shlex.join(check.command), *check.plan, sep="\n  ")
